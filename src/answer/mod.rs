@@ -1,0 +1,6 @@
+//! What queries are answered from and how: the table of one generation, its compilation, the answer itself and
+//! its explanation. Pure: no sockets, no clock, no logs.
+
+pub mod count;
+pub mod respond;
+pub mod table;

@@ -1,0 +1,30 @@
+//! Rhumb: an authoritative DNS server that steers each client to the nearest region that works.
+//!
+//! Read in this order. The ground: [`name`], [`net`], [`place`], [`ids`], [`time`]. What is known: [`wire`]
+//! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
+//! [`policy`] (which region suits). What is answered: [`answer`]. What was written: [`config`]. The rims, where
+//! the sockets, clocks and logs live: [`serve`], [`agent`], [`control`]; [`cli`] puts them together.
+//! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
+
+pub mod ids;
+pub mod name;
+pub mod net;
+pub mod place;
+pub mod time;
+
+pub mod geo;
+pub mod health;
+pub mod policy;
+pub mod wire;
+pub mod zone;
+
+pub mod answer;
+
+pub mod config;
+
+pub mod agent;
+pub mod clock;
+pub mod control;
+pub mod serve;
+
+pub mod cli;

@@ -1,0 +1,2 @@
+//! rhumb
+fn main() {}
