@@ -2,5 +2,7 @@
 //! its explanation. Pure: no sockets, no clock, no logs.
 
 pub mod count;
+pub mod names;
+pub mod records;
 pub mod respond;
 pub mod table;

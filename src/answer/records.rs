@@ -1,0 +1,485 @@
+//! Ready-made records: the octets of one section as they will stand in a reply, to be copied at answer time.
+//!
+//! They are encoded for a *model* message, whose question is the owner's name and which they directly follow.
+//! So record owners are pointers to the question, and names in record data (those of RFC 1035, which alone may
+//! be compressed: RFC 3597 section 4) point to the question's suffixes and to one another. In a real message
+//! the question may be longer than the owner: a wildcard's match, a name below a cut, a name that is not
+//! there. All pointers then move by the same number of octets, the *shift*; the positions of those that do are
+//! kept with the records. For a name that is asked for itself the shift is zero and nothing is patched.
+
+use crate::name;
+use crate::wire::HEADER_OCTETS;
+use crate::wire::code::RecordType;
+use crate::wire::reply::{Full, Reply, Section};
+
+/// What a set of records is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// Answers a question for its type.
+    Answer = 0,
+    /// The NS records of a cut: the authority section of a referral.
+    Referral = 1,
+    /// Addresses without which a referral leads nowhere (RFC 9471): they fit, or TC is set.
+    Glue = 2,
+    /// Addresses of other name servers in the zone's reach: left out when there is no room.
+    SiblingGlue = 3,
+    /// The SOA record of a zone, for negative answers (RFC 2308 section 5).
+    Negative = 4,
+}
+
+/// Ready-made records, read from the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Records<'t> {
+    /// What they are for.
+    pub role: Role,
+    /// Their type; for glue, of no meaning.
+    pub rtype: RecordType,
+    /// How many.
+    pub count: u16,
+    shifts: &'t [u8],
+    octets: &'t [u8],
+}
+
+/// Octets before the shifts: role, count of shifts, type, count, length.
+const FIXED_OCTETS: usize = 8;
+/// A pointer can reach the first 16,383 octets of a message (RFC 1035 section 4.1.4).
+const POINTER_REACH: usize = 0x3fff;
+/// How many suffixes are remembered as targets of pointers: names beyond are written whole, so that encoding
+/// stays linear in the number of records.
+const SUFFIXES_MAX: usize = 64;
+
+/// Writes ready-made records, section after section of one model message.
+#[derive(Debug)]
+pub struct Encoder<'o> {
+    owner: &'o [u8],
+    /// Whether pointers to the owner itself move with the shift: so for what is found above the question.
+    owner_shifts: bool,
+    /// Suffixes that a pointer may name, with where they stand in the model message.
+    suffixes: Vec<(Box<[u8]>, u16)>,
+    /// Octets of earlier sections of the model message.
+    before: usize,
+}
+
+/// A record to be encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'r> {
+    /// Its owner, as written; `None` is the owner of the model message.
+    pub owner: Option<&'r [u8]>,
+    /// Its type.
+    pub rtype: RecordType,
+    /// Its TTL in seconds.
+    pub ttl: u32,
+    /// Its data, uncompressed.
+    pub rdata: &'r [u8],
+}
+
+/// The records of one name and type, or of one referral, are more than a message can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl<'o> Encoder<'o> {
+    /// For records found at `owner`, or for the question under it where `owner` is a wildcard.
+    #[must_use]
+    pub fn at(owner: &'o [u8]) -> Self {
+        Self::new(owner, false)
+    }
+
+    /// For records of `owner` in replies to questions at or below it.
+    #[must_use]
+    pub fn above(owner: &'o [u8]) -> Self {
+        Self::new(owner, true)
+    }
+
+    fn new(owner: &'o [u8], owner_shifts: bool) -> Self {
+        Self { owner, owner_shifts, suffixes: Vec::new(), before: 0 }
+    }
+
+    /// Appends the records to `out` in the form that [`Records::read`] takes.
+    pub fn encode<'r>(
+        &mut self,
+        role: Role,
+        rtype: RecordType,
+        sources: impl IntoIterator<Item = Source<'r>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TooLarge> {
+        let mut octets = Vec::new();
+        let mut shifts: Vec<u16> = Vec::new();
+        let mut count: u16 = 0;
+        for source in sources {
+            count = count.checked_add(1).ok_or(TooLarge)?;
+            self.record(&source, &mut octets, &mut shifts)?;
+        }
+        let length = u16::try_from(octets.len()).map_err(|_| TooLarge)?;
+        let shift_count = u8::try_from(shifts.len()).map_err(|_| TooLarge)?;
+        out.extend_from_slice(&[role as u8, shift_count]);
+        out.extend_from_slice(&rtype.0.to_ne_bytes());
+        out.extend_from_slice(&count.to_ne_bytes());
+        out.extend_from_slice(&length.to_ne_bytes());
+        out.extend(shifts.iter().flat_map(|at| at.to_ne_bytes()));
+        out.extend_from_slice(&octets);
+        self.before += octets.len();
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        source: &Source<'_>,
+        out: &mut Vec<u8>,
+        shifts: &mut Vec<u16>,
+    ) -> Result<(), TooLarge> {
+        match source.owner {
+            None => {
+                if self.owner_shifts {
+                    note_shift(out, shifts)?;
+                }
+                out.extend_from_slice(&pointer(HEADER_OCTETS));
+            }
+            Some(owner) => self.name(owner, out, shifts)?,
+        }
+        out.extend_from_slice(&source.rtype.0.to_be_bytes());
+        out.extend_from_slice(&[0, 1]);
+        out.extend_from_slice(&source.ttl.to_be_bytes());
+        let length_at = out.len();
+        out.extend_from_slice(&[0, 0]);
+        self.rdata(source, out, shifts)?;
+        let length = u16::try_from(out.len() - length_at - 2).map_err(|_| TooLarge)?;
+        out[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+
+    fn rdata(
+        &mut self,
+        source: &Source<'_>,
+        out: &mut Vec<u8>,
+        shifts: &mut Vec<u16>,
+    ) -> Result<(), TooLarge> {
+        let (fixed, names) = compressible(source.rtype);
+        out.extend_from_slice(&source.rdata[..fixed]);
+        let mut rest = &source.rdata[fixed..];
+        for _ in 0..names {
+            let length = name::wire_length(rest).expect("record data was checked when it was read");
+            self.name(&rest[..length], out, shifts)?;
+            rest = &rest[length..];
+        }
+        out.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Writes a name with the longest known suffix as a pointer, and remembers its own suffixes.
+    fn name(&mut self, wire: &[u8], out: &mut Vec<u8>, shifts: &mut Vec<u16>) -> Result<(), TooLarge> {
+        if self.suffixes.is_empty() {
+            self.remember_question();
+        }
+        let mut written = Vec::new();
+        for suffix in name::suffixes(wire) {
+            if suffix.len() == 1 {
+                out.push(0);
+                break;
+            }
+            if let Some(at) = self.known(suffix) {
+                note_shift(out, shifts)?;
+                out.extend_from_slice(&pointer(usize::from(at)));
+                break;
+            }
+            written.push((suffix, self.body_at(out.len())));
+            out.extend_from_slice(&suffix[..=usize::from(suffix[0])]);
+        }
+        for (suffix, at) in written {
+            self.remember(suffix, at);
+        }
+        Ok(())
+    }
+
+    /// The suffixes of the question that are the same whatever the question: not the asterisk, which stands for
+    /// the labels that were asked for.
+    fn remember_question(&mut self) {
+        let owner = self.owner;
+        let stays = if owner.starts_with(b"\x01*") { name::parent(owner).unwrap_or(owner) } else { owner };
+        for suffix in name::suffixes(stays) {
+            self.remember(suffix, HEADER_OCTETS + owner.len() - suffix.len());
+        }
+    }
+
+    fn body_at(&self, at: usize) -> usize {
+        HEADER_OCTETS + self.owner.len() + 4 + self.before + at
+    }
+
+    fn known(&self, suffix: &[u8]) -> Option<u16> {
+        self.suffixes.iter().find(|(known, _)| known.eq_ignore_ascii_case(suffix)).map(|(_, at)| *at)
+    }
+
+    fn remember(&mut self, suffix: &[u8], at: usize) {
+        // A shift moves a pointer by up to a name's length, and it must still reach.
+        let reachable = at + name::NAME_OCTETS_MAX <= POINTER_REACH;
+        if suffix.len() > 1 && reachable && self.suffixes.len() < SUFFIXES_MAX {
+            self.suffixes.push((suffix.into(), at as u16));
+        }
+    }
+}
+
+/// How the data of a type begins: octets before the first compressible name, and how many names follow one
+/// another there. These are the types of RFC 1035; no other may be compressed (RFC 3597 section 4).
+fn compressible(rtype: RecordType) -> (usize, usize) {
+    match rtype {
+        RecordType::NS
+        | RecordType::CNAME
+        | RecordType::PTR
+        | RecordType::MB
+        | RecordType::MD
+        | RecordType::MF
+        | RecordType::MG
+        | RecordType::MR => (0, 1),
+        RecordType::MX => (2, 1),
+        RecordType::SOA | RecordType::MINFO => (0, 2),
+        _ => (0, 0),
+    }
+}
+
+fn pointer(at: usize) -> [u8; 2] {
+    debug_assert!(at <= POINTER_REACH, "only what can be reached is remembered");
+    (0xc000 | at as u16).to_be_bytes()
+}
+
+fn note_shift(out: &[u8], shifts: &mut Vec<u16>) -> Result<(), TooLarge> {
+    shifts.push(u16::try_from(out.len()).map_err(|_| TooLarge)?);
+    Ok(())
+}
+
+impl<'t> Records<'t> {
+    /// Reads one set from the start of `stored`; gives it with what follows it.
+    ///
+    /// # Panics
+    /// When `stored` does not begin with what [`Encoder::encode`] wrote.
+    #[must_use]
+    pub fn read(stored: &'t [u8]) -> (Self, &'t [u8]) {
+        let (fixed, rest) = stored.split_at(FIXED_OCTETS);
+        let u16_at = |at: usize| u16::from_ne_bytes([fixed[at], fixed[at + 1]]);
+        let (shifts, rest) = rest.split_at(usize::from(fixed[1]) * 2);
+        let (octets, rest) = rest.split_at(usize::from(u16_at(6)));
+        let role = match fixed[0] {
+            0 => Role::Answer,
+            1 => Role::Referral,
+            2 => Role::Glue,
+            3 => Role::SiblingGlue,
+            _ => Role::Negative,
+        };
+        (Self { role, rtype: RecordType(u16_at(2)), count: u16_at(4), shifts, octets }, rest)
+    }
+
+    /// The records' octets in the model message.
+    #[must_use]
+    pub fn octets(&self) -> &'t [u8] {
+        self.octets
+    }
+
+    /// Appends them to a reply whose question is `shift` octets longer than their owner; gives their octets.
+    pub fn append<'b>(
+        &self,
+        section: Section,
+        shift: usize,
+        reply: &'b mut Reply<'_>,
+    ) -> Result<&'b mut [u8], Full> {
+        let octets = reply.append(section, self.count, self.octets)?;
+        if shift > 0 {
+            for at in self.shifts.chunks_exact(2) {
+                let at = usize::from(u16::from_ne_bytes([at[0], at[1]]));
+                let moved = u16::from_be_bytes([octets[at], octets[at + 1]]) + shift as u16;
+                octets[at..at + 2].copy_from_slice(&moved.to_be_bytes());
+            }
+        }
+        Ok(octets)
+    }
+
+    /// Appends them to an answer section under another owner than the question: the end of a CNAME chain.
+    /// `model_owner` is the name they were encoded for, `owner_at` where the real owner stands in the reply.
+    pub fn append_under(
+        &self,
+        model_owner: &[u8],
+        owner_at: usize,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let mut rest = self.octets;
+        while !rest.is_empty() {
+            // Records of the answer role all begin with a pointer to the question.
+            let (head, tail) = rest.split_at(RECORD_HEAD_OCTETS);
+            let rtype = RecordType(u16::from_be_bytes([head[2], head[3]]));
+            let (rdata, tail) = tail.split_at(usize::from(u16::from_be_bytes([head[10], head[11]])));
+            rest = tail;
+            reply.append(Section::Answer, 1, &pointer(owner_at))?;
+            reply.append(Section::Answer, 0, &head[2..])?;
+            let start = reply.end();
+            self.append_uncompressed(rtype, rdata, model_owner, reply)?;
+            let length = (reply.end() - start) as u16;
+            reply.patch(start - 2, &length.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    fn append_uncompressed(
+        &self,
+        rtype: RecordType,
+        rdata: &[u8],
+        model_owner: &[u8],
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let (fixed, names) = compressible(rtype);
+        reply.append(Section::Answer, 0, &rdata[..fixed])?;
+        let mut rest = &rdata[fixed..];
+        for _ in 0..names {
+            let mut from = rest;
+            loop {
+                match from[0] {
+                    0 => {
+                        reply.append(Section::Answer, 0, &[0])?;
+                        break;
+                    }
+                    length @ 1..=63 => {
+                        let label = &from[..=usize::from(length)];
+                        reply.append(Section::Answer, 0, label)?;
+                        from = &from[label.len()..];
+                    }
+                    _ => {
+                        from = self.model_octets(
+                            usize::from(u16::from_be_bytes([from[0], from[1]]) & 0x3fff),
+                            model_owner,
+                        )
+                    }
+                }
+            }
+            rest = &rest[compressed_length(rest)..];
+        }
+        reply.append(Section::Answer, 0, rest)?;
+        Ok(())
+    }
+
+    /// What stands at `at` of the model message: the question's name, or these records.
+    fn model_octets<'m>(&'m self, at: usize, model_owner: &'m [u8]) -> &'m [u8] {
+        let records_at = HEADER_OCTETS + model_owner.len() + 4;
+        if at < records_at { &model_owner[at - HEADER_OCTETS..] } else { &self.octets[at - records_at..] }
+    }
+}
+
+/// Octets of a record before its data: owner as a pointer, type, class, TTL, length.
+const RECORD_HEAD_OCTETS: usize = 12;
+
+/// Octets of a name that may end in a pointer.
+fn compressed_length(octets: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        match octets[at] {
+            0 => return at + 1,
+            length @ 1..=63 => at += 1 + usize::from(length),
+            _ => return at + 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Name;
+    use crate::wire::code::Rcode;
+    use crate::wire::reply::ReplyOptions;
+    use hickory_proto::op::Message;
+
+    fn wire(text: &str) -> Vec<u8> {
+        text.parse::<Name>().unwrap().as_wire().to_vec()
+    }
+
+    fn encoded(mut encoder: Encoder<'_>, rtype: RecordType, data: &[Vec<u8>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let sources = data.iter().map(|rdata| Source { owner: None, rtype, ttl: 300, rdata });
+        encoder.encode(Role::Answer, rtype, sources, &mut out).unwrap();
+        out
+    }
+
+    /// Answers a question for `question` with what `write` appends, and gives the records as hickory reads them.
+    fn read_back(question: &str, write: impl FnOnce(&mut Reply<'_>)) -> Vec<String> {
+        let packet = [&[0; 5], &[1, 0, 0, 0, 0, 0, 0][..], &wire(question), &[0, 1, 0, 1]].concat();
+        let mut buffer = vec![0; 65_535];
+        let options = ReplyOptions::default();
+        let mut reply = Reply::begin(&mut buffer, &packet, packet.len() - 12, 65_535, &options);
+        write(&mut reply);
+        let length = reply.finish(Rcode::NOERROR, true, false, &options);
+        let message = Message::from_vec(&buffer[..length]).unwrap();
+        message.answers.iter().chain(&message.authorities).map(ToString::to_string).collect()
+    }
+
+    fn mx(preference: u8, exchange: &str) -> Vec<u8> {
+        [vec![0, preference], wire(exchange)].concat()
+    }
+
+    #[test]
+    fn records_of_the_name_asked_for_compress_and_read_back() {
+        let owner = wire("example.com");
+        let stored = encoded(
+            Encoder::at(&owner),
+            RecordType::MX,
+            &[mx(10, "a.mail.example.com"), mx(20, "b.mail.example.com")],
+        );
+        let (records, rest) = Records::read(&stored);
+        assert!(rest.is_empty());
+        assert_eq!(records.octets().len(), 2 * 14 + "1a4mail".len() + 2 + "1b".len() + 2, "compressed");
+        let read = read_back("example.com", |reply| {
+            records.append(Section::Answer, 0, reply).unwrap();
+        });
+        assert_eq!(
+            read,
+            [
+                "example.com. 300 IN MX 10 a.mail.example.com.",
+                "example.com. 300 IN MX 20 b.mail.example.com."
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wildcard_answers_for_the_question_whatever_its_length() {
+        let owner = wire("*.example.com");
+        let stored = encoded(Encoder::at(&owner), RecordType::CNAME, &[wire("target.example.com")]);
+        let (records, _) = Records::read(&stored);
+        for question in ["a.example.com", "deep.er.example.com", "*.example.com"] {
+            let shift = wire(question).len() - owner.len();
+            let read = read_back(question, |reply| {
+                records.append(Section::Answer, shift, reply).unwrap();
+            });
+            assert_eq!(read, [format!("{question}. 300 IN CNAME target.example.com.")]);
+        }
+    }
+
+    #[test]
+    fn records_found_above_the_question_keep_their_owner() {
+        let owner = wire("example.com");
+        let soa = [wire("ns1.example.com"), wire("host.master.example.com"), vec![0; 20]].concat();
+        let stored = encoded(Encoder::above(&owner), RecordType::SOA, &[soa]);
+        let (records, _) = Records::read(&stored);
+        let read = read_back("not.there.example.com", |reply| {
+            records.append(Section::Authority, "3not5there".len(), reply).unwrap();
+        });
+        assert_eq!(read, ["example.com. 300 IN SOA ns1.example.com. host.master.example.com. 0 0 0 0 0"]);
+    }
+
+    #[test]
+    fn the_end_of_a_chain_stands_under_its_own_owner() {
+        let (alias, owner) = (wire("alias.example.com"), wire("mail.example.com"));
+        let cname = encoded(Encoder::at(&alias), RecordType::CNAME, std::slice::from_ref(&owner));
+        let end = encoded(
+            Encoder::at(&owner),
+            RecordType::MX,
+            &[mx(1, "a.mail.example.com"), mx(2, "b.a.mail.example.com")],
+        );
+        let read = read_back("alias.example.com", |reply| {
+            Records::read(&cname).0.append(Section::Answer, 0, reply).unwrap();
+            let owner_at = reply.end() - 7;
+            Records::read(&end).0.append_under(&owner, owner_at, reply).unwrap();
+        });
+        assert_eq!(
+            read,
+            [
+                "alias.example.com. 300 IN CNAME mail.example.com.",
+                "mail.example.com. 300 IN MX 1 a.mail.example.com.",
+                "mail.example.com. 300 IN MX 2 b.a.mail.example.com.",
+            ]
+        );
+    }
+}

@@ -1,0 +1,332 @@
+//! A message from a client, parsed in place. Whatever the octets, the result is one of three: a query to be
+//! answered, a message to be refused with a code, a message that deserves no reply.
+
+use super::code::{Class, Opcode, Rcode, RecordType};
+use super::edns::Edns;
+use super::{HEADER_OCTETS, u16_at};
+use crate::name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX};
+
+/// Room for a name in lower case; the parser writes into it, so that none is allocated or zeroed per query.
+pub type NameRoom = [u8; NAME_OCTETS_MAX + 1];
+
+/// What a message is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Message<'q> {
+    /// A question of opcode QUERY, well-formed throughout.
+    Query(Query<'q>),
+    /// Anything else that asks for a reply.
+    Reject(Reject<'q>),
+    /// Shorter than a header, or a reply itself: an answer to it could begin a loop.
+    Ignore,
+}
+
+/// A well-formed query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query<'q> {
+    /// The name asked for, in lower case, as it travels.
+    pub name: &'q [u8],
+    /// The type asked for.
+    pub rtype: RecordType,
+    /// The class asked for.
+    pub class: Class,
+    /// EDNS, if the client speaks it.
+    pub edns: Option<Edns<'q>>,
+}
+
+/// A message that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reject<'q> {
+    /// Why.
+    pub rcode: Rcode,
+    /// How many octets of question follow the header and can be repeated in the reply; 0 where none can.
+    pub question_octets: usize,
+    /// EDNS, where it could be read: who speaks it gets it back even in an error (RFC 6891 section 7).
+    pub edns: Option<Edns<'q>>,
+}
+
+impl<'q> Message<'q> {
+    /// Reads a message. The name in lower case is written to `room`.
+    pub fn parse(packet: &'q [u8], room: &'q mut NameRoom) -> Self {
+        if packet.len() < HEADER_OCTETS || packet[2] & 0x80 != 0 {
+            return Self::Ignore;
+        }
+        let opcode = Opcode(packet[2] >> 3 & 0x0f);
+        if opcode != Opcode::QUERY {
+            return Self::Reject(Reject { rcode: refusal(opcode), question_octets: 0, edns: None });
+        }
+        match parse_query(packet, room) {
+            Ok(query) => Self::Query(query),
+            Err(reject) => Self::Reject(reject),
+        }
+    }
+}
+
+impl Query<'_> {
+    /// How many octets the question takes.
+    #[must_use]
+    pub fn question_octets(&self) -> usize {
+        self.name.len() + 4
+    }
+}
+
+/// The code for operations that this server does not do: changes and notices are refused, since zones come
+/// from files; the rest is not implemented.
+fn refusal(opcode: Opcode) -> Rcode {
+    match opcode {
+        Opcode::NOTIFY | Opcode::UPDATE => Rcode::REFUSED,
+        _ => Rcode::NOTIMP,
+    }
+}
+
+fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Query<'q>, Reject<'q>> {
+    let reject = |question_octets: usize, edns| move |rcode: Rcode| Reject { rcode, question_octets, edns };
+    let counts = [4, 6, 8, 10].map(|at| u16::from_be_bytes([packet[at], packet[at + 1]]));
+    let [questions, answers, authorities, additionals] = counts;
+    if questions != 1 {
+        // No questions, or several (RFC 9619), cannot be answered.
+        return Err(reject(0, None)(Rcode::FORMERR));
+    }
+    let name_octets = question_name(packet).map_err(reject(0, None))?;
+    let name_end = HEADER_OCTETS + name_octets;
+    let (Some(rtype), Some(class)) = (u16_at(packet, name_end), u16_at(packet, name_end + 2)) else {
+        return Err(reject(0, None)(Rcode::FORMERR));
+    };
+    let (rtype, class) = (RecordType(rtype), Class(class));
+    let question_octets = name_octets + 4;
+    let rest = Rest { packet, at: name_end + 4 };
+    let edns = rest
+        .read(answers, authorities, additionals, rtype)
+        .map_err(|(rcode, edns)| reject(question_octets, edns)(rcode))?;
+    if edns.is_some_and(|edns| edns.version > 0) {
+        return Err(reject(question_octets, edns)(Rcode::BADVERS));
+    }
+    if let Some(rcode) = refused_type(rtype) {
+        return Err(reject(question_octets, edns)(rcode));
+    }
+    let name = &mut room[..name_octets];
+    // Length octets are at most 63, below every letter, so the whole name is lowered without a look at them.
+    name.copy_from_slice(&packet[HEADER_OCTETS..name_end]);
+    name.make_ascii_lowercase();
+    Ok(Query { name, rtype, class, edns })
+}
+
+/// Types that no zone can hold and that this server has no other answer for.
+fn refused_type(rtype: RecordType) -> Option<Rcode> {
+    match rtype {
+        RecordType::OPT => Some(Rcode::FORMERR),
+        RecordType::AXFR | RecordType::IXFR => Some(Rcode::REFUSED),
+        RecordType::TKEY | RecordType::TSIG | RecordType::MAILA | RecordType::MAILB => Some(Rcode::NOTIMP),
+        _ => None,
+    }
+}
+
+/// The length of the question's name. A compression pointer there could only point into the header.
+fn question_name(packet: &[u8]) -> Result<usize, Rcode> {
+    let mut at = HEADER_OCTETS;
+    loop {
+        let length = usize::from(*packet.get(at).ok_or(Rcode::FORMERR)?);
+        at += 1;
+        if length == 0 {
+            break;
+        }
+        at += length;
+        if length > LABEL_OCTETS_MAX || at >= HEADER_OCTETS + NAME_OCTETS_MAX {
+            return Err(Rcode::FORMERR);
+        }
+    }
+    Ok(at - HEADER_OCTETS)
+}
+
+/// What follows the question.
+struct Rest<'q> {
+    packet: &'q [u8],
+    at: usize,
+}
+
+/// A record of a query: only OPT means anything to this server.
+struct Record<'q> {
+    at_root: bool,
+    rtype: RecordType,
+    class: u16,
+    ttl: u32,
+    data: &'q [u8],
+}
+
+impl<'q> Rest<'q> {
+    /// Reads all records to the end of the packet. A query carries none but in its additional section, except
+    /// IXFR, which has the client's SOA as authority (RFC 1995 section 3). On a fault, gives the EDNS read
+    /// before it.
+    fn read(
+        mut self,
+        answers: u16,
+        authorities: u16,
+        additionals: u16,
+        rtype: RecordType,
+    ) -> Result<Option<Edns<'q>>, (Rcode, Option<Edns<'q>>)> {
+        let authorities_allowed = u16::from(rtype == RecordType::IXFR);
+        if answers > 0 || authorities > authorities_allowed {
+            return Err((Rcode::FORMERR, None));
+        }
+        let mut edns = None;
+        // Each record takes octets, so the packet's length bounds this loop whatever the counts say.
+        for index in 0..u32::from(authorities) + u32::from(additionals) {
+            let record = self.record().ok_or((Rcode::FORMERR, edns))?;
+            if record.rtype != RecordType::OPT || index < u32::from(authorities) {
+                continue;
+            }
+            if edns.is_some() || !record.at_root {
+                return Err((Rcode::FORMERR, edns)); // RFC 6891 section 6.1.1
+            }
+            // Malformed options leave the version and the flags readable, and the reply carries OPT.
+            let bare = Edns::parse(record.class, record.ttl, &[]).ok();
+            edns = Some(Edns::parse(record.class, record.ttl, record.data).map_err(|rcode| (rcode, bare))?);
+        }
+        if self.at == self.packet.len() { Ok(edns) } else { Err((Rcode::FORMERR, edns)) }
+    }
+
+    fn record(&mut self) -> Option<Record<'q>> {
+        let start = self.at;
+        let mut at = start;
+        loop {
+            match *self.packet.get(at)? {
+                0 => break at += 1,
+                length @ 1..=63 => at += 1 + usize::from(length),
+                0xc0.. => break at += 2,
+                _ => return None,
+            }
+            if at - start >= NAME_OCTETS_MAX {
+                return None;
+            }
+        }
+        let fixed = self.packet.get(at..at + 10)?;
+        let length = usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+        let data = self.packet.get(at + 10..at + 10 + length)?;
+        self.at = at + 10 + length;
+        Some(Record {
+            at_root: at == start + 1,
+            rtype: RecordType(u16::from_be_bytes([fixed[0], fixed[1]])),
+            class: u16::from_be_bytes([fixed[2], fixed[3]]),
+            ttl: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
+            data,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WWW: &[u8] = b"\x03wWw\x07Example\x03com\x00";
+
+    /// A packet of a header with these counts, and the rest.
+    fn packet(counts: [u8; 4], rest: &[&[u8]]) -> Vec<u8> {
+        let [questions, answers, authorities, additionals] = counts;
+        let header = [0x12, 0x34, 1, 0, 0, questions, 0, answers, 0, authorities, 0, additionals];
+        [&header, rest.concat().as_slice()].concat()
+    }
+
+    const A_IN: &[u8] = &[0, 1, 0, 1];
+    const OPT: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+
+    fn parse<R>(packet: &[u8], look: impl FnOnce(Message<'_>) -> R) -> R {
+        let mut room = [0xaa; 256];
+        look(Message::parse(packet, &mut room))
+    }
+
+    fn rcode(packet: &[u8]) -> Rcode {
+        parse(packet, |message| match message {
+            Message::Query(_) => Rcode::NOERROR,
+            Message::Reject(reject) => reject.rcode,
+            Message::Ignore => Rcode(0xffff),
+        })
+    }
+
+    #[test]
+    fn a_query_gives_its_name_in_lower_case() {
+        parse(&packet([1, 0, 0, 1], &[WWW, A_IN, OPT]), |message| {
+            let Message::Query(query) = message else { panic!("{message:?}") };
+            assert_eq!(query.name, b"\x03www\x07example\x03com\x00");
+            assert_eq!((query.rtype, query.class), (RecordType::A, Class::IN));
+            assert_eq!(query.edns.map(|edns| edns.udp_octets), Some(1232));
+            assert_eq!(query.question_octets(), WWW.len() + 4);
+        });
+    }
+
+    #[test]
+    fn what_is_no_query_gets_no_reply() {
+        let mut reply = packet([1, 0, 0, 0], &[WWW, A_IN]);
+        reply[2] |= 0x80;
+        for ignored in [&reply[..], &reply[..11], &[]] {
+            parse(ignored, |message| assert_eq!(message, Message::Ignore));
+        }
+    }
+
+    #[test]
+    fn malformed_queries_are_formerr() {
+        let long = [[63u8; 64].repeat(4), vec![0]].concat();
+        let cases: Vec<(&str, Vec<u8>)> = vec![
+            ("no question", packet([0, 0, 0, 0], &[])),
+            ("two questions", packet([2, 0, 0, 0], &[WWW, A_IN, WWW, A_IN])),
+            ("question cut short", packet([1, 0, 0, 0], &[WWW, &[0, 1, 0]])),
+            ("name cut short", packet([1, 0, 0, 0], &[b"\x03ww"])),
+            ("compressed question", packet([1, 0, 0, 0], &[b"\xc0\x0c", A_IN])),
+            ("name too long", packet([1, 0, 0, 0], &[&long, A_IN])),
+            ("trailing octets", packet([1, 0, 0, 0], &[WWW, A_IN, b"x"])),
+            ("missing record", packet([1, 0, 0, 1], &[WWW, A_IN])),
+            ("two OPT", packet([1, 0, 0, 2], &[WWW, A_IN, OPT, OPT])),
+            ("OPT not at the root", packet([1, 0, 0, 1], &[WWW, A_IN, b"\x01a", OPT])),
+            ("an answer", packet([1, 1, 0, 0], &[WWW, A_IN, OPT])),
+            ("a question for OPT", packet([1, 0, 0, 0], &[WWW, &[0, 41, 0, 1]])),
+        ];
+        for (what, octets) in cases {
+            assert_eq!(rcode(&octets), Rcode::FORMERR, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_option_is_formerr_with_edns_and_question() {
+        let opt = [0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 8, 0, 8, 0, 4, 0, 9, 0, 0];
+        parse(&packet([1, 0, 0, 1], &[WWW, A_IN, &opt]), |message| {
+            let Message::Reject(reject) = message else { panic!("{message:?}") };
+            assert_eq!((reject.rcode, reject.question_octets), (Rcode::FORMERR, WWW.len() + 4));
+            assert!(reject.edns.is_some_and(|edns| edns.dnssec_ok));
+        });
+    }
+
+    #[test]
+    fn later_versions_are_badvers_whatever_their_options() {
+        let opt = [0, 0, 41, 4, 208, 0, 1, 0, 0, 0, 3, 9, 9, 9];
+        assert_eq!(rcode(&packet([1, 0, 0, 1], &[WWW, A_IN, &opt])), Rcode::BADVERS);
+    }
+
+    #[test]
+    fn other_operations_and_types_are_refused_by_name() {
+        for (opcode, wanted) in
+            [(1, Rcode::NOTIMP), (4, Rcode::REFUSED), (5, Rcode::REFUSED), (15, Rcode::NOTIMP)]
+        {
+            let mut octets = packet([1, 0, 0, 0], &[WWW, A_IN]);
+            octets[2] |= opcode << 3;
+            assert_eq!(rcode(&octets), wanted);
+        }
+        assert_eq!(rcode(&packet([1, 0, 0, 0], &[WWW, &[0, 252, 0, 1]])), Rcode::REFUSED);
+        let soa = [0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 0];
+        assert_eq!(rcode(&packet([1, 0, 1, 0], &[WWW, &[0, 251, 0, 1], &soa])), Rcode::REFUSED);
+        assert_eq!(rcode(&packet([1, 0, 0, 0], &[WWW, &[0, 253, 0, 1]])), Rcode::NOTIMP);
+    }
+
+    #[test]
+    fn records_beside_opt_are_passed_over() {
+        let other = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4];
+        assert_eq!(rcode(&packet([1, 0, 0, 2], &[WWW, A_IN, &other, OPT])), Rcode::NOERROR);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_octets_panic(octets: Vec<u8>, cut in 0usize..64) {
+            parse(&octets, |_| ());
+            let mut near = packet([1, 0, 0, 1], &[WWW, A_IN, OPT, &octets]);
+            near.truncate(near.len().saturating_sub(cut));
+            parse(&near, |_| ());
+        }
+    }
+}
