@@ -4,5 +4,7 @@
 pub mod count;
 pub mod names;
 pub mod records;
+pub mod resolve;
 pub mod respond;
+pub mod steering;
 pub mod table;

@@ -121,9 +121,8 @@ impl Names {
     fn find_above<'t>(&'t self, name: &[u8]) -> Found<'t> {
         let labels = name::labels(name).count();
         // Ancestors deeper than any name we have need not be looked for.
-        let mut ancestors = name::suffixes(name).skip(1.max(labels.saturating_sub(self.depth)));
-        let Some(encloser) = ancestors.map_while(|ancestor| Some(self.entry_of(ancestor))).flatten().next()
-        else {
+        let hopeless = labels.saturating_sub(self.depth).max(1);
+        let Some(encloser) = name::suffixes(name).skip(hopeless).find_map(|name| self.entry_of(name)) else {
             return Found::Outside;
         };
         match encloser.kind() {

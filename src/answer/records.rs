@@ -210,6 +210,9 @@ impl<'o> Encoder<'o> {
     }
 
     fn remember(&mut self, suffix: &[u8], at: usize) {
+        if self.before > 0 {
+            return; // Pointers reach the question and the first set only: see `Model`.
+        }
         // A shift moves a pointer by up to a name's length, and it must still reach.
         let reachable = at + name::NAME_OCTETS_MAX <= POINTER_REACH;
         if suffix.len() > 1 && reachable && self.suffixes.len() < SUFFIXES_MAX {
@@ -291,77 +294,94 @@ impl<'t> Records<'t> {
         Ok(octets)
     }
 
-    /// Appends them to an answer section under another owner than the question: the end of a CNAME chain.
-    /// `model_owner` is the name they were encoded for, `owner_at` where the real owner stands in the reply.
+    /// Appends them to a reply in which their owner is not the question: behind a CNAME. `model` is what they
+    /// were encoded for, `owner_at` where the real owner stands in the reply.
     pub fn append_under(
         &self,
-        model_owner: &[u8],
+        section: Section,
+        model: Model<'_>,
         owner_at: usize,
         reply: &mut Reply<'_>,
     ) -> Result<(), Full> {
         let mut rest = self.octets;
         while !rest.is_empty() {
-            // Records of the answer role all begin with a pointer to the question.
-            let (head, tail) = rest.split_at(RECORD_HEAD_OCTETS);
-            let rtype = RecordType(u16::from_be_bytes([head[2], head[3]]));
-            let (rdata, tail) = tail.split_at(usize::from(u16::from_be_bytes([head[10], head[11]])));
+            if rest.starts_with(&pointer(HEADER_OCTETS)) {
+                reply.append(section, 1, &pointer(owner_at))?;
+            } else {
+                append_whole(section, rest, model, reply)?;
+                reply.append(section, 1, &[])?;
+            }
+            let (head, tail) = rest[compressed_length(rest)..].split_at(RECORD_HEAD_OCTETS);
+            let rtype = RecordType(u16::from_be_bytes([head[0], head[1]]));
+            let (rdata, tail) = tail.split_at(usize::from(u16::from_be_bytes([head[8], head[9]])));
             rest = tail;
-            reply.append(Section::Answer, 1, &pointer(owner_at))?;
-            reply.append(Section::Answer, 0, &head[2..])?;
+            reply.append(section, 0, head)?;
             let start = reply.end();
-            self.append_uncompressed(rtype, rdata, model_owner, reply)?;
+            append_rdata(section, rtype, rdata, model, reply)?;
             let length = (reply.end() - start) as u16;
             reply.patch(start - 2, &length.to_be_bytes());
         }
         Ok(())
     }
+}
 
-    fn append_uncompressed(
-        &self,
-        rtype: RecordType,
-        rdata: &[u8],
-        model_owner: &[u8],
-        reply: &mut Reply<'_>,
-    ) -> Result<(), Full> {
-        let (fixed, names) = compressible(rtype);
-        reply.append(Section::Answer, 0, &rdata[..fixed])?;
-        let mut rest = &rdata[fixed..];
-        for _ in 0..names {
-            let mut from = rest;
-            loop {
-                match from[0] {
-                    0 => {
-                        reply.append(Section::Answer, 0, &[0])?;
-                        break;
-                    }
-                    length @ 1..=63 => {
-                        let label = &from[..=usize::from(length)];
-                        reply.append(Section::Answer, 0, label)?;
-                        from = &from[label.len()..];
-                    }
-                    _ => {
-                        from = self.model_octets(
-                            usize::from(u16::from_be_bytes([from[0], from[1]]) & 0x3fff),
-                            model_owner,
-                        )
-                    }
-                }
-            }
-            rest = &rest[compressed_length(rest)..];
-        }
-        reply.append(Section::Answer, 0, rest)?;
-        Ok(())
-    }
+/// The model message for which records were encoded, as far as their pointers may reach.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'m> {
+    /// The question's name.
+    pub owner: &'m [u8],
+    /// The octets that follow the question: of the first set of records.
+    pub first: &'m [u8],
+}
 
-    /// What stands at `at` of the model message: the question's name, or these records.
-    fn model_octets<'m>(&'m self, at: usize, model_owner: &'m [u8]) -> &'m [u8] {
-        let records_at = HEADER_OCTETS + model_owner.len() + 4;
-        if at < records_at { &model_owner[at - HEADER_OCTETS..] } else { &self.octets[at - records_at..] }
+impl<'m> Model<'m> {
+    /// What stands at `at`.
+    fn octets(self, at: usize) -> &'m [u8] {
+        let records_at = HEADER_OCTETS + self.owner.len() + 4;
+        if at < records_at { &self.owner[at - HEADER_OCTETS..] } else { &self.first[at - records_at..] }
     }
 }
 
-/// Octets of a record before its data: owner as a pointer, type, class, TTL, length.
-const RECORD_HEAD_OCTETS: usize = 12;
+fn append_rdata(
+    section: Section,
+    rtype: RecordType,
+    rdata: &[u8],
+    model: Model<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Full> {
+    let (fixed, names) = compressible(rtype);
+    reply.append(section, 0, &rdata[..fixed])?;
+    let mut rest = &rdata[fixed..];
+    for _ in 0..names {
+        append_whole(section, rest, model, reply)?;
+        rest = &rest[compressed_length(rest)..];
+    }
+    reply.append(section, 0, rest).map(|_| ())
+}
+
+/// Appends the name that begins with `octets` of the model message, following its pointers.
+fn append_whole(
+    section: Section,
+    octets: &[u8],
+    model: Model<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Full> {
+    let mut from = octets;
+    loop {
+        match from[0] {
+            0 => return reply.append(section, 0, &[0]).map(|_| ()),
+            length @ 1..=63 => {
+                let (label, after) = from.split_at(1 + usize::from(length));
+                reply.append(section, 0, label)?;
+                from = after;
+            }
+            high => from = model.octets(usize::from(u16::from_be_bytes([high & 0x3f, from[1]]))),
+        }
+    }
+}
+
+/// Octets of a record between its owner and its data: type, class, TTL, length.
+const RECORD_HEAD_OCTETS: usize = 10;
 
 /// Octets of a name that may end in a pointer.
 fn compressed_length(octets: &[u8]) -> usize {
@@ -471,7 +491,15 @@ mod tests {
         let read = read_back("alias.example.com", |reply| {
             Records::read(&cname).0.append(Section::Answer, 0, reply).unwrap();
             let owner_at = reply.end() - 7;
-            Records::read(&end).0.append_under(&owner, owner_at, reply).unwrap();
+            Records::read(&end)
+                .0
+                .append_under(
+                    Section::Answer,
+                    Model { owner: &owner, first: Records::read(&end).0.octets() },
+                    owner_at,
+                    reply,
+                )
+                .unwrap();
         });
         assert_eq!(
             read,

@@ -1,10 +1,35 @@
-//! The answer table: compiled, immutable, one generation.
+//! The answer table: compiled, immutable, one generation. A change makes the next one, which shares with it
+//! all that stayed the same.
+
+use std::sync::Arc;
+
+use super::names::Names;
+use super::steering::Steering;
+use crate::geo::tree::Tree;
+use crate::ids::{MapId, ServiceId, ZoneId};
 
 /// What queries are answered from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AnswerTable {
-    generation: u64,
-    answer_counters: usize,
+    pub(super) generation: u64,
+    /// The names of all zones; new with each reload.
+    pub(super) names: Arc<Names>,
+    /// What negative answers need of each zone.
+    pub(super) zones: Arc<[ZoneTop]>,
+    /// One tree per map; new with each reload.
+    pub(super) trees: Arc<[Tree]>,
+    /// Each service for the verdicts of the moment; a verdict replaces those that it touches.
+    pub(super) services: Box<[Arc<Steering>]>,
+    pub(super) answer_counters: usize,
+}
+
+/// The top of a zone.
+#[derive(Debug)]
+pub struct ZoneTop {
+    /// The origin, in lower case, as it travels.
+    pub apex: Box<[u8]>,
+    /// The SOA record for negative answers, as [`super::records::Records::read`] takes it.
+    pub negative: Box<[u8]>,
 }
 
 impl AnswerTable {
@@ -19,5 +44,29 @@ impl AnswerTable {
     #[must_use]
     pub fn answer_counters(&self) -> usize {
         self.answer_counters
+    }
+
+    /// The names of all zones.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The top of a zone.
+    #[must_use]
+    pub fn zone(&self, zone: ZoneId) -> &ZoneTop {
+        &self.zones[zone.index()]
+    }
+
+    /// The tree of a map.
+    #[must_use]
+    pub fn tree(&self, map: MapId) -> &Tree {
+        &self.trees[map.index()]
+    }
+
+    /// A service.
+    #[must_use]
+    pub fn service(&self, service: ServiceId) -> &Steering {
+        &self.services[service.index()]
     }
 }
