@@ -32,14 +32,12 @@ struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Authoritative data, or an empty non-terminal.
+    /// Authoritative data, or an empty non-terminal; the top of a zone too.
     Inside = 0,
-    /// The top of a zone.
-    Apex = 1,
     /// Delegated away (RFC 1034 section 4.2.1): questions at or below it, but for DS, get a referral.
-    Cut = 2,
+    Cut = 1,
     /// A DNAME's owner: questions below it are rewritten (RFC 6672).
-    Dname = 3,
+    Dname = 2,
 }
 
 /// One name of the table.
@@ -128,11 +126,11 @@ impl Names {
         match encloser.kind() {
             Kind::Cut => Found::BelowCut(encloser),
             Kind::Dname => Found::BelowDname(encloser),
-            Kind::Inside | Kind::Apex if encloser.flags & HAS_WILDCARD != 0 => {
+            Kind::Inside if encloser.flags & HAS_WILDCARD != 0 => {
                 let wildcard = self.wildcard_below(encloser.name);
                 wildcard.map_or(Found::Missing(encloser), Found::Wildcard)
             }
-            Kind::Inside | Kind::Apex => Found::Missing(encloser),
+            Kind::Inside => Found::Missing(encloser),
         }
     }
 
@@ -198,8 +196,7 @@ impl<'t> Entry<'t> {
     pub fn kind(&self) -> Kind {
         match self.flags & KIND {
             0 => Kind::Inside,
-            1 => Kind::Apex,
-            2 => Kind::Cut,
+            1 => Kind::Cut,
             _ => Kind::Dname,
         }
     }
@@ -404,7 +401,7 @@ mod tests {
 
     fn world() -> Names {
         names(&[
-            ("example.com", Kind::Apex),
+            ("example.com", Kind::Inside),
             ("www.example.com", Kind::Inside),
             ("*.example.com", Kind::Inside),
             ("b.example.com", Kind::Inside),
@@ -458,7 +455,7 @@ mod tests {
     fn every_name_of_many_is_found_and_no_other() {
         let all: Vec<String> = (0..5_000).map(|i| format!("h{i}.example.com")).collect();
         let mut entries: Vec<(&str, Kind)> = all.iter().map(|name| (name.as_str(), Kind::Inside)).collect();
-        entries.push(("example.com", Kind::Apex));
+        entries.push(("example.com", Kind::Inside));
         let names = names(&entries);
         for name in &all {
             assert_eq!(lead(&names, name), ("name", format!("{name}.")));
@@ -468,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_zone_at_the_root_holds_everything() {
-        let names = names(&[(".", Kind::Apex), ("com", Kind::Cut)]);
+        let names = names(&[(".", Kind::Inside), ("com", Kind::Cut)]);
         assert_eq!(lead(&names, "example.com"), ("cut", "com.".to_owned()));
         assert_eq!(lead(&names, "org"), ("missing", ".".to_owned()));
         assert_eq!(lead(&names, "."), ("name", ".".to_owned()));

@@ -223,7 +223,7 @@ impl<'o> Encoder<'o> {
 
 /// How the data of a type begins: octets before the first compressible name, and how many names follow one
 /// another there. These are the types of RFC 1035; no other may be compressed (RFC 3597 section 4).
-fn compressible(rtype: RecordType) -> (usize, usize) {
+pub(super) fn compressible(rtype: RecordType) -> (usize, usize) {
     match rtype {
         RecordType::NS
         | RecordType::CNAME

@@ -69,7 +69,7 @@ pub fn resolve<'t>(
     let question = Question { table, rtype: query.rtype, client };
     match table.names().find(query.name) {
         Found::Outside => Ok(Outcome::refused()),
-        Found::Name(entry) if query.rtype == RecordType::DS && entry.kind() == Kind::Apex => {
+        Found::Name(entry) if query.rtype == RecordType::DS && table.is_apex(&entry) => {
             question.ask_parent_side(entry, query.name, reply)
         }
         found => question.walk(found, Link::question(query.name), reply),

@@ -2,6 +2,7 @@
 //! prepared variants, of which the client's lot picks. A query looks up its class and copies a variant.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::geo::tree::Tree;
 use crate::ids::MapId;
@@ -18,7 +19,7 @@ pub struct Steering {
     /// The types that the service answers for; for a CNAME service, all but what a CNAME may stand beside.
     pub answers: Answers,
     /// The choice of each class.
-    pub by_class: Box<[u16]>,
+    pub by_class: Arc<[u16]>,
     /// The distinct choices.
     pub choices: Box<[Choice]>,
     /// The distinct answers.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::names::Names;
+use super::names::{Entry, Names};
 use super::steering::Steering;
 use crate::geo::tree::Tree;
 use crate::ids::{MapId, ServiceId, ZoneId};
@@ -56,6 +56,12 @@ impl AnswerTable {
     #[must_use]
     pub fn zone(&self, zone: ZoneId) -> &ZoneTop {
         &self.zones[zone.index()]
+    }
+
+    /// Whether a name is the top of its zone.
+    #[must_use]
+    pub fn is_apex(&self, entry: &Entry<'_>) -> bool {
+        entry.name().len() == self.zone(entry.zone()).apex.len()
     }
 
     /// The tree of a map.

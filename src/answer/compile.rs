@@ -1,0 +1,388 @@
+//! Makes answer tables. A [`Plan`] is what a configuration, its zones and its databases come to: everything that
+//! does not depend on verdicts. With the standings of the moment it makes a table; a verdict that changed
+//! remakes the services that it touches and shares the rest.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::encode;
+use super::maps::{self, CompiledMap, Databases};
+use super::names::Names;
+use super::steering::{Answers, Choice, Pick, Steering, Variant};
+use super::table::{AnswerTable, ZoneTop};
+use super::zones::{self, SteeredNames, ZonesFault};
+use crate::geo::tree::Tree;
+use crate::health::verdict::Standing;
+use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId};
+use crate::net::Family;
+use crate::policy::map::{Class, Map, Region};
+use crate::policy::select::{Outcome, Selection, Situation, select};
+use crate::policy::service::{AnswerKind, Families, Service};
+use crate::policy::variant::{self, Reason, lay_out};
+use crate::wire::code::RecordType;
+use crate::zone::Zone;
+
+/// What a plan is made of.
+#[derive(Debug)]
+pub struct World {
+    /// The zones served.
+    pub zones: Vec<Zone>,
+    /// All regions, by id.
+    pub regions: Vec<Region>,
+    /// All maps, by id.
+    pub maps: Vec<Map>,
+    /// All services, by id.
+    pub services: Vec<Service>,
+    /// What is known of addresses.
+    pub databases: Databases,
+}
+
+/// Everything that tables of one generation of the configuration share.
+#[derive(Debug)]
+pub struct Plan {
+    /// All regions, by id.
+    pub regions: Vec<Region>,
+    /// All services, by id.
+    pub services: Vec<Service>,
+    /// The maps' names and classes, by id.
+    pub maps: Vec<PlannedMap>,
+    /// What is known of addresses, for explanations; no query reads them.
+    pub databases: Databases,
+    names: Arc<Names>,
+    zones: Arc<[ZoneTop]>,
+    trees: Arc<[Tree]>,
+    /// The classes as each service sees them, by service id.
+    views: Vec<Arc<View>>,
+}
+
+/// A map of a plan.
+#[derive(Debug)]
+pub struct PlannedMap {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its classes, by id.
+    pub classes: Vec<Class>,
+    /// What made each class.
+    pub whys: Vec<crate::policy::classify::Why>,
+}
+
+/// The classes of a map as a service sees them: only its own regions count, so that many classes are one. What
+/// a verdict changes is computed once per distinct class, not once per class.
+#[derive(Debug)]
+struct View {
+    distinct: Vec<Class>,
+    by_class: Arc<[u16]>,
+}
+
+/// Numbers of the counters of steered answers, given once in the life of a process, so that a counter keeps its
+/// meaning over reloads.
+#[derive(Debug, Default)]
+pub struct CounterNumbers {
+    numbers: HashMap<CounterKey, u32>,
+    keys: Vec<CounterKey>,
+}
+
+/// What a counter of steered answers counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CounterKey {
+    /// The service's name.
+    pub service: String,
+    /// The region's name; `None` where no region answers.
+    pub region: Option<String>,
+    /// What is special about the answer.
+    pub reason: &'static str,
+}
+
+impl Plan {
+    /// Compiles everything that does not depend on verdicts.
+    pub fn new(world: World) -> Result<Self, Vec<ZonesFault>> {
+        let World { zones, regions, maps, services, databases } = world;
+        let (names, zones) = zones::compile(&zones, &steered_names(&services))?;
+        let mut trees = Vec::new();
+        let mut planned = Vec::new();
+        for map in maps {
+            let CompiledMap { classes, whys, tree } = maps::compile(&map, &regions, &databases);
+            trees.push(tree);
+            planned.push(PlannedMap { name: map.name, classes, whys });
+        }
+        let views = views(&services, &planned);
+        Ok(Self {
+            regions,
+            services,
+            maps: planned,
+            databases,
+            names: Arc::new(names),
+            zones: zones.into(),
+            trees: trees.into(),
+            views,
+        })
+    }
+
+    /// The table for the standings of the moment.
+    #[must_use]
+    pub fn table(&self, generation: u64, standings: &dyn Standings, numbers: &mut CounterNumbers) -> AnswerTable {
+        let all = (0..self.services.len()).map(ServiceId::from_index);
+        let services = all.map(|service| Arc::new(self.steering(service, standings, numbers))).collect();
+        AnswerTable {
+            generation,
+            names: Arc::clone(&self.names),
+            zones: Arc::clone(&self.zones),
+            trees: Arc::clone(&self.trees),
+            services,
+            answer_counters: numbers.keys.len(),
+        }
+    }
+
+    /// The next table: `touched` services for the standings of the moment, the others as they are in `table`,
+    /// which this plan made.
+    #[must_use]
+    pub fn next_table(
+        &self,
+        table: &AnswerTable,
+        touched: &[ServiceId],
+        standings: &dyn Standings,
+        numbers: &mut CounterNumbers,
+    ) -> AnswerTable {
+        let mut next = table.clone();
+        next.generation += 1;
+        for service in touched {
+            next.services[service.index()] = Arc::new(self.steering(*service, standings, numbers));
+        }
+        next.answer_counters = numbers.keys.len();
+        next
+    }
+
+    fn steering(&self, id: ServiceId, standings: &dyn Standings, numbers: &mut CounterNumbers) -> Steering {
+        let service = &self.services[id.index()];
+        let view = &self.views[id.index()];
+        let mut variants = Variants { plan: self, service, numbers, known: Vec::new(), encoded: Vec::new() };
+        let choices = view.distinct.iter().map(|class| variants.choice(class, standings)).collect();
+        Steering {
+            map: service.map,
+            salt: service.salt,
+            answers: answers(service),
+            by_class: Arc::clone(&view.by_class),
+            choices,
+            variants: variants.encoded.into(),
+            lots_by_design: view.distinct.iter().any(|class| variant::lots_choose(service, class)),
+            negative_ttl_max: service.ttl.steady,
+        }
+    }
+
+    /// A region's name.
+    #[must_use]
+    pub fn region_name(&self, region: RegionId) -> &str {
+        &self.regions[region.index()].name
+    }
+
+    /// The tree of a map.
+    #[must_use]
+    pub fn tree(&self, map: MapId) -> &Tree {
+        &self.trees[map.index()]
+    }
+
+    /// The names of all zones.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The class of a map as a service sees it.
+    #[must_use]
+    pub fn class_seen_by(&self, service: ServiceId, class: ClassId) -> &Class {
+        let view = &self.views[service.index()];
+        &view.distinct[usize::from(view.by_class[class.index()])]
+    }
+}
+
+/// What is believed of endpoints, as a class sees them.
+pub trait Standings {
+    /// The standing of `endpoint` for clients of `class`.
+    fn of(&self, endpoint: EndpointId, class: &Class) -> Standing;
+}
+
+impl<F: Fn(EndpointId) -> Standing> Standings for F {
+    fn of(&self, endpoint: EndpointId, _: &Class) -> Standing {
+        self(endpoint)
+    }
+}
+
+/// The distinct variants of one service.
+struct Variants<'p, 'n> {
+    plan: &'p Plan,
+    service: &'p Service,
+    numbers: &'n mut CounterNumbers,
+    known: Vec<(Option<variant::Variant>, Outcome)>,
+    encoded: Vec<Variant>,
+}
+
+impl Variants<'_, '_> {
+    fn choice(&mut self, class: &Class, standings: &dyn Standings) -> Choice {
+        match self.service.families {
+            Families::Together => {
+                let pick = self.pick(class, None, standings);
+                Choice { v4: pick.clone(), v6: pick }
+            }
+            Families::Independent => Choice {
+                v4: self.pick(class, Some(Family::V4), standings),
+                v6: self.pick(class, Some(Family::V6), standings),
+            },
+        }
+    }
+
+    fn pick(&mut self, class: &Class, family: Option<Family>, standings: &dyn Standings) -> Pick {
+        let believed = |endpoint| standings.of(endpoint, class);
+        let situation = Situation { service: self.service, class, family, standings: &believed };
+        let selection = select(&situation);
+        let layout = lay_out(&situation, &selection);
+        if layout.variants.is_empty() {
+            return Pick::One(self.number(None, &selection));
+        }
+        let positions: Vec<u16> =
+            layout.variants.into_iter().map(|variant| self.number(Some(variant), &selection)).collect();
+        match layout.lots {
+            None => Pick::One(positions[0]),
+            Some(lots) => Pick::Lots(lots.iter().map(|at| positions[usize::from(*at)]).collect()),
+        }
+    }
+
+    /// The position of a variant among the encoded ones.
+    fn number(&mut self, laid_out: Option<variant::Variant>, selection: &Selection) -> u16 {
+        let key = (laid_out, selection.outcome);
+        if let Some(at) = self.known.iter().position(|known| *known == key) {
+            return at as u16;
+        }
+        let text = self.text(key.0.as_ref(), selection);
+        let counter = self.numbers.number(self.counter_key(key.0.as_ref(), selection.outcome));
+        let encoded = match &key.0 {
+            Some(laid_out) => encode::variant(self.service, laid_out, text.as_deref(), counter),
+            None if selection.outcome == Outcome::Absent => encode::no_data(counter),
+            None => encode::servfail(text.as_deref().unwrap_or_default(), counter),
+        };
+        self.known.push(key);
+        self.encoded.push(encoded);
+        u16::try_from(self.encoded.len() - 1).expect("config bounds the endpoints of a service")
+    }
+
+    fn counter_key(&self, laid_out: Option<&variant::Variant>, outcome: Outcome) -> CounterKey {
+        let region = laid_out.and_then(|variant| variant.region).map(|region| self.plan.region_name(region).to_owned());
+        let reason = laid_out.map_or_else(|| outcome.as_str(), |variant| variant.reason.as_str());
+        CounterKey { service: self.service.name.clone(), region, reason }
+    }
+
+    /// What the extended error says, where the answer is not what the class would rather have.
+    fn text(&self, laid_out: Option<&variant::Variant>, selection: &Selection) -> Option<String> {
+        let name = &self.service.name;
+        let Some(variant) = laid_out else {
+            return Some(format!("{name}: {}", selection.outcome));
+        };
+        let region = variant.region.map_or("the fallback", |region| self.plan.region_name(region));
+        match variant.reason {
+            Reason::Steady | Reason::Suspect | Reason::Shifting => None,
+            Reason::Moved => Some(format!("{name}: {region} answers, a nearer region is withdrawn")),
+            Reason::Degraded => Some(format!("{name}: {region} answers, degraded; nothing better is left")),
+            Reason::FailOpen => Some(format!("{name}: all regions are down; {region} answers as the last resort")),
+            Reason::Fallback => Some(format!("{name}: all regions are down; the fallback answers")),
+        }
+    }
+}
+
+impl CounterNumbers {
+    /// The counter that counts `key`.
+    fn number(&mut self, key: CounterKey) -> u32 {
+        if let Some(number) = self.numbers.get(&key) {
+            return *number;
+        }
+        let number = u32::try_from(self.keys.len()).expect("services, regions and reasons are bounded");
+        self.keys.push(key.clone());
+        self.numbers.insert(key, number);
+        number
+    }
+
+    /// What each counter counts, by number.
+    #[must_use]
+    pub fn keys(&self) -> &[CounterKey] {
+        &self.keys
+    }
+}
+
+fn steered_names(services: &[Service]) -> SteeredNames {
+    let mut steered = SteeredNames::new();
+    for (index, service) in services.iter().enumerate() {
+        let taken = match service.answer {
+            AnswerKind::Addresses => {
+                let bindings = service.bindings.iter().map(|binding| binding.rtype);
+                [RecordType::A, RecordType::AAAA].into_iter().chain(bindings).collect()
+            }
+            AnswerKind::Cname => vec![
+                RecordType::A,
+                RecordType::AAAA,
+                RecordType::CNAME,
+                RecordType::HTTPS,
+                RecordType::SVCB,
+            ],
+        };
+        let id = ServiceId::from_index(index);
+        steered.extend(service.names.iter().map(|name| (name.clone(), (id, taken.clone()))));
+    }
+    steered
+}
+
+fn answers(service: &Service) -> Answers {
+    if service.answer == AnswerKind::Cname {
+        return Answers::Cname;
+    }
+    let addresses = || service.regions.iter().flat_map(|region| &region.endpoints).map(|endpoint| endpoint.address);
+    let mut types = Vec::new();
+    if addresses().any(|address| address.is_ipv4()) {
+        types.push(RecordType::A);
+    }
+    if addresses().any(|address| address.is_ipv6()) {
+        types.push(RecordType::AAAA);
+    }
+    for binding in &service.bindings {
+        if !types.contains(&binding.rtype) {
+            types.push(binding.rtype);
+        }
+    }
+    Answers::Types(types)
+}
+
+/// The view of each service; services of the same map and regions share one.
+fn views(services: &[Service], maps: &[PlannedMap]) -> Vec<Arc<View>> {
+    let mut known: HashMap<(MapId, Vec<RegionId>), Arc<View>> = HashMap::new();
+    let view_of = |service: &Service| {
+        let regions: Vec<RegionId> = service.regions.iter().map(|region| region.region).collect();
+        let view = known
+            .entry((service.map, regions))
+            .or_insert_with_key(|(map, regions)| Arc::new(View::new(&maps[map.index()].classes, regions)));
+        Arc::clone(view)
+    };
+    services.iter().map(view_of).collect()
+}
+
+impl View {
+    fn new(classes: &[Class], regions: &[RegionId]) -> Self {
+        let mut positions: HashMap<Class, u16> = HashMap::new();
+        let mut distinct = Vec::new();
+        let by_class = classes.iter().map(|class| {
+            *positions.entry(seen(class, regions)).or_insert_with_key(|class| {
+                distinct.push(class.clone());
+                u16::try_from(distinct.len() - 1).expect("there are no more than classes")
+            })
+        });
+        let by_class = by_class.collect();
+        Self { distinct, by_class }
+    }
+}
+
+/// A class without the regions that a service does not stand in.
+fn seen(class: &Class, regions: &[RegionId]) -> Class {
+    let stands = |region: &&RegionId| regions.contains(region);
+    let inside = class.order[..usize::from(class.inside)].iter().filter(stands).count();
+    Class {
+        order: class.order.iter().filter(stands).copied().collect(),
+        inside: inside as u16,
+        ..class.clone()
+    }
+}

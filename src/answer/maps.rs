@@ -1,0 +1,89 @@
+//! Compiles a map: what the databases and the operator's rules say of every address becomes client classes and
+//! the tree that finds them.
+
+use std::net::IpAddr;
+
+use crate::geo::database::{Database, PlaceId};
+use crate::geo::spans::{Bits, Spans};
+use crate::geo::tree::Tree;
+use crate::ids::ClassId;
+use crate::place::Place;
+use crate::policy::classify::{Classifier, Why};
+use crate::policy::map::{Class, Map, Region};
+
+/// What is known of addresses.
+#[derive(Debug, Default)]
+pub struct Databases {
+    /// Countries, or cities with subdivisions and coordinates.
+    pub places: Option<Database>,
+    /// Autonomous systems.
+    pub networks: Option<Database>,
+}
+
+/// A map, compiled.
+#[derive(Debug)]
+pub struct CompiledMap {
+    /// Its classes, by id.
+    pub classes: Vec<Class>,
+    /// What made each class.
+    pub whys: Vec<Why>,
+    /// Client to class.
+    pub tree: Tree,
+}
+
+/// Position of a rule among a map's rules.
+type RuleAt = u16;
+
+/// Compiles `map`. `regions` are all there are, by id.
+#[must_use]
+pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> CompiledMap {
+    let mut classifier = map.classes(regions);
+    let v4 = family(map, databases, &mut classifier, Database::v4);
+    let v6 = family(map, databases, &mut classifier, Database::v6);
+    let (classes, whys) = classifier.into_classes();
+    CompiledMap { classes, whys, tree: Tree::build(&v4, &v6) }
+}
+
+fn family<A: Bits>(
+    map: &Map,
+    databases: &Databases,
+    classifier: &mut Classifier<'_>,
+    spans: fn(&Database) -> &Spans<A, PlaceId>,
+) -> Spans<A, ClassId> {
+    let known = |database: &Option<Database>| {
+        database.as_ref().map_or_else(|| Spans::uniform(PlaceId::UNKNOWN), |database| spans(database).clone())
+    };
+    let rules = map.network_rules().map(|(prefix, at)| (prefix, Some(at as RuleAt)));
+    let rules = Spans::uniform(None).overlay(rules);
+    let places = known(&databases.places).zip(&known(&databases.networks), |place, network| (place, network));
+    places.zip(&rules, |(place, network), rule| {
+        classifier.class_of(&databases.place(place, network), rule.map(usize::from))
+    })
+}
+
+impl Databases {
+    /// What is known of where an address is, in words.
+    #[must_use]
+    pub fn describe(&self, address: IpAddr) -> String {
+        let place = |database: &Option<Database>| database.as_ref().map(|database| database.place(address).0);
+        let mut known = place(&self.places).unwrap_or_default();
+        known.asn = place(&self.networks).and_then(|network| network.asn).or(known.asn);
+        let words = [
+            known.country.map(|country| format!("country {country}")),
+            known.subdivision.map(|subdivision| format!("subdivision {subdivision}")),
+            known.continent.map(|continent| format!("continent {continent}")),
+            known.asn.map(|asn| format!("AS{asn}")),
+            known.location.map(|at| format!("near {:.2}, {:.2}", at.latitude(), at.longitude())),
+        ];
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        if words.is_empty() { "no database knows it".to_owned() } else { words.join(", ") }
+    }
+
+    /// What both say together.
+    fn place(&self, place: PlaceId, network: PlaceId) -> Place {
+        let record = |database: &Option<Database>, id| database.as_ref().and_then(|database| database.record(id)).copied();
+        let mut known = record(&self.places, place).unwrap_or_default();
+        known.asn = record(&self.networks, network).and_then(|network| network.asn).or(known.asn);
+        known
+    }
+}

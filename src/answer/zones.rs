@@ -1,0 +1,288 @@
+//! Compiles zones into the table of names: what stands below a cut or a DNAME is left out, a child zone's names
+//! are taken from the child, referrals get their glue, steered names their service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::names::{Aside, Builder, Kind, Names, NewEntry};
+use super::records::{Encoder, Role, Source, TooLarge};
+use super::table::ZoneTop;
+use crate::ids::{ServiceId, ZoneId};
+use crate::name::{self, Name};
+use crate::wire::code::RecordType;
+use crate::zone::{Owner, RecordSet, Zone};
+
+/// The service of each steered name, and the types that it takes over from the zone file there.
+pub type SteeredNames = BTreeMap<Name, (ServiceId, Vec<RecordType>)>;
+
+/// Why zones cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ZonesFault {
+    /// The records of one name and type, or of one referral, do not fit a message.
+    TooLarge(Name, RecordType),
+    /// All zones together are larger than a table can be.
+    TooManyNames,
+    /// A steered name is delegated away, by the cut or DNAME given.
+    SteeredBelow(Name, Name),
+}
+
+/// The table of names, and what negative answers need of each zone, in the order given.
+pub fn compile(zones: &[Zone], steered: &SteeredNames) -> Result<(Names, Vec<ZoneTop>), Vec<ZonesFault>> {
+    let mut compiler = Compiler { builder: Builder::default(), asides: BTreeMap::new(), faults: Vec::new() };
+    let origins: BTreeSet<&Name> = zones.iter().map(Zone::origin).collect();
+    // Parents first, so that their side of a cut is there when the child's apex comes.
+    let mut order: Vec<usize> = (0..zones.len()).collect();
+    order.sort_by_key(|&index| zones[index].origin().label_count());
+    for index in order {
+        let children = children_of(zones[index].origin(), &origins);
+        let part = Part { zone: &zones[index], id: ZoneId::from_index(index), children, steered };
+        compiler.zone(&part);
+    }
+    let tops = zones.iter().map(zone_top).collect();
+    if compiler.faults.is_empty() { Ok((compiler.builder.finish(), tops)) } else { Err(compiler.faults) }
+}
+
+/// The zones of ours that begin inside this one, nearest only.
+fn children_of<'n>(origin: &Name, origins: &BTreeSet<&'n Name>) -> Vec<&'n Name> {
+    origins.iter().copied().filter(|other| other.is_below(origin)).collect()
+}
+
+fn zone_top(zone: &Zone) -> ZoneTop {
+    let apex = zone.origin().as_wire();
+    let soa = zone.soa();
+    let mut negative = Vec::new();
+    let source = Source { owner: None, rtype: RecordType::SOA, ttl: soa.ttl.min(soa.minimum), rdata: soa.rdata };
+    Encoder::above(apex)
+        .encode(Role::Negative, RecordType::SOA, [source], &mut negative)
+        .expect("one SOA record fits any message");
+    ZoneTop { apex: apex.into(), negative: negative.into() }
+}
+
+struct Compiler {
+    builder: Builder,
+    /// The parent's side of each cut whose child zone is ours.
+    asides: BTreeMap<Name, Aside>,
+    faults: Vec<ZonesFault>,
+}
+
+/// One zone on its way into the table.
+struct Part<'z> {
+    zone: &'z Zone,
+    id: ZoneId,
+    children: Vec<&'z Name>,
+    steered: &'z SteeredNames,
+}
+
+impl Compiler {
+    fn zone(&mut self, part: &Part<'_>) {
+        let mut records = Vec::new();
+        // The cut, DNAME or child zone that the walk is at or below: in canonical order all that is below
+        // follows at once.
+        let mut top: Option<Vec<u8>> = None;
+        for owner in part.zone.owners() {
+            if top.as_deref().is_some_and(|top| is_below(owner.name, top)) {
+                continue;
+            }
+            top = None;
+            records.clear();
+            if part.children.iter().any(|child| child.as_wire() == owner.name) {
+                top = Some(owner.name.to_vec());
+                self.parent_side(part, &owner, &mut records);
+                continue;
+            }
+            let kind = part.kind(&owner);
+            if kind != Kind::Inside {
+                top = Some(owner.name.to_vec());
+            }
+            self.owner(part, &owner, kind, &mut records);
+        }
+        self.steered_names_not_in_the_file(part);
+    }
+
+    fn owner(&mut self, part: &Part<'_>, owner: &Owner<'_>, kind: Kind, records: &mut Vec<u8>) {
+        let service = part.service(owner.name);
+        if let (Some(_), Kind::Cut) = (service, kind) {
+            let name = Name::from_checked(owner.name);
+            self.faults.push(ZonesFault::SteeredBelow(name.clone(), name));
+        }
+        let taken = service.map_or(&[][..], |(_, types)| types);
+        let encoded = if kind == Kind::Cut {
+            encode_cut(part.zone, owner, records)
+        } else {
+            encode_sets(owner, taken, kind, records)
+        };
+        self.note(encoded, owner.name);
+        let parent_side = self.asides.get(&Name::from_checked(owner.name)).copied().filter(|_| {
+            owner.name == part.zone.origin().as_wire()
+        });
+        let service = service.map(|(service, _)| service);
+        self.add(NewEntry { name: owner.name, kind, zone: part.id, service, parent_side, records });
+    }
+
+    fn parent_side(&mut self, part: &Part<'_>, owner: &Owner<'_>, records: &mut Vec<u8>) {
+        let encoded = encode_cut(part.zone, owner, records);
+        self.note(encoded, owner.name);
+        let entry =
+            NewEntry { name: owner.name, kind: Kind::Cut, zone: part.id, service: None, parent_side: None, records };
+        match self.builder.add_aside(entry) {
+            Ok(aside) => drop(self.asides.insert(Name::from_checked(owner.name), aside)),
+            Err(_) => self.faults.push(ZonesFault::TooManyNames),
+        }
+    }
+
+    /// Steered names that the zone file does not mention, and the empty non-terminals above them.
+    fn steered_names_not_in_the_file(&mut self, part: &Part<'_>) {
+        let mut added = BTreeSet::new();
+        for (name, (service, _)) in part.steered.iter().filter(|(name, _)| part.holds(name)) {
+            if let Some(above) = part.delegated_above(name) {
+                self.faults.push(ZonesFault::SteeredBelow(name.clone(), above));
+                continue;
+            }
+            let mut service = Some(*service);
+            for suffix in name::suffixes(name.as_wire()) {
+                let known = part.zone.owner(suffix).is_some() || added.contains(suffix);
+                if known && service.is_none() {
+                    break;
+                }
+                if !known {
+                    added.insert(suffix.to_vec());
+                    self.add(NewEntry {
+                        name: suffix,
+                        kind: Kind::Inside,
+                        zone: part.id,
+                        service,
+                        parent_side: None,
+                        records: &[],
+                    });
+                }
+                service = None;
+            }
+        }
+    }
+
+    fn add(&mut self, entry: NewEntry<'_>) {
+        if self.builder.add(entry).is_err() && !self.faults.contains(&ZonesFault::TooManyNames) {
+            self.faults.push(ZonesFault::TooManyNames);
+        }
+    }
+
+    fn note(&mut self, encoded: Result<(), (RecordType, TooLarge)>, name: &[u8]) {
+        if let Err((rtype, TooLarge)) = encoded {
+            self.faults.push(ZonesFault::TooLarge(Name::from_checked(name), rtype));
+        }
+    }
+}
+
+impl Part<'_> {
+    fn kind(&self, owner: &Owner<'_>) -> Kind {
+        let mut kind = Kind::Inside;
+        for set in owner.sets() {
+            match set.rtype {
+                RecordType::NS if owner.name != self.zone.origin().as_wire() => kind = Kind::Cut,
+                RecordType::DNAME => kind = Kind::Dname,
+                _ => {}
+            }
+        }
+        kind
+    }
+
+    fn service(&self, name: &[u8]) -> Option<&(ServiceId, Vec<RecordType>)> {
+        if self.steered.is_empty() { None } else { self.steered.get(&Name::from_checked(name)) }
+    }
+
+    /// Whether a steered name belongs to this zone rather than to a child of it.
+    fn holds(&self, name: &Name) -> bool {
+        name.is_at_or_below(self.zone.origin()) && !self.children.iter().any(|child| name.is_at_or_below(child))
+    }
+
+    /// The cut or DNAME that takes a name out of the zone's authority.
+    fn delegated_above(&self, name: &Name) -> Option<Name> {
+        name::suffixes(name.as_wire())
+            .skip(1)
+            .take_while(|suffix| suffix.len() > self.zone.origin().as_wire().len())
+            .filter_map(|suffix| self.zone.owner(suffix))
+            .find(|owner| self.kind(owner) != Kind::Inside)
+            .map(|owner| Name::from_checked(owner.name))
+    }
+}
+
+fn is_below(name: &[u8], top: &[u8]) -> bool {
+    name.len() > top.len() && name::suffixes(name).any(|suffix| suffix == top)
+}
+
+fn sources<'z>(set: &RecordSet<'z>) -> impl Iterator<Item = Source<'z>> {
+    let (rtype, ttl) = (set.rtype, set.ttl);
+    set.rdata().map(move |rdata| Source { owner: None, rtype, ttl, rdata })
+}
+
+/// The records of a name inside the zone, without the types that a service takes over.
+fn encode_sets(
+    owner: &Owner<'_>,
+    taken: &[RecordType],
+    kind: Kind,
+    out: &mut Vec<u8>,
+) -> Result<(), (RecordType, TooLarge)> {
+    for set in owner.sets().filter(|set| !taken.contains(&set.rtype)) {
+        let above = kind == Kind::Dname && set.rtype == RecordType::DNAME;
+        let mut encoder = if above { Encoder::above(owner.name) } else { Encoder::at(owner.name) };
+        encoder.encode(Role::Answer, set.rtype, sources(&set), out).map_err(|fault| (set.rtype, fault))?;
+    }
+    Ok(())
+}
+
+/// A cut: its DS records, which the parent answers for; the referral; the glue.
+fn encode_cut(zone: &Zone, owner: &Owner<'_>, out: &mut Vec<u8>) -> Result<(), (RecordType, TooLarge)> {
+    let set_of = |rtype: RecordType| owner.sets().find(|set| set.rtype == rtype);
+    if let Some(set) = set_of(RecordType::DS) {
+        Encoder::at(owner.name)
+            .encode(Role::Answer, RecordType::DS, sources(&set), out)
+            .map_err(|fault| (RecordType::DS, fault))?;
+    }
+    let Some(ns) = set_of(RecordType::NS) else { return Ok(()) };
+    let mut encoder = Encoder::above(owner.name);
+    let too_large = |fault| (RecordType::NS, fault);
+    encoder.encode(Role::Referral, RecordType::NS, sources(&ns), out).map_err(too_large)?;
+    for (role, below) in [(Role::Glue, true), (Role::SiblingGlue, false)] {
+        let targets = ns.rdata().filter(|target| is_at_or_below(target, owner.name) == below);
+        let addresses: Vec<Source<'_>> = targets.flat_map(|target| glue(zone, target)).collect();
+        if !addresses.is_empty() {
+            encoder.encode(role, RecordType::A, addresses, out).map_err(too_large)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_at_or_below(name: &[u8], top: &[u8]) -> bool {
+    name::suffixes(name).any(|suffix| suffix.eq_ignore_ascii_case(top))
+}
+
+/// The addresses that the zone has for a name server.
+fn glue<'z>(zone: &'z Zone, target: &'z [u8]) -> Vec<Source<'z>> {
+    let Some(owner) = zone.owner(&target.to_ascii_lowercase()) else { return Vec::new() };
+    owner
+        .sets()
+        .filter(|set| matches!(set.rtype, RecordType::A | RecordType::AAAA))
+        .flat_map(|set| {
+            set.rdata()
+                .map(move |rdata| Source { owner: Some(target), rtype: set.rtype, ttl: set.ttl, rdata })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+impl fmt::Display for ZonesFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(name, rtype) => {
+                write!(f, "the {rtype} records of {name} do not fit a message of 65,535 octets; give it fewer")
+            }
+            Self::TooManyNames => f.write_str("all zones together are larger than 4 GiB; serve fewer from here"),
+            Self::SteeredBelow(name, above) if name == above => {
+                write!(f, "{name} is delegated; steer a name that this zone answers for")
+            }
+            Self::SteeredBelow(name, above) => {
+                write!(f, "{name} lies below {above}, which is delegated or a DNAME; steer a name that this zone answers for")
+            }
+        }
+    }
+}
