@@ -61,7 +61,7 @@ pub enum PlaceFault {
 }
 
 /// Mean radius of the Earth in kilometres (IUGG).
-const EARTH_RADIUS_KM: f64 = 6371.0088;
+pub const EARTH_RADIUS_KM: f64 = 6371.0088;
 
 impl Location {
     /// Coordinates, if they are on the globe.

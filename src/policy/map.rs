@@ -1,5 +1,7 @@
 //! A map: steering rules and fences that services share, and the client classes that come of them.
 
+use std::fmt;
+
 use crate::ids::{RegionId, VantageId};
 use crate::net::Prefix;
 use crate::place::{Continent, Country, Location, Subdivision};
@@ -87,7 +89,8 @@ pub enum Fence {
 pub struct Class {
     /// Every region it may be given, the most suitable first.
     pub order: Box<[RegionId]>,
-    /// How many of the first regions lie inside the fence; all of them without one.
+    /// How many of the first regions lie inside the fence; without one, how many are weighed against each
+    /// other, or all of them.
     pub inside: u16,
     /// What the fence means.
     pub fence: Fence,
@@ -95,4 +98,18 @@ pub struct Class {
     pub weighted: bool,
     /// The vantage that speaks for these clients.
     pub vantage: Option<VantageId>,
+}
+
+impl fmt::Display for Matcher {
+    /// As the configuration writes it: `country:IE`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(prefix) => write!(f, "net:{prefix}"),
+            Self::Asn(number) => write!(f, "asn:{number}"),
+            Self::Subdivision(country, subdivision) => write!(f, "subdivision:{country}-{subdivision}"),
+            Self::Country(country) => write!(f, "country:{country}"),
+            Self::Continent(continent) => write!(f, "continent:{}", continent.as_str()),
+            Self::Default => f.write_str("default"),
+        }
+    }
 }

@@ -41,6 +41,9 @@ pub struct Service {
 pub struct ServiceRegion {
     /// The region.
     pub region: RegionId,
+    /// What its lots fall by: [`key_of`](super::lots::key_of) its name, so that they outlive reloads and are
+    /// the same on all nodes.
+    pub key: u64,
     /// Regions of a later tier are used only when none of an earlier one is usable.
     pub tier: Tier,
     /// Its part among regions where the map orders by weight.

@@ -1,0 +1,534 @@
+//! The answers that a selection makes, ready to be encoded: variants, and which lot gets which.
+//!
+//! One variant serves all lots unless regions or addresses share them: by weight, by a ramp, or because an
+//! answer holds fewer addresses than are usable. Addresses stay in the order written; resolvers rotate them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::health::verdict::Share;
+use crate::ids::RegionId;
+use crate::name::Name;
+use crate::net::Family;
+
+use super::draw::{Contender, winner};
+use super::fitness::endpoints_of;
+use super::lots::{LOTS, covers, mix, ramp_salt};
+use super::map::Class;
+use super::pool::{Pick, RegionPool};
+use super::select::{Candidate, Outcome, Selection, Situation};
+use super::service::{ADDRESSES_MAX, AnswerCount, AnswerKind, Service, TtlPolicy, WhenAllDown};
+
+/// The answers of one service to one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Each distinct answer once, in the order in which lots first meet them; none where the outcome is
+    /// [`Outcome::Servfail`], [`Outcome::ForcedDown`] or [`Outcome::Absent`].
+    pub variants: Vec<Variant>,
+    /// The position in `variants` for each lot; `None` when there is at most one.
+    pub lots: Option<Box<[u16; LOTS as usize]>>,
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The region that answers; `None` for the fallback.
+    pub region: Option<RegionId>,
+    /// IPv4 addresses in the order written.
+    pub v4: Vec<Ipv4Addr>,
+    /// IPv6 addresses in the order written.
+    pub v6: Vec<Ipv6Addr>,
+    /// The host name that answers instead of addresses.
+    pub cname: Option<Name>,
+    /// In seconds, between the service's floor and its steady TTL.
+    pub ttl: u32,
+    /// What is special about it; the gravest of what applies.
+    pub reason: Reason,
+}
+
+/// What is special about an answer; the later, the graver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Nothing.
+    Steady,
+    /// An endpoint in it is suspect.
+    Suspect,
+    /// A ramp is under way that moves lots of this class.
+    Shifting,
+    /// It is not the first preference.
+    Moved,
+    /// Its region is below the threshold, and nothing better is left.
+    Degraded,
+    /// Nothing is usable: the last resort.
+    FailOpen,
+    /// Nothing is usable: the addresses that the operator wrote for this.
+    Fallback,
+}
+
+/// Lays out the answers of a selection that was made of the same situation.
+#[must_use]
+pub fn lay_out(situation: &Situation<'_>, selection: &Selection) -> Layout {
+    if selection.outcome == Outcome::Fallback {
+        return Layout { variants: vec![fallback(situation)], lots: None };
+    }
+    let plan = Plan::new(situation, selection);
+    let mut layout = Layout { variants: Vec::new(), lots: None };
+    match plan.sharers.as_slice() {
+        [] => {}
+        [only] if !only.pool.differs_by_lot() && !plan.favourites_differ() => {
+            let choice = Choice { sharer: 0, moved: plan.is_moved(only, 0), pick: only.pool.pick(0) };
+            layout.variants.push(plan.variant(choice));
+        }
+        _ => plan.share_out(&mut layout),
+    }
+    layout
+}
+
+/// Whether lots choose among answers of this service to this class even when all is well: what decides how far
+/// an answer may be shared (RFC 7871 section 7.2.1) while no ramp is under way.
+#[must_use]
+pub fn lots_choose(service: &Service, class: &Class) -> bool {
+    let weighed = class.weighted && service.regions.len() > 1;
+    let limit = service.count.limit();
+    let drawn = |family| {
+        let more = |region| endpoints_of(region, family).nth(limit).is_some();
+        service.regions.iter().any(more)
+    };
+    weighed || service.answer == AnswerKind::Addresses && (drawn(Family::V4) || drawn(Family::V6))
+}
+
+/// What decides the answer to each lot.
+struct Plan<'a> {
+    service: &'a Service,
+    sharers: Vec<Sharer<'a>>,
+    /// First preferences, whatever works, where they share lots by weight.
+    favourites: Vec<(&'a Candidate, Contender)>,
+    /// The first preference, where it is one.
+    favourite: Option<usize>,
+    outcome: Outcome,
+    shifting: bool,
+}
+
+/// A region that gets lots.
+struct Sharer<'a> {
+    candidate: &'a Candidate,
+    pool: RegionPool,
+    contender: Contender,
+    /// Which group of regions it shares lots with by weight.
+    group: usize,
+    /// What its lots of a ramp come by.
+    ramp_salt: u64,
+}
+
+/// What a lot gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Choice {
+    sharer: usize,
+    moved: bool,
+    pick: Pick,
+}
+
+impl<'a> Plan<'a> {
+    fn new(situation: &Situation<'a>, selection: &'a Selection) -> Self {
+        let Situation { service, class, .. } = *situation;
+        let fail_open = selection.is_fail_open();
+        let mut sharers = Vec::with_capacity(1);
+        let mut shifting = false;
+        for (group, members) in selection.groups(class).enumerate() {
+            let mut takes_the_rest = fail_open;
+            for at in members {
+                let candidate = &selection.candidates[*at];
+                let whole = candidate.health.ramp == Share::WHOLE || fail_open;
+                takes_the_rest |= whole;
+                shifting |= !whole;
+                sharers.push(Sharer {
+                    candidate,
+                    pool: RegionPool::new(situation, candidate.at, fail_open),
+                    contender: candidate.contender(service),
+                    group,
+                    ramp_salt: ramp_salt(service.salt, service.regions[candidate.at].key),
+                });
+            }
+            if takes_the_rest {
+                break;
+            }
+        }
+        let favourites = selection.favourites(class);
+        let weighed = favourites.iter().map(|candidate| (candidate, candidate.contender(service)));
+        Self {
+            service,
+            sharers,
+            favourites: if favourites.len() > 1 && selection.outcome != Outcome::Preferred {
+                weighed.collect()
+            } else {
+                Vec::new()
+            },
+            favourite: (favourites.len() == 1).then(|| favourites[0].at),
+            outcome: selection.outcome,
+            shifting,
+        }
+    }
+
+    fn favourites_differ(&self) -> bool {
+        self.favourites.len() > 1
+    }
+
+    fn share_out(&self, layout: &mut Layout) {
+        let mut lots = Box::new([0; LOTS as usize]);
+        let mut choices = Choices::default();
+        for (lot, position) in (0..LOTS).zip(lots.iter_mut()) {
+            let sharer = self.sharer_of(lot);
+            let chosen = &self.sharers[sharer];
+            let choice = Choice { sharer, moved: self.is_moved(chosen, lot), pick: chosen.pool.pick(lot) };
+            *position = choices.position(choice);
+        }
+        layout.variants = choices.met.into_iter().map(|choice| self.variant(choice)).collect();
+        layout.lots = (layout.variants.len() > 1).then_some(lots);
+    }
+
+    /// Who gets a lot: in the first group that has such, the best of those whose ramp covers it. Where ramps
+    /// leave a lot to nobody, they do not count: somebody must answer.
+    fn sharer_of(&self, lot: u16) -> usize {
+        let covered = |sharer: &Sharer<'_>| self.has_lot(sharer, lot);
+        let best_of = |covered: &dyn Fn(&Sharer<'_>) -> bool| {
+            let mut from = 0;
+            for group in self.sharers.chunk_by(|a, b| a.group == b.group) {
+                let members = group.iter().enumerate().filter(|(_, sharer)| covered(sharer));
+                let best = match group {
+                    [only] => covered(only).then_some(0),
+                    _ => winner(members.map(|(at, sharer)| (at, &sharer.contender)), lot),
+                };
+                if let Some(at) = best {
+                    return Some(from + at);
+                }
+                from += group.len();
+            }
+            None
+        };
+        best_of(&covered).or_else(|| best_of(&|_| true)).expect("a plan that shares lots has sharers")
+    }
+
+    fn has_lot(&self, sharer: &Sharer<'_>, lot: u16) -> bool {
+        !self.shifting || covers(sharer.candidate.health.ramp, lot, sharer.ramp_salt)
+    }
+
+    fn is_moved(&self, chosen: &Sharer<'_>, lot: u16) -> bool {
+        let favourite = match self.favourite {
+            Some(at) => Some(at),
+            None if self.favourites.is_empty() => None,
+            None => {
+                let contenders = self.favourites.iter().map(|(_, contender)| contender);
+                winner(contenders.enumerate(), lot).map(|at| self.favourites[at].0.at)
+            }
+        };
+        favourite.is_some_and(|at| at != chosen.candidate.at)
+    }
+
+    fn variant(&self, choice: Choice) -> Variant {
+        let sharer = &self.sharers[choice.sharer];
+        let suspect = sharer.pool.is_suspect(choice.pick);
+        let reason = self.reason(sharer, choice.moved, suspect);
+        let named = self.service.answer == AnswerKind::Cname;
+        let (v4, v6) = if named { Default::default() } else { sharer.pool.addresses(choice.pick) };
+        Variant {
+            region: Some(sharer.candidate.region),
+            v4,
+            v6,
+            cname: self.service.regions[sharer.candidate.at].cname.clone().filter(|_| named),
+            ttl: self.service.ttl.seconds(reason, choice.moved, suspect || self.is_shifting(sharer)),
+            reason,
+        }
+    }
+
+    fn is_shifting(&self, sharer: &Sharer<'_>) -> bool {
+        self.shifting || sharer.pool.is_ramping()
+    }
+
+    fn reason(&self, sharer: &Sharer<'_>, moved: bool, suspect: bool) -> Reason {
+        match self.outcome {
+            Outcome::FailOpen(_) => Reason::FailOpen,
+            _ if sharer.candidate.degraded => Reason::Degraded,
+            _ if moved => Reason::Moved,
+            _ if self.is_shifting(sharer) => Reason::Shifting,
+            _ if suspect => Reason::Suspect,
+            _ => Reason::Steady,
+        }
+    }
+}
+
+/// Distinct choices, found by hash: a draw among many addresses makes hundreds, and each lot asks.
+struct Choices {
+    met: Vec<Choice>,
+    /// Positions in `met` plus one, by hash; 0 is free. Twice as many as there can be choices.
+    slots: [u16; 2 * LOTS as usize],
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self { met: Vec::new(), slots: [0; 2 * LOTS as usize] }
+    }
+}
+
+impl Choices {
+    fn position(&mut self, choice: Choice) -> u16 {
+        let Pick { v4, v6 } = choice.pick;
+        let number = (choice.sharer as u64) << 1 | u64::from(choice.moved);
+        let mut slot = mix(v4 ^ mix(v6 ^ mix(number))) as usize % self.slots.len();
+        while self.slots[slot] != 0 {
+            if self.met[usize::from(self.slots[slot]) - 1] == choice {
+                return self.slots[slot] - 1;
+            }
+            slot = (slot + 1) % self.slots.len();
+        }
+        self.met.push(choice);
+        self.slots[slot] = u16::try_from(self.met.len()).expect("there are no more choices than lots");
+        self.slots[slot] - 1
+    }
+}
+
+fn fallback(situation: &Situation<'_>) -> Variant {
+    let Situation { service, family, .. } = situation;
+    let WhenAllDown::Fallback(addresses) = &service.when_all_down else {
+        unreachable!("the outcome is a fallback only where the service has one")
+    };
+    let asked = |address: &&IpAddr| family.is_none_or(|family| family == Family::of(**address));
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for address in addresses.iter().filter(asked) {
+        match address {
+            IpAddr::V4(address) => v4.push(*address),
+            IpAddr::V6(address) => v6.push(*address),
+        }
+    }
+    v4.truncate(ADDRESSES_MAX);
+    v6.truncate(ADDRESSES_MAX);
+    let ttl = service.ttl.seconds(Reason::Fallback, false, false);
+    Variant { region: None, v4, v6, cname: None, ttl, reason: Reason::Fallback }
+}
+
+impl TtlPolicy {
+    /// The lowest that applies, between floor and steady.
+    fn seconds(&self, reason: Reason, moved: bool, in_doubt: bool) -> u32 {
+        let mut seconds = self.steady;
+        if moved {
+            seconds = seconds.min(self.moved);
+        }
+        if in_doubt || reason >= Reason::Degraded {
+            seconds = seconds.min(self.suspect);
+        }
+        seconds.max(self.floor).min(self.steady)
+    }
+}
+
+impl AnswerCount {
+    /// The most addresses of one family in an answer; at least one.
+    #[must_use]
+    pub fn limit(self) -> usize {
+        match self {
+            Self::All => ADDRESSES_MAX,
+            Self::AtMost(count) => usize::from(count).clamp(1, ADDRESSES_MAX),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Steady => "steady",
+            Self::Suspect => "suspect",
+            Self::Shifting => "shifting",
+            Self::Moved => "moved",
+            Self::Degraded => "degraded",
+            Self::FailOpen => "fail-open",
+            Self::Fallback => "fallback",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::service::Tier;
+    use crate::policy::testing::World;
+
+    /// Region, letters, TTL and reason of the only variant.
+    fn only(world: &World, class: &str, board: &str) -> String {
+        let layout = world.lay_out(class, board);
+        assert_eq!((layout.variants.len(), &layout.lots), (1, &None), "{class} / {board}");
+        let Variant { region, ttl, reason, .. } = &layout.variants[0];
+        let region = region.map_or("-", |region| world.name(region));
+        format!("{region}: {} {ttl} {reason}", layout.letters(0))
+    }
+
+    #[test]
+    fn one_variant_needs_no_lots() {
+        let world = World::of("eu: a b A; us: c B");
+        assert_eq!(only(&world, "eu us", ""), "eu: a b A 30 steady");
+        assert_eq!(only(&world, "eu us", "eu1 suspect"), "eu: a b A 5 suspect");
+        assert_eq!(only(&world, "eu us", "eu1 down"), "eu: b A 30 steady");
+        assert_eq!(only(&world, "eu us", "eu down"), "us: c B 10 moved");
+        assert_eq!(only(&world, "eu us", "eu down, us1 suspect"), "us: c B 5 moved");
+        assert_eq!(only(&world, "eu us", "us suspect"), "eu: a b A 30 steady");
+    }
+
+    #[test]
+    fn all_down_serves_the_first_choice_whole_and_briefly() {
+        let world = World::of("eu: a b; us: c");
+        assert_eq!(only(&world, "eu us", "eu down, us down"), "eu: a b 5 fail-open");
+        assert_eq!(only(&world, "eu us", "eu1 forced, eu2 down, us down"), "eu: b 5 fail-open");
+        assert_eq!(only(&world, "eu us", "eu down, us drained"), "us: c 5 fail-open");
+        assert_eq!(only(&world, "eu us", "eu1 drained, eu2 down, us down"), "eu: a 5 fail-open");
+        assert_eq!(only(&world, "eu us", "eu1 down, eu2 drained, us drained"), "eu: b 5 fail-open");
+        let one = World::of("eu: a b c");
+        assert_eq!(only(&one, "eu", "eu1 down, eu2 down"), "eu: c 5 degraded");
+    }
+
+    #[test]
+    fn nothing_is_laid_out_where_nothing_may_be_answered() {
+        let mut world = World::of("eu: a");
+        assert!(world.lay_out("eu", "eu forced").variants.is_empty());
+        world.service.when_all_down = WhenAllDown::Servfail;
+        assert!(world.lay_out("eu", "eu down").variants.is_empty());
+        world.service.when_all_down =
+            WhenAllDown::Fallback(vec!["192.0.2.122".parse().unwrap(), "2001:db8::59".parse().unwrap()]);
+        assert_eq!(only(&world, "eu", "eu forced"), "-: z Y 5 fallback");
+    }
+
+    #[test]
+    fn a_later_tier_is_a_move_only_when_an_earlier_one_was_preferred() {
+        let world = World::of("eu: a; us: b").tier("eu", Tier::Warm);
+        assert_eq!(only(&world, "eu us", ""), "us: b 30 steady");
+        assert_eq!(only(&world, "eu us", "us down"), "eu: a 10 moved");
+    }
+
+    #[test]
+    fn the_ttl_stays_between_floor_and_steady() {
+        let mut world = World::of("eu: a; us: b");
+        world.service.ttl = TtlPolicy { steady: 60, suspect: 5, moved: 90, floor: 20 };
+        assert_eq!(only(&world, "eu us", "eu suspect"), "eu: a 20 suspect");
+        assert_eq!(only(&world, "eu us", "eu down"), "us: b 60 moved");
+    }
+
+    #[test]
+    fn a_host_name_answers_for_its_region() {
+        let mut world = World::of("eu: a b; us: c");
+        world.service.answer = AnswerKind::Cname;
+        world.service.count = AnswerCount::AtMost(1);
+        for (region, name) in world.service.regions.iter_mut().zip(["eu.example.", "us.example."]) {
+            region.cname = Some(Name::parse(name, None).unwrap());
+        }
+        let layout = world.lay_out("eu us", "eu1 suspect, eu2 recovering 25%");
+        assert_eq!((layout.variants.len(), &layout.lots), (1, &None));
+        assert_eq!(layout.variants[0].cname, world.service.regions[0].cname);
+        assert_eq!((layout.letters(0).as_str(), layout.variants[0].ttl), ("", 5));
+    }
+
+    #[test]
+    fn a_region_on_a_ramp_gets_the_lots_of_its_share() {
+        let world = World::of("eu: a; us: b");
+        let layout = world.lay_out("eu us", "eu recovering 25%");
+        assert_eq!(world.shares(&layout), "eu 256, us 768");
+        assert!(layout.variants.iter().all(|variant| variant.ttl == 5));
+        assert_eq!(only(&world, "eu us", "eu held"), "us: b 10 moved");
+        assert_eq!(only(&world, "eu us", "us recovering 25%"), "eu: a 30 steady");
+        assert_eq!(world.shares(&world.lay_out("eu us", "eu draining 50%")), "eu 512, us 512");
+    }
+
+    #[test]
+    fn what_a_ramp_leaves_goes_to_degraded_regions_and_out_of_a_preferring_fence() {
+        let world = World::of("eu: a; us: b c d");
+        let layout = world.lay_out("eu us", "eu recovering 25%, us1 down, us2 down");
+        assert_eq!(world.shares(&layout), "eu 256, us 768");
+        let layout = world.lay_out("eu | us, prefer", "eu recovering 25%");
+        assert_eq!(world.shares(&layout), "eu 256, us 768");
+    }
+
+    #[test]
+    fn ramps_do_not_count_where_nobody_else_is() {
+        let world = World::of("eu: a; us: b");
+        assert_eq!(world.shares(&world.lay_out("eu | us, hard", "eu recovering 5%")), "eu 1024");
+        let layout = world.lay_out("eu us", "eu recovering 50%, us recovering 50%");
+        assert!(layout.variants.iter().all(|variant| !variant.v4.is_empty()));
+    }
+
+    #[test]
+    fn an_endpoint_on_a_ramp_in_a_region_that_works_gets_its_own_lots() {
+        let world = World::of("eu: a b; us: c");
+        let layout = world.lay_out("eu us", "eu2 recovering 25%");
+        assert_eq!(world.shares(&layout), "eu 1024");
+        let with_b = (0..1024).filter(|lot| layout.variant_of(*lot).v4.len() == 2).count();
+        assert_eq!(with_b, 256);
+        assert!(layout.variants.iter().all(|variant| (variant.ttl, variant.reason) == (5, Reason::Shifting)));
+    }
+
+    #[test]
+    fn a_region_and_the_endpoint_it_is_on_a_ramp_for_take_the_same_lots() {
+        let world = World::of("eu: a b; us: c");
+        let layout = world.lay_out("eu us", "eu1 recovering 25%, eu2 recovering 50%");
+        assert_eq!(world.shares(&layout), "eu 512, us 512");
+        let both = (0..1024).filter(|lot| layout.variant_of(*lot).v4.len() == 2).count();
+        assert_eq!(both, 256);
+    }
+
+    #[test]
+    fn weights_share_the_lots_among_regions() {
+        let world = World::of("eu*3: a; us*1: b; ap*0: c");
+        let layout = world.lay_out("eu us ap, weighted", "");
+        let us = (0..1024).filter(|lot| layout.region_of(*lot) == Some(world.region("us"))).count();
+        assert!((200..312).contains(&us), "{us}");
+        assert_eq!(layout.variants.len(), 2);
+        let layout = world.lay_out("eu us ap, weighted", "eu down");
+        assert_eq!(world.shares(&layout), "us 1024", "no weight, no lot, while another has weight");
+        assert_eq!(world.shares(&world.lay_out("eu us ap, weighted", "eu down, us down")), "ap 1024");
+    }
+
+    #[test]
+    fn only_lots_that_moved_have_the_ttl_of_a_move() {
+        let world = World::of("eu: a; us: b; ap: c");
+        let (before, after) =
+            (world.lay_out("eu us ap, weighted", ""), world.lay_out("eu us ap, weighted", "ap down"));
+        for lot in 0..1024 {
+            let moved = before.region_of(lot) != after.region_of(lot);
+            assert_eq!(moved, before.region_of(lot) == Some(world.region("ap")));
+            assert_eq!(after.variant_of(lot).ttl, if moved { 10 } else { 30 });
+        }
+    }
+
+    #[test]
+    fn fewer_addresses_than_are_usable_are_drawn_by_weight() {
+        let mut world = World::of("eu: a*1 b*1 c*6");
+        world.service.count = AnswerCount::AtMost(1);
+        let layout = world.lay_out("eu", "");
+        let c = (0..1024).filter(|lot| layout.variant_of(*lot).v4[0].octets()[3] == b'c').count();
+        assert!((710..826).contains(&c), "{c}");
+        world.service.count = AnswerCount::AtMost(2);
+        let layout = world.lay_out("eu", "");
+        assert!(layout.variants.iter().all(|variant| variant.v4.len() == 2 && variant.v4.is_sorted()));
+        world.service.count = AnswerCount::AtMost(3);
+        assert_eq!(only(&world, "eu", ""), "eu: a b c 30 steady");
+    }
+
+    #[test]
+    fn no_answer_holds_more_than_fits() {
+        let world = World::of("eu: a b c d e f g h i j");
+        let layout = world.lay_out("eu", "");
+        assert!(layout.variants.iter().all(|variant| variant.v4.len() == ADDRESSES_MAX));
+        assert_eq!(layout.variants.len(), 45, "each two of ten are left out of some lot");
+        assert_eq!(only(&world, "eu", "eu1 down, eu2 down"), "eu: c d e f g h i j 30 steady");
+    }
+
+    #[test]
+    fn an_endpoint_without_weight_is_a_spare() {
+        let world = World::of("eu: a b*0");
+        assert_eq!(only(&world, "eu", ""), "eu: a 30 steady");
+        assert_eq!(only(&world, "eu", "eu1 down"), "eu: b 5 degraded");
+    }
+
+    #[test]
+    fn lots_choose_where_something_is_shared_out() {
+        let mut world = World::of("eu: a b; us: c");
+        assert!(!lots_choose(&world.service, &world.class("eu us")));
+        assert!(lots_choose(&world.service, &world.class("eu us, weighted")));
+        world.service.count = AnswerCount::AtMost(1);
+        assert!(lots_choose(&world.service, &world.class("eu us")));
+    }
+}
