@@ -125,7 +125,10 @@ impl Database {
                     let (id, length) = around(&self.v4, inside.address.to_bits());
                     (id, inside.offset + length)
                 }
-                None => around(&self.v6, v6.to_bits()),
+                None => {
+                    let span = self.v6.around(v6.to_bits()).native(v6.to_bits());
+                    (span.value, span.depth(v6.to_bits()))
+                }
             },
         };
         let prefix = Prefix::holding(address, length).expect("a depth fits its family");
@@ -430,9 +433,9 @@ impl fmt::Display for DatabaseFault {
             Self::Damaged(how) => write!(f, "the database is damaged or cut short: {how}; fetch it again"),
             Self::Hollow => f.write_str("no network in the database has a record; fetch it again"),
             Self::WrongType { sought, kind, present } => {
-                write!(f, "no record of this {kind:?} database has a ")?;
+                write!(f, "no record of this {kind:?} database tells ")?;
                 for (position, (field, paths)) in sought.iter().enumerate() {
-                    let or = if position == 0 { "" } else { "; or a " };
+                    let or = if position == 0 { "" } else { ", or " };
                     write!(f, "{or}{} (sought at {})", field.as_str(), paths.join(", "))?;
                 }
                 write!(f, "; its first record has {}", present.join(", "))?;
@@ -443,3 +446,294 @@ impl fmt::Display for DatabaseFault {
 }
 
 impl std::error::Error for DatabaseFault {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::place::{Continent, Location};
+
+    const NESTED: &[u8] = include_bytes!("../../tests/fixtures/geo/nested-city.mmdb");
+    const FLAT: &[u8] = include_bytes!("../../tests/fixtures/geo/flat-city.mmdb");
+    const ASN: &[u8] = include_bytes!("../../tests/fixtures/geo/asn.mmdb");
+    const IPV4_ONLY: &[u8] = include_bytes!("../../tests/fixtures/geo/ipv4-only.mmdb");
+    const HOLLOW: &[u8] = include_bytes!("../../tests/fixtures/geo/hollow.mmdb");
+
+    fn places(octets: &[u8]) -> Database {
+        Database::from_octets(octets.to_vec(), &Layout::places()).unwrap()
+    }
+
+    fn fault(octets: &[u8]) -> DatabaseFault {
+        Database::from_octets(octets.to_vec(), &Layout::places()).unwrap_err()
+    }
+
+    /// `country/subdivision scope`, with a dash for what is unknown.
+    fn told(database: &Database, address: &str) -> String {
+        let (place, prefix) = database.place(address.parse().unwrap());
+        let country = place.country.map_or("-".to_owned(), |country| country.to_string());
+        let subdivision = place.subdivision.map_or("-".to_owned(), |subdivision| subdivision.to_string());
+        format!("{country}/{subdivision} {prefix}")
+    }
+
+    #[test]
+    fn the_nested_layout_is_read() {
+        let database = places(NESTED);
+        for (address, expected) in [
+            ("192.0.2.1", "US/CA 192.0.2.0/25"),
+            ("192.0.2.200", "US/NY 192.0.2.128/25"),
+            ("198.51.100.1", "IE/- 198.51.100.0/24"),
+            ("203.0.113.1", "JP/- 203.0.113.0/24"),
+            ("203.0.112.255", "-/- 203.0.112.0/24"),
+            ("2001:db8::1", "IE/L 2001:db8::/33"),
+            ("2001:db8:ffff::1", "DE/- 2001:db8:8000::/33"),
+            ("ffff::", "-/- 8000::/1"),
+            // Of these nothing is known either way, but IPv4 clients lie between them.
+            ("2003::", "-/- 2003::/16"),
+        ] {
+            assert_eq!(told(&database, address), expected, "{address}");
+        }
+        let (place, _) = database.place("192.0.2.1".parse().unwrap());
+        assert_eq!(place.location, Location::new(37.75, -122.5).ok());
+        assert_eq!(place.continent, Some(Continent::NorthAmerica));
+    }
+
+    #[test]
+    fn an_ipv4_address_inside_an_ipv6_one_counts() {
+        let database = places(NESTED);
+        for (address, expected) in [
+            ("::ffff:192.0.2.200", "US/NY 192.0.2.128/25"),
+            ("2002:c000:2c8:5::1", "US/NY 2002:c000:280::/41"),
+            ("64:ff9b::192.0.2.200", "US/NY 64:ff9b::c000:280/121"),
+            // Teredo carries it inverted: 192.0.2.200 is 3fff:fd37.
+            ("2001:0:1:2:3:4:3fff:fd37", "US/NY 2001:0:1:2:3:4:3fff:fd00/121"),
+        ] {
+            assert_eq!(told(&database, address), expected, "{address}");
+        }
+        assert_eq!(told(&database, "::192.0.2.200"), "-/- ::/81", "IPv4-compatible addresses are nobody's");
+    }
+
+    #[test]
+    fn aliases_of_ipv4_are_counted_once() {
+        let metadata = places(NESTED).metadata().clone();
+        let expected =
+            Metadata { kind: "Test-City".into(), build_epoch: 1_767_225_600, networks: 6, ip_version: 6 };
+        assert_eq!(metadata, expected);
+    }
+
+    #[test]
+    fn flat_layouts_are_read() {
+        let database = places(FLAT);
+        let at = |address: &str| database.place(address.parse().unwrap()).0;
+        assert_eq!(told(&database, "192.0.2.1"), "US/CA 192.0.2.0/24");
+        assert_eq!(at("192.0.2.1").location, Location::new(37.75, -122.5).ok());
+        assert_eq!(at("192.0.2.1").continent, Some(Continent::NorthAmerica), "by the country");
+        assert_eq!(at("198.51.100.1").asn, Some(64500));
+        assert_eq!(told(&database, "198.51.100.1"), "IE/- 198.51.100.0/24", "a name is no subdivision");
+        assert_eq!(told(&database, "203.0.113.1"), "-/- 203.0.113.0/24");
+        assert_eq!(told(&database, "2001:db8::1"), "DE/- 2001:db8::/32");
+    }
+
+    #[test]
+    fn a_path_of_the_operator_replaces_the_known_ones() {
+        let layout = Layout::places().with(Field::Country, "nested.land".parse().unwrap());
+        let database = Database::from_octets(FLAT.to_vec(), &layout).unwrap();
+        assert_eq!(told(&database, "203.0.113.1"), "JP/- 203.0.113.0/24");
+        assert_eq!(told(&database, "192.0.2.1"), "-/- 192.0.2.0/24");
+    }
+
+    #[test]
+    fn autonomous_systems_are_read() {
+        let database = Database::from_octets(ASN.to_vec(), &Layout::networks()).unwrap();
+        let (v4, v6) = database.spans(|place| place.and_then(|place| place.asn));
+        assert_eq!(v4.iter().filter_map(|span| span.value).collect::<Vec<_>>(), [64500]);
+        assert_eq!(v6.iter().filter_map(|span| span.value).collect::<Vec<_>>(), [64501]);
+    }
+
+    #[test]
+    fn a_database_of_ipv4_knows_nothing_of_ipv6() {
+        let database = places(IPV4_ONLY);
+        assert_eq!(told(&database, "127.255.255.255"), "IE/- 0.0.0.0/1");
+        assert_eq!(told(&database, "255.255.255.255"), "AU/- 255.255.255.255/32");
+        assert_eq!(told(&database, "255.255.255.254"), "-/- 255.255.255.254/32");
+        assert_eq!(told(&database, "2001:db8::1"), "-/- 2001:800::/21");
+        assert_eq!(told(&database, "2002:7f00:1::"), "IE/- 2002::/17");
+        assert_eq!(database.metadata().ip_version, 4);
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused_with_what_it_is() {
+        let says = |octets: &[u8], words: &str| {
+            let said = fault(octets).to_string();
+            assert!(said.contains(words), "{said:?} lacks {words:?}");
+        };
+        says(b"", "the file is empty");
+        says(b"\x1f\x8b\x08\0\0", "a gzip archive; unpack it first");
+        says(b"<!DOCTYPE html><title>404</title>", "a web page");
+        says(b"country_code,IE", "another kind, or cut short");
+        says(&NESTED[..NESTED.len() / 2], "cut short");
+        says(&NESTED[..NESTED.len() - 9], "damaged or cut short");
+        says(&NESTED[9..], "damaged");
+        says(HOLLOW, "no network in the database has a record");
+    }
+
+    #[test]
+    fn a_database_of_the_wrong_type_is_refused_with_what_it_has() {
+        assert_eq!(
+            fault(ASN).to_string(),
+            "no record of this \"Test-ASN\" database tells country (sought at country.iso_code, \
+             registered_country.iso_code, country_code, country), or continent (sought at continent.code, \
+             continent_code, continent), or latitude (sought at location.latitude, latitude, lat); its first \
+             record has autonomous_system_number, autonomous_system_organization; give a database of the right \
+             type, or the path of the field"
+        );
+        let asn_wanted = Database::from_octets(NESTED.to_vec(), &Layout::networks()).unwrap_err();
+        assert!(
+            asn_wanted.to_string().contains("tells asn (sought at autonomous_system_number"),
+            "{asn_wanted}"
+        );
+        let layout = Layout::places().with(Field::Asn, "network.as".parse().unwrap());
+        let absent = Database::from_octets(NESTED.to_vec(), &layout).unwrap_err();
+        assert!(absent.to_string().contains("sought at network.as"), "{absent}");
+    }
+
+    /// `nested-city.mmdb` has nodes of 7 octets; both records of node `index` now lead to node `target`.
+    fn with_node(index: usize, target: u8) -> Vec<u8> {
+        let mut octets = NESTED.to_vec();
+        octets[index * 7..][..7].copy_from_slice(&[0, 0, target, 0, 0, 0, target]);
+        octets
+    }
+
+    #[test]
+    fn a_search_tree_that_loops_or_fans_out_without_end_is_refused() {
+        assert!(matches!(fault(&with_node(5, 5)), DatabaseFault::Damaged(_)));
+        assert!(matches!(fault(&with_node(9, 0)), DatabaseFault::Damaged(_)));
+        let mut fan = NESTED.to_vec();
+        for node in 0..120_u8 {
+            let next = node + 1;
+            fan[usize::from(node) * 7..][..7].copy_from_slice(&[0, 0, next, 0, 0, 0, next]);
+        }
+        assert!(matches!(fault(&fan), DatabaseFault::Damaged(_)));
+    }
+
+    const PROBES: [&str; 8] = [
+        "0.0.0.0",
+        "192.0.2.200",
+        "255.255.255.255",
+        "::",
+        "2001:db8::1",
+        "2002:c000:2c8::",
+        "2001::",
+        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn damage_is_refused_or_harmless(
+            file in 0..4_usize,
+            flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            cut in proptest::option::of(any::<prop::sample::Index>()),
+        ) {
+            let mut octets = [NESTED, FLAT, ASN, IPV4_ONLY][file].to_vec();
+            for (at, value) in flips {
+                let at = at.index(octets.len());
+                octets[at] = value;
+            }
+            octets.truncate(cut.map_or(octets.len(), |cut| cut.index(octets.len())));
+            for layout in [Layout::places(), Layout::networks()] {
+                match Database::from_octets(octets.clone(), &layout) {
+                    Err(fault) => prop_assert!(!fault.to_string().is_empty()),
+                    Ok(database) => for probe in PROBES {
+                        let address = probe.parse().unwrap();
+                        let (_, prefix) = database.place(address);
+                        let mapped = prefix.family() != net::Family::of(address);
+                        prop_assert!(mapped || prefix.contains(address));
+                    }
+                }
+            }
+        }
+    }
+
+    mod shipped {
+        use super::*;
+        use crate::geo::centroids;
+
+        fn database() -> Database {
+            places(&std::fs::read("geoip/country.mmdb").expect("tests run at the repository's root"))
+        }
+
+        /// Universities, national networks and providers that have held their addresses for decades.
+        const CLIENTS: [(&str, &str); 44] = [
+            ("134.226.1.1", "IE"),    // Trinity College Dublin
+            ("131.111.8.42", "GB"),   // University of Cambridge
+            ("212.58.244.20", "GB"),  // BBC
+            ("130.149.7.201", "DE"),  // TU Berlin
+            ("193.51.208.13", "FR"),  // RENATER
+            ("130.206.1.2", "ES"),    // RedIRIS
+            ("131.175.1.1", "IT"),    // Politecnico di Milano
+            ("193.136.1.1", "PT"),    // FCCN
+            ("192.87.106.101", "NL"), // SURF
+            ("134.58.1.1", "BE"),     // KU Leuven
+            ("129.132.1.1", "CH"),    // ETH Zurich
+            ("131.130.1.1", "AT"),    // University of Vienna
+            ("147.32.1.1", "CZ"),     // Czech Technical University
+            ("195.187.1.1", "PL"),    // NASK
+            ("130.225.1.1", "DK"),    // DeiC
+            ("130.238.7.10", "SE"),   // Uppsala University
+            ("129.240.1.1", "NO"),    // University of Oslo
+            ("128.214.1.1", "FI"),    // University of Helsinki
+            ("130.208.1.1", "IS"),    // University of Iceland
+            ("147.102.1.1", "GR"),    // NTUA
+            ("144.122.1.1", "TR"),    // METU
+            ("77.88.8.8", "RU"),      // Yandex
+            ("133.11.0.1", "JP"),     // University of Tokyo
+            ("166.111.8.28", "CN"),   // Tsinghua University
+            ("168.126.63.1", "KR"),   // KT
+            ("140.112.1.1", "TW"),    // National Taiwan University
+            ("137.132.1.1", "SG"),    // NUS
+            ("164.100.78.177", "IN"), // NIC
+            ("161.200.1.1", "TH"),    // Chulalongkorn University
+            ("132.66.11.168", "IL"),  // Tel Aviv University
+            ("139.130.4.5", "AU"),    // Telstra
+            ("130.216.1.1", "NZ"),    // University of Auckland
+            ("18.9.22.69", "US"),     // MIT
+            ("128.100.1.1", "CA"),    // University of Toronto
+            ("132.248.10.2", "MX"),   // UNAM
+            ("200.160.2.3", "BR"),    // NIC.br
+            ("157.92.1.1", "AR"),     // University of Buenos Aires
+            ("146.83.1.1", "CL"),     // REUNA
+            ("137.158.1.1", "ZA"),    // University of Cape Town
+            ("2001:770::1", "IE"),    // HEAnet
+            ("2001:638::1", "DE"),    // DFN
+            ("2001:da8::1", "CN"),    // CERNET
+            ("2001:388::1", "AU"),    // AARNet
+            ("2804:14c::1", "BR"),    // Claro
+        ];
+
+        #[test]
+        fn clients_are_where_they_are() {
+            let database = database();
+            for (address, country) in CLIENTS {
+                let (place, prefix) = database.place(address.parse().unwrap());
+                assert_eq!(
+                    place.country.map(|found| found.to_string()).as_deref(),
+                    Some(country),
+                    "{address}"
+                );
+                assert!(prefix.contains(address.parse().unwrap()));
+                assert!(place.location.is_some() && place.continent.is_some(), "{address}");
+            }
+        }
+
+        #[test]
+        fn every_country_in_it_has_a_centre() {
+            let database = database();
+            for place in database.ids().filter_map(|id| database.record(id)) {
+                let country = place.country.expect("every record names a country");
+                assert!(centroids::find(country).is_some(), "{country}");
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 use std::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};
 
-use crate::net::Prefix;
+use crate::net::{EMBEDDING_RANGES, Prefix};
 
 /// The bits of an address: `u32` is IPv4, `u128` is IPv6.
 pub trait Bits:
@@ -212,6 +212,25 @@ impl<A: Bits, T> Span<A, T> {
         // A prefix leaves out a neighbour as soon as it is longer than what the two have in common.
         let lengths = beyond.into_iter().flatten().map(|other| (address ^ other).leading_zeros() + 1);
         u8::try_from(lengths.max().unwrap_or(0)).expect("no address has more than 128 bits")
+    }
+}
+
+impl<T> Span<u128, T> {
+    /// The part of this span around `address` up to the nearest ranges that carry IPv4 addresses: what holds
+    /// in those is told by the spans of IPv4. `address` must lie inside the span and outside those ranges.
+    #[must_use]
+    pub fn native(mut self, address: u128) -> Self {
+        for range in EMBEDDING_RANGES {
+            let (Some(first), Some(last)) = (u128::of(range.first()), u128::of(range.last())) else {
+                continue;
+            };
+            if last < address {
+                self.first = self.first.max(last + 1);
+            } else {
+                self.last = self.last.min(first - 1);
+            }
+        }
+        self
     }
 }
 
