@@ -1,1 +1,8 @@
-//! geo
+//! Where clients are. A [`database`] tells places by network, in one of several [`layout`]s, completed by the
+//! [`centroids`] of countries; it becomes [`spans`], a step function over the addresses, on which maps lay
+//! their rules; and a [`tree`] compiled from them finds a client's class within a query.
+
+pub mod centroids;
+pub mod database;
+pub mod layout;
+pub mod spans;

@@ -1,0 +1,431 @@
+//! A step function over one address family: sorted ranges that cover every address once, each with a value.
+//! Databases, ASN lists and the operator's rules are brought into this shape, laid over and zipped together,
+//! and a [`Tree`](super::tree::Tree) is compiled from the last of them. It is the shape to build with, not
+//! the one to answer queries from.
+
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};
+
+use crate::net::{EMBEDDING_RANGES, Prefix};
+
+/// The bits of an address: `u32` is IPv4, `u128` is IPv6.
+pub trait Bits:
+    Copy
+    + Ord
+    + Debug
+    + BitAnd<Output = Self>
+    + BitOr<Output = Self>
+    + BitXor<Output = Self>
+    + Not<Output = Self>
+    + Shl<u32, Output = Self>
+    + Shr<u32, Output = Self>
+{
+    /// How many bits an address has.
+    const WIDTH: u32;
+    /// The first address.
+    const FIRST: Self;
+    /// The last address.
+    const LAST: Self;
+    /// The bits of `address`; `None` when it is of the other family.
+    fn of(address: IpAddr) -> Option<Self>;
+    /// The address that follows; `None` behind the last.
+    fn next(self) -> Option<Self>;
+    /// The address before; `None` before the first.
+    fn previous(self) -> Option<Self>;
+    /// How many leading bits are zero.
+    fn leading_zeros(self) -> u32;
+    /// The eight bits at the right end.
+    fn low_byte(self) -> u8;
+    /// The first 16 bits.
+    fn top_half_word(self) -> u16;
+    /// The address whose first 16 bits are `top` and the others zero.
+    fn from_top_half_word(top: u16) -> Self;
+}
+
+macro_rules! bits {
+    ($bits:ty, $family:ident) => {
+        impl Bits for $bits {
+            const WIDTH: u32 = <$bits>::BITS;
+            const FIRST: Self = 0;
+            const LAST: Self = <$bits>::MAX;
+
+            fn of(address: IpAddr) -> Option<Self> {
+                if let IpAddr::$family(address) = address { Some(address.to_bits()) } else { None }
+            }
+            fn next(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            fn previous(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
+            fn leading_zeros(self) -> u32 {
+                self.leading_zeros()
+            }
+            fn low_byte(self) -> u8 {
+                (self & 0xff) as u8
+            }
+            fn top_half_word(self) -> u16 {
+                (self >> (<$bits>::BITS - 16)) as u16
+            }
+            fn from_top_half_word(top: u16) -> Self {
+                <$bits>::from(top) << (<$bits>::BITS - 16)
+            }
+        }
+    };
+}
+
+bits!(u32, V4);
+bits!(u128, V6);
+
+/// A step function over the addresses of one family. Neighbouring spans differ in value, so two of them that
+/// say the same are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spans<A, T> {
+    /// The first address of each span, ascending; the first span begins at the family's first address.
+    starts: Vec<A>,
+    /// The value of each span.
+    values: Vec<T>,
+}
+
+/// One step of [`Spans`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span<A, T> {
+    /// Its first address.
+    pub first: A,
+    /// Its last address.
+    pub last: A,
+    /// What holds for all its addresses.
+    pub value: T,
+}
+
+impl<A: Bits, T: Copy + Eq> Spans<A, T> {
+    /// The same value everywhere.
+    #[must_use]
+    pub fn uniform(value: T) -> Self {
+        Self { starts: vec![A::FIRST], values: vec![value] }
+    }
+
+    /// From ranges in ascending order that do not overlap; `rest` holds between them.
+    ///
+    /// # Panics
+    /// When the ranges are out of order.
+    #[must_use]
+    pub fn from_ranges(rest: T, ranges: impl IntoIterator<Item = Span<A, T>>) -> Self {
+        let mut builder = Builder::new(rest);
+        for range in ranges {
+            builder.add(range);
+        }
+        builder.finish()
+    }
+
+    /// How many spans there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there is always one span")]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The spans in the order of their addresses.
+    pub fn iter(&self) -> impl Iterator<Item = Span<A, T>> + '_ {
+        (0..self.len()).map(|index| self.span(index))
+    }
+
+    /// The span that holds `address`. Complexity is O(log n) in the number of spans.
+    #[must_use]
+    pub fn around(&self, address: A) -> Span<A, T> {
+        self.span(self.starts.partition_point(|start| *start <= address) - 1)
+    }
+
+    /// The same steps with other values; equal neighbours become one.
+    #[must_use]
+    pub fn map<U: Copy + Eq>(&self, mut change: impl FnMut(T) -> U) -> Spans<A, U> {
+        let mut spans = Spans { starts: Vec::new(), values: Vec::new() };
+        for (start, value) in self.starts.iter().zip(&self.values) {
+            spans.push(*start, change(*value));
+        }
+        spans
+    }
+
+    /// Both functions read together, address by address. Complexity is O(n + m) in their spans.
+    #[must_use]
+    pub fn zip<U: Copy + Eq, V: Copy + Eq>(
+        &self,
+        other: &Spans<A, U>,
+        mut join: impl FnMut(T, U) -> V,
+    ) -> Spans<A, V> {
+        let mut spans = Spans { starts: Vec::new(), values: Vec::new() };
+        let (mut here, mut there) = (0, 0);
+        loop {
+            let start = self.starts[here].max(other.starts[there]);
+            spans.push(start, join(self.values[here], other.values[there]));
+            match (self.starts.get(here + 1), other.starts.get(there + 1)) {
+                (None, None) => return spans,
+                (Some(_), None) => here += 1,
+                (None, Some(_)) => there += 1,
+                (Some(a), Some(b)) => {
+                    let (a, b) = (*a, *b);
+                    here += usize::from(a <= b);
+                    there += usize::from(b <= a);
+                }
+            }
+        }
+    }
+
+    /// These spans with prefixes laid over them: inside prefixes that overlap, the longest holds; of equal
+    /// ones, the last given. Prefixes of the other family are passed over.
+    #[must_use]
+    pub fn overlay(&self, prefixes: impl IntoIterator<Item = (Prefix, T)>) -> Self {
+        let mut layers: Vec<Layer<A, T>> = prefixes.into_iter().filter_map(Layer::of).collect();
+        layers.sort_by_key(|layer| (layer.first, layer.length));
+        let over = flatten(&layers);
+        self.zip(&over, |under, over| over.unwrap_or(under))
+    }
+
+    fn span(&self, index: usize) -> Span<A, T> {
+        let last = match self.starts.get(index + 1) {
+            Some(next) => next.previous().expect("a later span begins behind the first address"),
+            None => A::LAST,
+        };
+        Span { first: self.starts[index], last, value: self.values[index] }
+    }
+
+    /// Begins a span at `start`, which lies behind the last one's start or upon it; then it takes its place.
+    fn push(&mut self, start: A, value: T) {
+        if self.starts.last() == Some(&start) {
+            self.starts.pop();
+            self.values.pop();
+        }
+        if self.values.last() != Some(&value) {
+            self.starts.push(start);
+            self.values.push(value);
+        }
+    }
+}
+
+impl<A: Bits, T> Span<A, T> {
+    /// The length of the shortest prefix around `address` that lies inside this span; 0 when it is the whole
+    /// family. `address` must lie inside.
+    #[must_use]
+    pub fn depth(&self, address: A) -> u8 {
+        let beyond = [self.first.previous(), self.last.next()];
+        // A prefix leaves out a neighbour as soon as it is longer than what the two have in common.
+        let lengths = beyond.into_iter().flatten().map(|other| (address ^ other).leading_zeros() + 1);
+        u8::try_from(lengths.max().unwrap_or(0)).expect("no address has more than 128 bits")
+    }
+}
+
+impl<T> Span<u128, T> {
+    /// The part of this span around `address` up to the nearest ranges that carry IPv4 addresses: what holds
+    /// in those is told by the spans of IPv4. `address` must lie inside the span and outside those ranges.
+    #[must_use]
+    pub fn native(mut self, address: u128) -> Self {
+        for range in EMBEDDING_RANGES {
+            let (Some(first), Some(last)) = (u128::of(range.first()), u128::of(range.last())) else {
+                continue;
+            };
+            if last < address {
+                self.first = self.first.max(last + 1);
+            } else {
+                self.last = self.last.min(first - 1);
+            }
+        }
+        self
+    }
+}
+
+/// Spans that grow range by range.
+pub(super) struct Builder<A, T> {
+    spans: Spans<A, T>,
+    /// The address behind the last range; `None` behind the family's last address.
+    free: Option<A>,
+    rest: T,
+}
+
+impl<A: Bits, T: Copy + Eq> Builder<A, T> {
+    /// `rest` will hold between the ranges.
+    pub(super) fn new(rest: T) -> Self {
+        Self { spans: Spans { starts: Vec::new(), values: Vec::new() }, free: Some(A::FIRST), rest }
+    }
+
+    /// Adds a range behind the last one.
+    ///
+    /// # Panics
+    /// When it is not behind the last one.
+    pub(super) fn add(&mut self, range: Span<A, T>) {
+        let begin = self.free.filter(|begin| *begin <= range.first && range.first <= range.last);
+        let begin = begin.expect("ranges ascend and do not overlap");
+        if begin < range.first {
+            self.spans.push(begin, self.rest);
+        }
+        self.spans.push(range.first, range.value);
+        self.free = range.last.next();
+    }
+
+    /// The spans, with nothing more to come.
+    pub(super) fn finish(mut self) -> Spans<A, T> {
+        if let Some(begin) = self.free {
+            self.spans.push(begin, self.rest);
+        }
+        self.spans.starts.shrink_to_fit();
+        self.spans.values.shrink_to_fit();
+        self.spans
+    }
+}
+
+/// A prefix as a range.
+struct Layer<A, T> {
+    first: A,
+    last: A,
+    length: u8,
+    value: T,
+}
+
+impl<A: Bits, T> Layer<A, T> {
+    fn of((prefix, value): (Prefix, T)) -> Option<Self> {
+        let (first, last) = (A::of(prefix.first())?, A::of(prefix.last())?);
+        Some(Self { first, last, length: prefix.length(), value })
+    }
+}
+
+/// The longest layer at each address. Layers come sorted by first address, then length, so that those which
+/// hold an address are a stack: each lies inside the one below it.
+fn flatten<A: Bits, T: Copy + Eq>(layers: &[Layer<A, T>]) -> Spans<A, Option<T>> {
+    let mut spans = Spans::uniform(None);
+    let mut open: Vec<&Layer<A, T>> = Vec::new();
+    for layer in layers {
+        close_before(Some(layer.first), &mut open, &mut spans);
+        spans.push(layer.first, Some(layer.value));
+        open.push(layer);
+    }
+    close_before(None, &mut open, &mut spans);
+    spans
+}
+
+/// Ends the layers that end before `address`, or all of them: behind each, the one below it holds again.
+fn close_before<A: Bits, T: Copy + Eq>(
+    address: Option<A>,
+    open: &mut Vec<&Layer<A, T>>,
+    spans: &mut Spans<A, Option<T>>,
+) {
+    while let Some(ended) = open.pop_if(|layer| address.is_none_or(|address| layer.last < address)) {
+        if let Some(after) = ended.last.next() {
+            spans.push(after, open.last().map(|below| below.value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    fn v4(text: &str) -> u32 {
+        u32::of(text.parse().unwrap()).unwrap()
+    }
+
+    /// Small prefixes crowded at both ends of the family and in its middle.
+    fn any_prefix() -> impl Strategy<Value = Prefix> {
+        let corner = prop_oneof![Just(0_u32), Just(u32::MAX), Just(0x7fff_ffff), Just(0x8000_0000)];
+        (corner, 0..=9_u32, 0..=32_u8).prop_map(|(corner, distance, length)| {
+            let address = IpAddr::from((corner ^ distance).to_be_bytes());
+            Prefix::holding(address, length).unwrap()
+        })
+    }
+
+    fn longest(prefixes: &[(Prefix, u8)], address: u32) -> u8 {
+        let address = IpAddr::from(address.to_be_bytes());
+        let holding = prefixes.iter().filter(|(prefix, _)| prefix.contains(address));
+        holding.max_by_key(|(prefix, _)| prefix.length()).map_or(0, |(_, value)| *value)
+    }
+
+    proptest! {
+        #[test]
+        fn the_longest_prefix_holds(
+            prefixes in proptest::collection::vec((any_prefix(), 0..4_u8), 0..12),
+            probes in proptest::collection::vec(any_prefix(), 30),
+        ) {
+            let spans = Spans::<u32, u8>::uniform(0).overlay(prefixes.clone());
+            for probe in probes.iter().flat_map(|prefix| [prefix.first(), prefix.last()]) {
+                let address = u32::of(probe).unwrap();
+                let span = spans.around(address);
+                prop_assert!(span.first <= address && address <= span.last);
+                prop_assert_eq!(span.value, longest(&prefixes, address));
+            }
+            prop_assert!(spans.values.windows(2).all(|pair| pair[0] != pair[1]));
+            prop_assert!(spans.starts.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+
+        #[test]
+        fn zip_reads_both(
+            a in proptest::collection::vec((any_prefix(), 0..4_u8), 0..8),
+            b in proptest::collection::vec((any_prefix(), 0..4_u8), 0..8),
+            probes in proptest::collection::vec(any_prefix(), 30),
+        ) {
+            let (a, b) = (Spans::uniform(0).overlay(a), Spans::uniform(0).overlay(b));
+            let both = a.zip(&b, |x, y| (x, y));
+            for probe in probes.iter().flat_map(|prefix| [prefix.first(), prefix.last()]) {
+                let address = u32::of(probe).unwrap();
+                prop_assert_eq!(both.around(address).value, (a.around(address).value, b.around(address).value));
+            }
+            prop_assert_eq!(both.map(|(x, _)| x), a);
+            prop_assert_eq!(both.map(|(_, y)| y), b);
+        }
+
+        #[test]
+        fn depth_is_the_shortest_prefix_inside_the_span(
+            prefixes in proptest::collection::vec((any_prefix(), 0..4_u8), 0..8),
+            probe in any_prefix(),
+        ) {
+            let spans = Spans::<u32, u8>::uniform(0).overlay(prefixes);
+            let span = spans.around(u32::of(probe.first()).unwrap());
+            let inside = |length: u8| {
+                let scope = Prefix::holding(probe.first(), length).unwrap();
+                span.first <= u32::of(scope.first()).unwrap() && u32::of(scope.last()).unwrap() <= span.last
+            };
+            let depth = span.depth(u32::of(probe.first()).unwrap());
+            prop_assert!(inside(depth));
+            prop_assert!(depth == 0 || !inside(depth - 1));
+        }
+    }
+
+    #[test]
+    fn ranges_leave_the_rest_between_them() {
+        let range = |first, last, value| Span { first: v4(first), last: v4(last), value };
+        let spans = Spans::from_ranges(
+            0,
+            [
+                range("0.0.0.0", "9.255.255.255", 0),
+                range("10.0.0.0", "10.0.0.0", 1),
+                range("10.0.0.1", "10.0.0.5", 1),
+                range("255.255.255.255", "255.255.255.255", 2),
+            ],
+        );
+        let values: Vec<_> = spans.iter().map(|span| (span.first, span.value)).collect();
+        assert_eq!(
+            values,
+            [(0, 0), (v4("10.0.0.0"), 1), (v4("10.0.0.6"), 0), (u32::MAX, 2)],
+            "equal neighbours are one span"
+        );
+    }
+
+    #[test]
+    fn of_equal_prefixes_the_last_given_holds() {
+        let net = prefix("192.0.2.0/24");
+        let spans = Spans::uniform(0).overlay([(net, 1), (prefix("2001:db8::/32"), 9), (net, 2)]);
+        assert_eq!(spans.around(v4("192.0.2.7")).value, 2);
+        assert_eq!(spans.len(), 3);
+    }
+
+    #[test]
+    fn the_whole_family_is_one_span() {
+        let spans = Spans::<u128, u8>::uniform(0).overlay([(prefix("::/0"), 7)]);
+        assert_eq!(spans, Spans::uniform(7));
+        assert_eq!(spans.around(5).depth(5), 0);
+    }
+}
