@@ -1,8 +1,8 @@
 //! A service: one or more steered names, their endpoints by region, and how their answers follow verdicts.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
+pub use crate::health::machine::FailBack;
 use crate::health::verdict::Share;
 use crate::ids::{EndpointId, MapId, RegionId, TargetId};
 use crate::name::Name;
@@ -137,16 +137,4 @@ pub enum WhenAllDown {
     Servfail,
     /// These addresses, whatever the client.
     Fallback(Vec<IpAddr>),
-}
-
-/// How a service comes back to a region that works again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailBack {
-    /// After a hold, by a ramp.
-    Automatic {
-        /// How long it must have worked.
-        hold: Duration,
-    },
-    /// When a person says so.
-    Manual,
 }
