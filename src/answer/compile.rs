@@ -90,7 +90,7 @@ pub struct CounterKey {
     /// The region's name; `None` where no region answers.
     pub region: Option<String>,
     /// What is special about the answer.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
 impl Plan {
@@ -120,7 +120,12 @@ impl Plan {
 
     /// The table for the standings of the moment.
     #[must_use]
-    pub fn table(&self, generation: u64, standings: &dyn Standings, numbers: &mut CounterNumbers) -> AnswerTable {
+    pub fn table(
+        &self,
+        generation: u64,
+        standings: &dyn Standings,
+        numbers: &mut CounterNumbers,
+    ) -> AnswerTable {
         let all = (0..self.services.len()).map(ServiceId::from_index);
         let services = all.map(|service| Arc::new(self.steering(service, standings, numbers))).collect();
         AnswerTable {
@@ -265,8 +270,10 @@ impl Variants<'_, '_> {
     }
 
     fn counter_key(&self, laid_out: Option<&variant::Variant>, outcome: Outcome) -> CounterKey {
-        let region = laid_out.and_then(|variant| variant.region).map(|region| self.plan.region_name(region).to_owned());
-        let reason = laid_out.map_or_else(|| outcome.as_str(), |variant| variant.reason.as_str());
+        let region = laid_out
+            .and_then(|variant| variant.region)
+            .map(|region| self.plan.region_name(region).to_owned());
+        let reason = laid_out.map_or_else(|| outcome.to_string(), |variant| variant.reason.to_string());
         CounterKey { service: self.service.name.clone(), region, reason }
     }
 
@@ -281,7 +288,9 @@ impl Variants<'_, '_> {
             Reason::Steady | Reason::Suspect | Reason::Shifting => None,
             Reason::Moved => Some(format!("{name}: {region} answers, a nearer region is withdrawn")),
             Reason::Degraded => Some(format!("{name}: {region} answers, degraded; nothing better is left")),
-            Reason::FailOpen => Some(format!("{name}: all regions are down; {region} answers as the last resort")),
+            Reason::FailOpen => {
+                Some(format!("{name}: all regions are down; {region} answers as the last resort"))
+            }
             Reason::Fallback => Some(format!("{name}: all regions are down; the fallback answers")),
         }
     }
@@ -314,13 +323,9 @@ fn steered_names(services: &[Service]) -> SteeredNames {
                 let bindings = service.bindings.iter().map(|binding| binding.rtype);
                 [RecordType::A, RecordType::AAAA].into_iter().chain(bindings).collect()
             }
-            AnswerKind::Cname => vec![
-                RecordType::A,
-                RecordType::AAAA,
-                RecordType::CNAME,
-                RecordType::HTTPS,
-                RecordType::SVCB,
-            ],
+            AnswerKind::Cname => {
+                vec![RecordType::A, RecordType::AAAA, RecordType::CNAME, RecordType::HTTPS, RecordType::SVCB]
+            }
         };
         let id = ServiceId::from_index(index);
         steered.extend(service.names.iter().map(|name| (name.clone(), (id, taken.clone()))));
@@ -332,7 +337,8 @@ fn answers(service: &Service) -> Answers {
     if service.answer == AnswerKind::Cname {
         return Answers::Cname;
     }
-    let addresses = || service.regions.iter().flat_map(|region| &region.endpoints).map(|endpoint| endpoint.address);
+    let addresses =
+        || service.regions.iter().flat_map(|region| &region.endpoints).map(|endpoint| endpoint.address);
     let mut types = Vec::new();
     if addresses().any(|address| address.is_ipv4()) {
         types.push(RecordType::A);

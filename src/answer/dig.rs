@@ -199,7 +199,8 @@ impl fmt::Display for Shown {
         for error in &self.extended_errors {
             writeln!(f, "; EDE: {error}")?;
         }
-        let sections = [("ANSWER", &self.answer), ("AUTHORITY", &self.authority), ("ADDITIONAL", &self.additional)];
+        let sections =
+            [("ANSWER", &self.answer), ("AUTHORITY", &self.authority), ("ADDITIONAL", &self.additional)];
         for (title, lines) in sections.into_iter().filter(|(_, lines)| !lines.is_empty()) {
             writeln!(f, ";; {title} SECTION:")?;
             for line in lines {

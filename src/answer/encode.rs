@@ -27,7 +27,12 @@ pub fn variant(service: &Service, laid_out: &variant::Variant, text: Option<&str
     push(&mut records, RecordType::CNAME, ttl, laid_out.cname.iter().map(|name| name.as_wire().to_vec()));
     for rtype in [RecordType::HTTPS, RecordType::SVCB] {
         let bindings = service.bindings.iter().filter(|binding| binding.rtype == rtype);
-        push(&mut records, rtype, ttl, bindings.map(|binding| with_hints(binding, &laid_out.v4, &laid_out.v6)));
+        push(
+            &mut records,
+            rtype,
+            ttl,
+            bindings.map(|binding| with_hints(binding, &laid_out.v4, &laid_out.v6)),
+        );
     }
     Variant { rcode: Rcode::NOERROR, records, extended_error: text.map(extended_error), counter }
 }
@@ -35,7 +40,12 @@ pub fn variant(service: &Service, laid_out: &variant::Variant, text: Option<&str
 /// The answer where nothing may be given.
 #[must_use]
 pub fn servfail(text: &str, counter: u32) -> Variant {
-    Variant { rcode: Rcode::SERVFAIL, records: Vec::new(), extended_error: Some(extended_error(text)), counter }
+    Variant {
+        rcode: Rcode::SERVFAIL,
+        records: Vec::new(),
+        extended_error: Some(extended_error(text)),
+        counter,
+    }
 }
 
 /// The answer where no region has an address of the family: it does not exist, and that is no error.
@@ -77,7 +87,8 @@ fn with_hints(binding: &Binding, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) -> Vec<u8> {
     let mut out = head.to_vec();
     let v4: Vec<u8> = v4.iter().flat_map(Ipv4Addr::octets).collect();
     let v6: Vec<u8> = v6.iter().flat_map(Ipv6Addr::octets).collect();
-    let mut hints = [(IPV4HINT, v4), (IPV6HINT, v6)].into_iter().filter(|(_, hint)| !hint.is_empty()).peekable();
+    let mut hints =
+        [(IPV4HINT, v4), (IPV6HINT, v6)].into_iter().filter(|(_, hint)| !hint.is_empty()).peekable();
     while rest.len() >= 4 {
         let key = u16::from_be_bytes([rest[0], rest[1]]);
         let (parameter, after) = rest.split_at(4 + usize::from(u16::from_be_bytes([rest[2], rest[3]])));
@@ -100,6 +111,7 @@ fn push_parameter(out: &mut Vec<u8>, key: u16, value: &[u8]) {
 }
 
 fn extended_error(text: &str) -> Box<[u8]> {
-    let end = (0..=text.len().min(TEXT_OCTETS_MAX)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end =
+        (0..=text.len().min(TEXT_OCTETS_MAX)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     [&ExtendedError::OTHER.0.to_be_bytes(), text[..end].as_bytes()].concat().into()
 }

@@ -165,12 +165,8 @@ fn steering(
     let believed = |endpoint| standings.of(endpoint, class);
     let independent = service.families == Families::Independent;
     let asked_family = if asked.rtype == RecordType::AAAA { Family::V6 } else { Family::V4 };
-    let situation = Situation {
-        service,
-        class,
-        family: independent.then_some(asked_family),
-        standings: &believed,
-    };
+    let situation =
+        Situation { service, class, family: independent.then_some(asked_family), standings: &believed };
     let selection = select(&situation);
     SteeringExplanation {
         service: service.name.clone(),

@@ -81,7 +81,9 @@ impl Databases {
 
     /// What both say together.
     fn place(&self, place: PlaceId, network: PlaceId) -> Place {
-        let record = |database: &Option<Database>, id| database.as_ref().and_then(|database| database.record(id)).copied();
+        let record = |database: &Option<Database>, id| {
+            database.as_ref().and_then(|database| database.record(id)).copied()
+        };
         let mut known = record(&self.places, place).unwrap_or_default();
         known.asn = record(&self.networks, network).and_then(|network| network.asn).or(known.asn);
         known

@@ -1,18 +1,18 @@
 //! What queries are answered from and how: the table of one generation, its compilation, the answer itself and
 //! its explanation. Pure: no sockets, no clock, no logs.
 
-pub mod respond;
-mod resolve;
 pub mod count;
+mod resolve;
+pub mod respond;
 
-pub mod table;
 pub mod names;
 pub mod records;
 pub mod steering;
+pub mod table;
 
 pub mod compile;
-mod encode;
 pub mod dig;
+mod encode;
 pub mod explain;
 pub mod maps;
 pub mod zones;

@@ -10,7 +10,7 @@ use super::table::ZoneTop;
 use crate::ids::{ServiceId, ZoneId};
 use crate::name::{self, Name};
 use crate::wire::code::RecordType;
-use crate::zone::{Owner, RecordSet, Zone};
+use crate::zone::{Owner, Rrset, Zone};
 
 /// The service of each steered name, and the types that it takes over from the zone file there.
 pub type SteeredNames = BTreeMap<Name, (ServiceId, Vec<RecordType>)>;
@@ -50,8 +50,11 @@ fn children_of<'n>(origin: &Name, origins: &BTreeSet<&'n Name>) -> Vec<&'n Name>
 fn zone_top(zone: &Zone) -> ZoneTop {
     let apex = zone.origin().as_wire();
     let soa = zone.soa();
+    let rdata = soa.rdata().next().expect("a zone has one SOA record");
+    let (_, minimum) = rdata.split_last_chunk().expect("MINIMUM ends the data of an SOA record");
+    let ttl = soa.ttl().min(u32::from_be_bytes(*minimum));
     let mut negative = Vec::new();
-    let source = Source { owner: None, rtype: RecordType::SOA, ttl: soa.ttl.min(soa.minimum), rdata: soa.rdata };
+    let source = Source { owner: None, rtype: RecordType::SOA, ttl, rdata };
     Encoder::above(apex)
         .encode(Role::Negative, RecordType::SOA, [source], &mut negative)
         .expect("one SOA record fits any message");
@@ -80,19 +83,19 @@ impl Compiler {
         // follows at once.
         let mut top: Option<Vec<u8>> = None;
         for owner in part.zone.owners() {
-            if top.as_deref().is_some_and(|top| is_below(owner.name, top)) {
+            if top.as_deref().is_some_and(|top| is_below(owner.name(), top)) {
                 continue;
             }
             top = None;
             records.clear();
-            if part.children.iter().any(|child| child.as_wire() == owner.name) {
-                top = Some(owner.name.to_vec());
+            if part.children.iter().any(|child| child.as_wire() == owner.name()) {
+                top = Some(owner.name().to_vec());
                 self.parent_side(part, &owner, &mut records);
                 continue;
             }
             let kind = part.kind(&owner);
             if kind != Kind::Inside {
-                top = Some(owner.name.to_vec());
+                top = Some(owner.name().to_vec());
             }
             self.owner(part, &owner, kind, &mut records);
         }
@@ -100,9 +103,9 @@ impl Compiler {
     }
 
     fn owner(&mut self, part: &Part<'_>, owner: &Owner<'_>, kind: Kind, records: &mut Vec<u8>) {
-        let service = part.service(owner.name);
+        let service = part.service(owner.name());
         if let (Some(_), Kind::Cut) = (service, kind) {
-            let name = Name::from_checked(owner.name);
+            let name = Name::from_checked(owner.name());
             self.faults.push(ZonesFault::SteeredBelow(name.clone(), name));
         }
         let taken = service.map_or(&[][..], |(_, types)| types);
@@ -111,21 +114,29 @@ impl Compiler {
         } else {
             encode_sets(owner, taken, kind, records)
         };
-        self.note(encoded, owner.name);
-        let parent_side = self.asides.get(&Name::from_checked(owner.name)).copied().filter(|_| {
-            owner.name == part.zone.origin().as_wire()
-        });
+        self.note(encoded, owner.name());
+        let parent_side = self
+            .asides
+            .get(&Name::from_checked(owner.name()))
+            .copied()
+            .filter(|_| owner.name() == part.zone.origin().as_wire());
         let service = service.map(|(service, _)| service);
-        self.add(NewEntry { name: owner.name, kind, zone: part.id, service, parent_side, records });
+        self.add(NewEntry { name: owner.name(), kind, zone: part.id, service, parent_side, records });
     }
 
     fn parent_side(&mut self, part: &Part<'_>, owner: &Owner<'_>, records: &mut Vec<u8>) {
         let encoded = encode_cut(part.zone, owner, records);
-        self.note(encoded, owner.name);
-        let entry =
-            NewEntry { name: owner.name, kind: Kind::Cut, zone: part.id, service: None, parent_side: None, records };
+        self.note(encoded, owner.name());
+        let entry = NewEntry {
+            name: owner.name(),
+            kind: Kind::Cut,
+            zone: part.id,
+            service: None,
+            parent_side: None,
+            records,
+        };
         match self.builder.add_aside(entry) {
-            Ok(aside) => drop(self.asides.insert(Name::from_checked(owner.name), aside)),
+            Ok(aside) => drop(self.asides.insert(Name::from_checked(owner.name()), aside)),
             Err(_) => self.faults.push(ZonesFault::TooManyNames),
         }
     }
@@ -140,7 +151,7 @@ impl Compiler {
             }
             let mut service = Some(*service);
             for suffix in name::suffixes(name.as_wire()) {
-                let known = part.zone.owner(suffix).is_some() || added.contains(suffix);
+                let known = part.zone.find(suffix).is_some() || added.contains(suffix);
                 if known && service.is_none() {
                     break;
                 }
@@ -176,9 +187,9 @@ impl Compiler {
 impl Part<'_> {
     fn kind(&self, owner: &Owner<'_>) -> Kind {
         let mut kind = Kind::Inside;
-        for set in owner.sets() {
-            match set.rtype {
-                RecordType::NS if owner.name != self.zone.origin().as_wire() => kind = Kind::Cut,
+        for set in owner.rrsets() {
+            match set.rtype() {
+                RecordType::NS if owner.name() != self.zone.origin().as_wire() => kind = Kind::Cut,
                 RecordType::DNAME => kind = Kind::Dname,
                 _ => {}
             }
@@ -192,7 +203,8 @@ impl Part<'_> {
 
     /// Whether a steered name belongs to this zone rather than to a child of it.
     fn holds(&self, name: &Name) -> bool {
-        name.is_at_or_below(self.zone.origin()) && !self.children.iter().any(|child| name.is_at_or_below(child))
+        name.is_at_or_below(self.zone.origin())
+            && !self.children.iter().any(|child| name.is_at_or_below(child))
     }
 
     /// The cut or DNAME that takes a name out of the zone's authority.
@@ -200,9 +212,9 @@ impl Part<'_> {
         name::suffixes(name.as_wire())
             .skip(1)
             .take_while(|suffix| suffix.len() > self.zone.origin().as_wire().len())
-            .filter_map(|suffix| self.zone.owner(suffix))
+            .filter_map(|suffix| self.zone.find(suffix))
             .find(|owner| self.kind(owner) != Kind::Inside)
-            .map(|owner| Name::from_checked(owner.name))
+            .map(|owner| Name::from_checked(owner.name()))
     }
 }
 
@@ -210,8 +222,8 @@ fn is_below(name: &[u8], top: &[u8]) -> bool {
     name.len() > top.len() && name::suffixes(name).any(|suffix| suffix == top)
 }
 
-fn sources<'z>(set: &RecordSet<'z>) -> impl Iterator<Item = Source<'z>> {
-    let (rtype, ttl) = (set.rtype, set.ttl);
+fn sources<'z>(set: &Rrset<'z>) -> impl Iterator<Item = Source<'z>> {
+    let (rtype, ttl) = (set.rtype(), set.ttl());
     set.rdata().map(move |rdata| Source { owner: None, rtype, ttl, rdata })
 }
 
@@ -222,28 +234,30 @@ fn encode_sets(
     kind: Kind,
     out: &mut Vec<u8>,
 ) -> Result<(), (RecordType, TooLarge)> {
-    for set in owner.sets().filter(|set| !taken.contains(&set.rtype)) {
-        let above = kind == Kind::Dname && set.rtype == RecordType::DNAME;
-        let mut encoder = if above { Encoder::above(owner.name) } else { Encoder::at(owner.name) };
-        encoder.encode(Role::Answer, set.rtype, sources(&set), out).map_err(|fault| (set.rtype, fault))?;
+    for set in owner.rrsets().filter(|set| !taken.contains(&set.rtype())) {
+        let above = kind == Kind::Dname && set.rtype() == RecordType::DNAME;
+        let mut encoder = if above { Encoder::above(owner.name()) } else { Encoder::at(owner.name()) };
+        encoder
+            .encode(Role::Answer, set.rtype(), sources(&set), out)
+            .map_err(|fault| (set.rtype(), fault))?;
     }
     Ok(())
 }
 
 /// A cut: its DS records, which the parent answers for; the referral; the glue.
 fn encode_cut(zone: &Zone, owner: &Owner<'_>, out: &mut Vec<u8>) -> Result<(), (RecordType, TooLarge)> {
-    let set_of = |rtype: RecordType| owner.sets().find(|set| set.rtype == rtype);
+    let set_of = |rtype: RecordType| owner.rrset(rtype);
     if let Some(set) = set_of(RecordType::DS) {
-        Encoder::at(owner.name)
+        Encoder::at(owner.name())
             .encode(Role::Answer, RecordType::DS, sources(&set), out)
             .map_err(|fault| (RecordType::DS, fault))?;
     }
     let Some(ns) = set_of(RecordType::NS) else { return Ok(()) };
-    let mut encoder = Encoder::above(owner.name);
+    let mut encoder = Encoder::above(owner.name());
     let too_large = |fault| (RecordType::NS, fault);
     encoder.encode(Role::Referral, RecordType::NS, sources(&ns), out).map_err(too_large)?;
     for (role, below) in [(Role::Glue, true), (Role::SiblingGlue, false)] {
-        let targets = ns.rdata().filter(|target| is_at_or_below(target, owner.name) == below);
+        let targets = ns.rdata().filter(|target| is_at_or_below(target, owner.name()) == below);
         let addresses: Vec<Source<'_>> = targets.flat_map(|target| glue(zone, target)).collect();
         if !addresses.is_empty() {
             encoder.encode(role, RecordType::A, addresses, out).map_err(too_large)?;
@@ -258,13 +272,13 @@ fn is_at_or_below(name: &[u8], top: &[u8]) -> bool {
 
 /// The addresses that the zone has for a name server.
 fn glue<'z>(zone: &'z Zone, target: &'z [u8]) -> Vec<Source<'z>> {
-    let Some(owner) = zone.owner(&target.to_ascii_lowercase()) else { return Vec::new() };
+    let Some(owner) = zone.find(&target.to_ascii_lowercase()) else { return Vec::new() };
     owner
-        .sets()
-        .filter(|set| matches!(set.rtype, RecordType::A | RecordType::AAAA))
+        .rrsets()
+        .filter(|set| matches!(set.rtype(), RecordType::A | RecordType::AAAA))
         .flat_map(|set| {
             set.rdata()
-                .map(move |rdata| Source { owner: Some(target), rtype: set.rtype, ttl: set.ttl, rdata })
+                .map(move |rdata| Source { owner: Some(target), rtype: set.rtype(), ttl: set.ttl(), rdata })
                 .collect::<Vec<_>>()
         })
         .collect()
@@ -274,14 +288,22 @@ impl fmt::Display for ZonesFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge(name, rtype) => {
-                write!(f, "the {rtype} records of {name} do not fit a message of 65,535 octets; give it fewer")
+                write!(
+                    f,
+                    "the {rtype} records of {name} do not fit a message of 65,535 octets; give it fewer"
+                )
             }
-            Self::TooManyNames => f.write_str("all zones together are larger than 4 GiB; serve fewer from here"),
+            Self::TooManyNames => {
+                f.write_str("all zones together are larger than 4 GiB; serve fewer from here")
+            }
             Self::SteeredBelow(name, above) if name == above => {
                 write!(f, "{name} is delegated; steer a name that this zone answers for")
             }
             Self::SteeredBelow(name, above) => {
-                write!(f, "{name} lies below {above}, which is delegated or a DNAME; steer a name that this zone answers for")
+                write!(
+                    f,
+                    "{name} lies below {above}, which is delegated or a DNAME; steer a name that this zone answers for"
+                )
             }
         }
     }
