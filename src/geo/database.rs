@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::layout::{self, Field, Layout, Scalar, Step};
-use super::spans::{Bits, Builder, Span, Spans};
+use super::spans::{Address, Bits, Builder, Span, Spans};
 use crate::net::{self, EMBEDDING_RANGES, Prefix};
 use crate::place::Place;
 
@@ -187,7 +187,7 @@ const METADATA_OCTETS_MAX: usize = 128 << 10;
 /// The octets before the metadata.
 const METADATA_MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 
-fn around<A: Bits>(spans: &Spans<A, PlaceId>, address: A) -> (PlaceId, u8) {
+fn around<A: Address>(spans: &Spans<A, PlaceId>, address: A) -> (PlaceId, u8) {
     let span = spans.around(address);
     (span.value, span.depth(address))
 }
@@ -220,7 +220,7 @@ fn prefixes(span: Span<u128, bool>) -> Vec<Prefix> {
 }
 
 /// The records of all networks inside `ranges`, which ascend and do not overlap.
-fn walk<A: Bits>(
+fn walk<A: Address>(
     reader: &Reader<Vec<u8>>,
     ranges: &[Prefix],
     records: &mut Records<'_>,
@@ -243,7 +243,7 @@ fn walk<A: Bits>(
     Ok(spans.finish())
 }
 
-fn bound<A: Bits>(address: IpAddr) -> A {
+fn bound<A: Address>(address: IpAddr) -> A {
     A::of(address).expect("a walk stays in its family")
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::centroids;
-use crate::place::{Continent, Country, Location, Place, Subdivision};
+use crate::place::{Country, Location, Place, Subdivision};
 
 /// A part of a place that a database may tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -245,6 +245,7 @@ fn well_known_paths(field: Field) -> Vec<FieldPath> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::place::Continent;
 
     fn text(text: &str) -> Scalar {
         Scalar::Text(text.to_owned())

@@ -6,3 +6,4 @@ pub mod centroids;
 pub mod database;
 pub mod layout;
 pub mod spans;
+pub mod tree;

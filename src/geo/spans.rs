@@ -5,54 +5,49 @@
 
 use std::fmt::Debug;
 use std::net::IpAddr;
-use std::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};
+use std::ops::{BitXor, Shl, Shr};
 
 use crate::net::{EMBEDDING_RANGES, Prefix};
 
-/// The bits of an address: `u32` is IPv4, `u128` is IPv6.
+/// Unsigned numbers that stand for addresses, or for the first bits of them.
 pub trait Bits:
-    Copy
-    + Ord
-    + Debug
-    + BitAnd<Output = Self>
-    + BitOr<Output = Self>
-    + BitXor<Output = Self>
-    + Not<Output = Self>
-    + Shl<u32, Output = Self>
-    + Shr<u32, Output = Self>
+    Copy + Ord + Debug + BitXor<Output = Self> + Shl<u32, Output = Self> + Shr<u32, Output = Self>
 {
-    /// How many bits an address has.
+    /// How many bits there are.
     const WIDTH: u32;
-    /// The first address.
+    /// All zero.
     const FIRST: Self;
-    /// The last address.
+    /// All one.
     const LAST: Self;
-    /// The bits of `address`; `None` when it is of the other family.
-    fn of(address: IpAddr) -> Option<Self>;
-    /// The address that follows; `None` behind the last.
+    /// The number that follows; `None` behind the last.
     fn next(self) -> Option<Self>;
-    /// The address before; `None` before the first.
+    /// The number before; `None` before the first.
     fn previous(self) -> Option<Self>;
     /// How many leading bits are zero.
     fn leading_zeros(self) -> u32;
-    /// The eight bits at the right end.
-    fn low_byte(self) -> u8;
-    /// The first 16 bits.
-    fn top_half_word(self) -> u16;
-    /// The address whose first 16 bits are `top` and the others zero.
-    fn from_top_half_word(top: u16) -> Self;
+    /// The first `count` bits as an index, at most 32.
+    fn leading(self, count: u32) -> usize;
+}
+
+/// The bits of a whole address: `u32` is IPv4, `u128` is IPv6.
+pub trait Address: Bits {
+    /// The bits by which most networks are told apart: all of IPv4, the first half of IPv6.
+    type Key: Bits;
+    /// The bits of `address`; `None` when it is of the other family.
+    fn of(address: IpAddr) -> Option<Self>;
+    /// The first bits.
+    fn key(self) -> Self::Key;
+    /// The first address that begins with `key`.
+    fn from_key(key: Self::Key) -> Self;
 }
 
 macro_rules! bits {
-    ($bits:ty, $family:ident) => {
+    ($($bits:ty)*) => {$(
         impl Bits for $bits {
             const WIDTH: u32 = <$bits>::BITS;
             const FIRST: Self = 0;
             const LAST: Self = <$bits>::MAX;
 
-            fn of(address: IpAddr) -> Option<Self> {
-                if let IpAddr::$family(address) = address { Some(address.to_bits()) } else { None }
-            }
             fn next(self) -> Option<Self> {
                 self.checked_add(1)
             }
@@ -62,21 +57,43 @@ macro_rules! bits {
             fn leading_zeros(self) -> u32 {
                 self.leading_zeros()
             }
-            fn low_byte(self) -> u8 {
-                (self & 0xff) as u8
-            }
-            fn top_half_word(self) -> u16 {
-                (self >> (<$bits>::BITS - 16)) as u16
-            }
-            fn from_top_half_word(top: u16) -> Self {
-                <$bits>::from(top) << (<$bits>::BITS - 16)
+            fn leading(self, count: u32) -> usize {
+                // Two shifts, because none may be as wide as the number; what is left has 32 bits at most.
+                (self >> 1 >> (<$bits>::BITS - 1 - count)) as usize
             }
         }
-    };
+    )*};
 }
 
-bits!(u32, V4);
-bits!(u128, V6);
+bits!(u32 u64 u128);
+
+impl Address for u32 {
+    type Key = u32;
+
+    fn of(address: IpAddr) -> Option<Self> {
+        if let IpAddr::V4(address) = address { Some(address.to_bits()) } else { None }
+    }
+    fn key(self) -> u32 {
+        self
+    }
+    fn from_key(key: u32) -> Self {
+        key
+    }
+}
+
+impl Address for u128 {
+    type Key = u64;
+
+    fn of(address: IpAddr) -> Option<Self> {
+        if let IpAddr::V6(address) = address { Some(address.to_bits()) } else { None }
+    }
+    fn key(self) -> u64 {
+        (self >> 64) as u64
+    }
+    fn from_key(key: u64) -> Self {
+        Self::from(key) << 64
+    }
+}
 
 /// A step function over the addresses of one family. Neighbouring spans differ in value, so two of them that
 /// say the same are equal.
@@ -99,7 +116,7 @@ pub struct Span<A, T> {
     pub value: T,
 }
 
-impl<A: Bits, T: Copy + Eq> Spans<A, T> {
+impl<A: Address, T: Copy + Eq> Spans<A, T> {
     /// The same value everywhere.
     #[must_use]
     pub fn uniform(value: T) -> Self {
@@ -140,10 +157,11 @@ impl<A: Bits, T: Copy + Eq> Spans<A, T> {
     /// The same steps with other values; equal neighbours become one.
     #[must_use]
     pub fn map<U: Copy + Eq>(&self, mut change: impl FnMut(T) -> U) -> Spans<A, U> {
-        let mut spans = Spans { starts: Vec::new(), values: Vec::new() };
+        let mut spans = Spans::with_capacity(self.len());
         for (start, value) in self.starts.iter().zip(&self.values) {
             spans.push(*start, change(*value));
         }
+        spans.shrink();
         spans
     }
 
@@ -154,13 +172,13 @@ impl<A: Bits, T: Copy + Eq> Spans<A, T> {
         other: &Spans<A, U>,
         mut join: impl FnMut(T, U) -> V,
     ) -> Spans<A, V> {
-        let mut spans = Spans { starts: Vec::new(), values: Vec::new() };
+        let mut spans = Spans::with_capacity(self.len() + other.len());
         let (mut here, mut there) = (0, 0);
         loop {
             let start = self.starts[here].max(other.starts[there]);
             spans.push(start, join(self.values[here], other.values[there]));
             match (self.starts.get(here + 1), other.starts.get(there + 1)) {
-                (None, None) => return spans,
+                (None, None) => break,
                 (Some(_), None) => here += 1,
                 (None, Some(_)) => there += 1,
                 (Some(a), Some(b)) => {
@@ -170,6 +188,8 @@ impl<A: Bits, T: Copy + Eq> Spans<A, T> {
                 }
             }
         }
+        spans.shrink();
+        spans
     }
 
     /// These spans with prefixes laid over them: inside prefixes that overlap, the longest holds; of equal
@@ -182,12 +202,24 @@ impl<A: Bits, T: Copy + Eq> Spans<A, T> {
         self.zip(&over, |under, over| over.unwrap_or(under))
     }
 
+    /// The span at a position in their order.
     fn span(&self, index: usize) -> Span<A, T> {
         let last = match self.starts.get(index + 1) {
             Some(next) => next.previous().expect("a later span begins behind the first address"),
             None => A::LAST,
         };
         Span { first: self.starts[index], last, value: self.values[index] }
+    }
+
+    /// No spans yet, and room for some.
+    fn with_capacity(capacity: usize) -> Self {
+        Self { starts: Vec::with_capacity(capacity), values: Vec::with_capacity(capacity) }
+    }
+
+    /// Gives back what room was not needed.
+    fn shrink(&mut self) {
+        self.starts.shrink_to_fit();
+        self.values.shrink_to_fit();
     }
 
     /// Begins a span at `start`, which lies behind the last one's start or upon it; then it takes its place.
@@ -242,10 +274,10 @@ pub(super) struct Builder<A, T> {
     rest: T,
 }
 
-impl<A: Bits, T: Copy + Eq> Builder<A, T> {
+impl<A: Address, T: Copy + Eq> Builder<A, T> {
     /// `rest` will hold between the ranges.
     pub(super) fn new(rest: T) -> Self {
-        Self { spans: Spans { starts: Vec::new(), values: Vec::new() }, free: Some(A::FIRST), rest }
+        Self { spans: Spans::with_capacity(0), free: Some(A::FIRST), rest }
     }
 
     /// Adds a range behind the last one.
@@ -267,8 +299,7 @@ impl<A: Bits, T: Copy + Eq> Builder<A, T> {
         if let Some(begin) = self.free {
             self.spans.push(begin, self.rest);
         }
-        self.spans.starts.shrink_to_fit();
-        self.spans.values.shrink_to_fit();
+        self.spans.shrink();
         self.spans
     }
 }
@@ -281,7 +312,7 @@ struct Layer<A, T> {
     value: T,
 }
 
-impl<A: Bits, T> Layer<A, T> {
+impl<A: Address, T> Layer<A, T> {
     fn of((prefix, value): (Prefix, T)) -> Option<Self> {
         let (first, last) = (A::of(prefix.first())?, A::of(prefix.last())?);
         Some(Self { first, last, length: prefix.length(), value })
@@ -290,7 +321,7 @@ impl<A: Bits, T> Layer<A, T> {
 
 /// The longest layer at each address. Layers come sorted by first address, then length, so that those which
 /// hold an address are a stack: each lies inside the one below it.
-fn flatten<A: Bits, T: Copy + Eq>(layers: &[Layer<A, T>]) -> Spans<A, Option<T>> {
+fn flatten<A: Address, T: Copy + Eq>(layers: &[Layer<A, T>]) -> Spans<A, Option<T>> {
     let mut spans = Spans::uniform(None);
     let mut open: Vec<&Layer<A, T>> = Vec::new();
     for layer in layers {
@@ -303,7 +334,7 @@ fn flatten<A: Bits, T: Copy + Eq>(layers: &[Layer<A, T>]) -> Spans<A, Option<T>>
 }
 
 /// Ends the layers that end before `address`, or all of them: behind each, the one below it holds again.
-fn close_before<A: Bits, T: Copy + Eq>(
+fn close_before<A: Address, T: Copy + Eq>(
     address: Option<A>,
     open: &mut Vec<&Layer<A, T>>,
     spans: &mut Spans<A, Option<T>>,

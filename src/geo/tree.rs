@@ -1,0 +1,447 @@
+//! The compiled map that all workers share: client address to client class, with the depth that becomes the
+//! ECS scope. How a class comes about, and what a depth is raised to where lots choose, is not known here.
+//!
+//! Each family is a sorted array of steps: where a class begins, and which. Two small tables lead to the few
+//! steps that matter: the first 16 bits of the address choose a bucket, as many bits more as the bucket has
+//! need of choose a slot, and the steps of a slot are searched by halving. That is three or four cache lines.
+//! The depth follows from the steps on either side by arithmetic. IPv6 is searched by its first 64 bits; a /64
+//! that is split, which is rare, has its spans beside.
+
+use std::net::IpAddr;
+
+use super::spans::{Address, Bits, Builder, Span, Spans};
+use crate::ids::ClassId;
+use crate::net::{self, EMBEDDING_RANGES};
+
+/// Client address to client class.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    v4: Steps<u32>,
+    v6: Steps<u128>,
+}
+
+/// What a client address finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The class of the client.
+    pub class: ClassId,
+    /// The length of the shortest prefix around the address within which every client is of this class; 0
+    /// when the whole family is.
+    pub depth: u8,
+}
+
+/// One family.
+#[derive(Clone, Debug)]
+struct Steps<A: Address> {
+    /// By the first [`BUCKET_BITS`] of the address.
+    buckets: Vec<Bucket>,
+    /// The slots of all buckets in order: how many steps begin before each. One more ends the last.
+    slots: Vec<u32>,
+    /// In ascending order; the first begins at the family's first address.
+    steps: Vec<Step<A::Key>>,
+    /// The spans that begin or end inside of a key.
+    splits: Spans<A, Option<ClassId>>,
+}
+
+/// The addresses that share their first [`BUCKET_BITS`]: in the last [`WIDTH_BITS`], how many bits choose
+/// among its slots; before them, the position of its first slot.
+#[derive(Clone, Copy, Debug)]
+struct Bucket(u32);
+
+/// Where a class begins.
+#[derive(Clone, Copy, Debug)]
+struct Step<K> {
+    /// The first key.
+    first: K,
+    /// The class of all addresses up to the next step.
+    class: ClassId,
+    /// Whether this is one key in which the bits behind it tell classes apart.
+    split: bool,
+}
+
+/// How many bits of the address choose a bucket.
+const BUCKET_BITS: u32 = 16;
+
+/// How many bits hold the number of a bucket's slot bits.
+const WIDTH_BITS: u32 = 5;
+
+/// The most bits that choose among a bucket's slots.
+const SLOT_BITS_MAX: u32 = 16;
+
+/// A bucket has about one slot for so many of its steps: few enough to share a cache line or two.
+const STEPS_PER_SLOT: usize = 2;
+
+/// Stands for a class where nobody looks.
+const NOBODY: ClassId = ClassId(0);
+
+impl Tree {
+    /// Compiles the classes of both families. The ranges that carry IPv4 addresses are answered from `v4`,
+    /// whatever `v6` says of them, and no depth of any other address reaches into them.
+    #[must_use]
+    pub fn build(v4: &Spans<u32, ClassId>, v6: &Spans<u128, ClassId>) -> Self {
+        let holes = Spans::uniform(false).overlay(EMBEDDING_RANGES.map(|range| (range, true)));
+        let native = v6.zip(&holes, |class, hole| (!hole).then_some(class));
+        Self { v4: Steps::build(v4, Some), v6: Steps::build(&native, |class| class) }
+    }
+
+    /// The class of the client at `address`.
+    #[must_use]
+    pub fn find(&self, address: IpAddr) -> Hit {
+        match address {
+            IpAddr::V4(v4) => self.v4.find(v4.to_bits()),
+            IpAddr::V6(v6) => match net::embedded_v4(v6) {
+                Some(inside) => {
+                    let hit = self.v4.find(inside.address.to_bits());
+                    Hit { depth: inside.offset + hit.depth, ..hit }
+                }
+                None => self.v6.find(v6.to_bits()),
+            },
+        }
+    }
+
+    /// How many octets it occupies.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.v4.octets() + self.v6.octets()
+    }
+}
+
+impl<A: Address> Steps<A> {
+    /// Spans without a class are such as nobody looks up: they only keep depths out.
+    fn build<T: Copy + Eq>(spans: &Spans<A, T>, class: impl Fn(T) -> Option<ClassId>) -> Self {
+        let steps = steps_of(spans, &class);
+        let (buckets, slots) = index_of(&steps);
+        Self { buckets, slots, steps, splits: splits_of(spans, class) }
+    }
+
+    #[inline]
+    fn find(&self, address: A) -> Hit {
+        let key = address.key();
+        let slot = self.buckets[key.leading(BUCKET_BITS)].slot(key);
+        let (begin, end) = (self.slots[slot] as usize, self.slots[slot + 1] as usize);
+        let behind = begin + self.steps[begin..end].partition_point(|step| step.first <= key);
+        // The first step begins at the first address, so there is always one before.
+        let step = self.steps[behind - 1];
+        if step.split {
+            return self.find_split(address);
+        }
+        let last = self.steps.get(behind).and_then(|next| next.first.previous()).unwrap_or(A::Key::LAST);
+        Hit { class: step.class, depth: Span { first: step.first, last, value: () }.depth(key) }
+    }
+
+    #[cold]
+    fn find_split(&self, address: A) -> Hit {
+        let span = self.splits.around(address);
+        Hit { class: span.value.unwrap_or(NOBODY), depth: span.depth(address) }
+    }
+
+    fn octets(&self) -> usize {
+        size_of_val(&*self.buckets)
+            + size_of_val(&*self.slots)
+            + size_of_val(&*self.steps)
+            + self.splits.len() * (size_of::<A>() + size_of::<Option<ClassId>>())
+    }
+}
+
+impl Bucket {
+    fn new(slot: usize, bits: u32) -> Self {
+        let slot = u32::try_from(slot).ok().filter(|slot| slot.leading_zeros() >= WIDTH_BITS);
+        Self(slot.expect("a database of 2 GiB fills fewer slots") << WIDTH_BITS | bits)
+    }
+
+    /// The slot of a key in this bucket.
+    #[inline]
+    fn slot<K: Bits>(self, key: K) -> usize {
+        (self.0 >> WIDTH_BITS) as usize + (key << BUCKET_BITS).leading(self.0 & ((1 << WIDTH_BITS) - 1))
+    }
+}
+
+/// One step for each span that holds a whole key, and one for each key that is split.
+fn steps_of<A: Address, T: Copy + Eq>(
+    spans: &Spans<A, T>,
+    class: impl Fn(T) -> Option<ClassId>,
+) -> Vec<Step<A::Key>> {
+    let mut steps: Vec<Step<A::Key>> = Vec::with_capacity(spans.len());
+    for span in spans.iter() {
+        let class = class(span.value).unwrap_or(NOBODY);
+        let (first, last) = (span.first.key(), span.last.key());
+        let begin = if begins_key(span.first) { Some(first) } else { first.next() };
+        let ends_split = span.last.next().is_some_and(|next| !begins_key(next));
+        if let Some(begin) = begin.filter(|begin| *begin < last || *begin == last && !ends_split) {
+            steps.push(Step { first: begin, class, split: false });
+        }
+        if ends_split && steps.last().is_none_or(|step| step.first != last || !step.split) {
+            steps.push(Step { first: last, class: NOBODY, split: true });
+        }
+    }
+    steps.shrink_to_fit();
+    steps
+}
+
+/// The spans that begin or end inside of a key.
+fn splits_of<A: Address, T: Copy + Eq>(
+    spans: &Spans<A, T>,
+    class: impl Fn(T) -> Option<ClassId>,
+) -> Spans<A, Option<ClassId>> {
+    let mut splits = Builder::new(None);
+    for span in spans.iter() {
+        if !begins_key(span.first) || span.last.next().is_some_and(|next| !begins_key(next)) {
+            splits.add(Span { first: span.first, last: span.last, value: class(span.value) });
+        }
+    }
+    splits.finish()
+}
+
+fn begins_key<A: Address>(address: A) -> bool {
+    A::from_key(address.key()) == address
+}
+
+/// The buckets and slots that lead to the steps.
+fn index_of<K: Bits>(steps: &[Step<K>]) -> (Vec<Bucket>, Vec<u32>) {
+    let mut buckets = Vec::with_capacity(1 << BUCKET_BITS);
+    let mut slots = Vec::new();
+    let mut before = 0;
+    for bucket in 0..1 << BUCKET_BITS {
+        let end = before + count_while(&steps[before..], |step| step.first.leading(BUCKET_BITS) == bucket);
+        let bits = ((end - before) / STEPS_PER_SLOT).next_power_of_two().ilog2().min(SLOT_BITS_MAX);
+        buckets.push(Bucket::new(slots.len(), bits));
+        for slot in bucket << bits..(bucket + 1) << bits {
+            before += count_while(&steps[before..end], |step| step.first.leading(BUCKET_BITS + bits) < slot);
+            slots.push(u32::try_from(before).expect("a database of 2 GiB has fewer steps"));
+        }
+        before = end;
+    }
+    slots.push(u32::try_from(steps.len()).expect("a database of 2 GiB has fewer steps"));
+    slots.shrink_to_fit();
+    (buckets, slots)
+}
+
+fn count_while<T>(items: &[T], holds: impl Fn(&&T) -> bool) -> usize {
+    items.iter().take_while(holds).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::net::Prefix;
+
+    const A: ClassId = ClassId(0);
+    const B: ClassId = ClassId(1);
+
+    fn tree(rules: &[(&str, ClassId)]) -> Tree {
+        let rules: Vec<(Prefix, ClassId)> =
+            rules.iter().map(|(prefix, class)| (prefix.parse().unwrap(), *class)).collect();
+        build(&rules)
+    }
+
+    fn build(rules: &[(Prefix, ClassId)]) -> Tree {
+        let v4 = Spans::uniform(A).overlay(rules.iter().copied());
+        let v6 = Spans::uniform(A).overlay(rules.iter().copied());
+        Tree::build(&v4, &v6)
+    }
+
+    /// `class/depth` of an address.
+    fn hit(tree: &Tree, address: &str) -> String {
+        let hit = tree.find(address.parse().unwrap());
+        format!("{}/{}", hit.class.0, hit.depth)
+    }
+
+    #[test]
+    fn one_class_is_of_depth_zero() {
+        let tree = tree(&[]);
+        for address in ["0.0.0.0", "255.255.255.255", "192.0.2.1"] {
+            assert_eq!(hit(&tree, address), "0/0", "{address}");
+        }
+    }
+
+    #[test]
+    fn depth_is_that_of_the_neighbours() {
+        let tree = tree(&[("192.0.2.0/24", B), ("255.255.255.255/32", B), ("0.0.0.0/32", B)]);
+        for (address, expected) in [
+            ("192.0.2.1", "1/24"),
+            ("192.0.3.1", "0/24"),
+            ("192.0.0.1", "0/23"),
+            ("128.0.0.1", "0/2"),
+            ("255.255.255.255", "1/32"),
+            ("255.255.255.254", "0/32"),
+            ("0.0.0.0", "1/32"),
+            ("0.0.0.1", "0/32"),
+            ("0.0.0.2", "0/31"),
+            ("64.0.0.0", "0/2"),
+        ] {
+            assert_eq!(hit(&tree, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn ipv4_inside_ipv6_is_found_with_its_offset() {
+        let tree = tree(&[("192.0.2.0/24", B), ("2002::/16", B), ("::/80", B)]);
+        for (address, expected) in [
+            ("2002:c000:201::1", "1/40"),
+            ("2002:c000:301::1", "0/40"),
+            ("::ffff:192.0.2.1", "1/120"),
+            ("64:ff9b::192.0.2.1", "1/120"),
+            ("2001:0:1:2:3:4:3fff:fdfe", "1/120"),
+        ] {
+            assert_eq!(hit(&tree, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn no_other_depth_reaches_into_the_ranges_of_ipv4() {
+        let tree = tree(&[]);
+        for (address, expected) in [
+            ("2003::", "0/16"),
+            ("2000::", "0/16"),
+            ("2001:1::", "0/32"),
+            ("2001:8000::", "0/17"),
+            ("64:ff9b::1:0:0", "0/96"),
+            ("64:ff9b:1::", "0/48"),
+            ("::1", "0/81"),
+            ("::fffe:0:1", "0/96"),
+            ("::1:0:0:0", "0/80"),
+            ("8000::", "0/1"),
+            ("2002::", "0/16"),
+        ] {
+            assert_eq!(hit(&tree, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_split_64_is_found_by_all_its_bits() {
+        let tree =
+            tree(&[("2001:db8:1:2:8000::/65", B), ("2001:db8:1:2::7/128", B), ("2001:db8:1:3::/64", B)]);
+        for (address, expected) in [
+            ("2001:db8:1:1:ffff::", "0/63"),
+            ("2001:db8:1:2::6", "0/128"),
+            ("2001:db8:1:2::7", "1/128"),
+            ("2001:db8:1:2::8", "0/125"),
+            ("2001:db8:1:2:7fff::", "0/66"),
+            ("2001:db8:1:2:8000::", "1/65"),
+            ("2001:db8:1:3::", "1/64"),
+            ("2001:db8:1:4::", "0/62"),
+        ] {
+            assert_eq!(hit(&tree, address), expected, "{address}");
+        }
+    }
+
+    /// Addresses crowded where trees go wrong: the ends of the families, of /64s and of the ranges of IPv4.
+    fn any_address() -> impl Strategy<Value = IpAddr> {
+        let corner = prop::sample::select(vec![
+            0,
+            u128::MAX,
+            1 << 32,
+            0xffff << 32,
+            0x1_0000 << 32,
+            0x64_ff9b << 96,
+            (0x64_ff9b << 96) + (1 << 32),
+            0x2001 << 112,
+            0x2001_0001 << 96,
+            0x2002 << 112,
+            0x2002_c000_0200 << 80,
+            0x2003 << 112,
+            0x2001_0db8 << 96,
+            (0x2001_0db8 << 96) + (1 << 64),
+            1 << 127,
+        ]);
+        let v6 = (corner, -3..3_i128, prop::sample::select(vec![0, 32, 64, 80, 111]))
+            .prop_map(|(corner, distance, shift)| corner.wrapping_add((distance << shift).cast_unsigned()))
+            .prop_map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits)));
+        let corner =
+            prop::sample::select(vec![0, u32::MAX, 0xc000_0200, 0x7fff_ffff, 0x8000_0000, 0xc000_ffff]);
+        let v4 = (corner, -3..3_i32, prop::sample::select(vec![0, 8, 15, 16, 24]))
+            .prop_map(|(corner, distance, shift)| corner.wrapping_add((distance << shift).cast_unsigned()))
+            .prop_map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits)));
+        prop_oneof![v4, v6.clone(), v6]
+    }
+
+    fn any_rules() -> impl Strategy<Value = Vec<(Prefix, ClassId)>> {
+        let rule = (any_address(), 0..=128_u8, 0..3_u16).prop_map(|(address, length, class)| {
+            let length = length.min(net::Family::of(address).bits());
+            (Prefix::holding(address, length).unwrap(), ClassId(class))
+        });
+        prop::collection::vec(rule, 0..20)
+    }
+
+    /// What the rules say, one by one: the longest that holds the client, the last given of equal ones.
+    fn class_of(rules: &[(Prefix, ClassId)], address: IpAddr) -> ClassId {
+        let client = match address {
+            IpAddr::V6(v6) => net::embedded_v4(v6).map_or(address, |inside| inside.address.into()),
+            IpAddr::V4(_) => address,
+        };
+        let holding = rules.iter().filter(|(prefix, _)| prefix.contains(client));
+        holding.max_by_key(|(prefix, _)| prefix.length()).map_or(A, |(_, class)| *class)
+    }
+
+    /// An address of the other one's scope: its first `depth` bits are the same, the others are chosen.
+    fn within(address: IpAddr, depth: u8, chosen: u128) -> IpAddr {
+        match address {
+            IpAddr::V4(v4) => {
+                let keep = u32::MAX.checked_shl(32 - u32::from(depth)).unwrap_or(0);
+                Ipv4Addr::from_bits(v4.to_bits() & keep | (chosen as u32) & !keep).into()
+            }
+            IpAddr::V6(v6) => {
+                let keep = u128::MAX.checked_shl(128 - u32::from(depth)).unwrap_or(0);
+                Ipv6Addr::from_bits(v6.to_bits() & keep | chosen & !keep).into()
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn any_two_clients_inside_a_scope_are_of_one_class(
+            rules in any_rules(),
+            clients in prop::collection::vec(any_address(), 20),
+            others in prop::collection::vec(prop_oneof![any::<u128>(), Just(0), Just(u128::MAX)], 10),
+        ) {
+            let tree = build(&rules);
+            for client in clients {
+                let hit = tree.find(client);
+                prop_assert_eq!(hit.class, class_of(&rules, client), "{}", client);
+                for other in others.iter().map(|other| within(client, hit.depth, *other)) {
+                    prop_assert_eq!(tree.find(other), Hit { depth: tree.find(other).depth, ..hit });
+                    prop_assert!(tree.find(other).depth <= hit.depth, "{}/{} holds {}", client, hit.depth, other);
+                }
+            }
+        }
+
+        #[test]
+        fn depth_is_canonical(rules in any_rules(), client in any_address()) {
+            let tree = build(&rules);
+            let hit = tree.find(client);
+            // One bit less, and a rule's edge or a range of IPv4 lies inside.
+            if let Some(wider) = hit.depth.checked_sub(1).and_then(|length| Prefix::holding(client, length))
+                && wider.family() == net::Family::of(client)
+            {
+                let carried = matches!(client, IpAddr::V6(v6) if net::embedded_v4(v6).is_some());
+                let hole = EMBEDDING_RANGES.iter().any(|range| wider.contains(range.first()));
+                let mut edges = rules.iter().flat_map(|(rule, _)| edges(*rule));
+                let other = edges.any(|edge| wider.contains(edge) && tree.find(edge).class != hit.class);
+                prop_assert!(carried || hole || other, "{} has depth {}", client, hit.depth);
+            }
+        }
+    }
+
+    /// The ends of a prefix and the addresses beside them.
+    fn edges(prefix: Prefix) -> Vec<IpAddr> {
+        match (prefix.first(), prefix.last()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                let (first, last) = (first.to_bits(), last.to_bits());
+                let edges = [first.wrapping_sub(1), first, last, last.wrapping_add(1)];
+                edges.map(|bits| Ipv4Addr::from_bits(bits).into()).into()
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => {
+                let (first, last) = (first.to_bits(), last.to_bits());
+                let edges = [first.wrapping_sub(1), first, last, last.wrapping_add(1)];
+                edges.map(|bits| Ipv6Addr::from_bits(bits).into()).into()
+            }
+            _ => unreachable!("both ends are of one family"),
+        }
+    }
+}
