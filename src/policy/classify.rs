@@ -9,10 +9,10 @@ use std::fmt;
 
 use crate::ids::{ClassId, RegionId};
 use crate::net::Prefix;
-use crate::place::{Continent, Place};
+use crate::place::{Continent, Location, Place};
 
 use super::map::{Class, Fence, Map, Matcher, Order, Region, Rule};
-use super::nearest::{Site, extend_by_distance};
+use super::nearest::{Nearest, Site};
 
 /// How many classes a map has at most: what a [`ClassId`] counts. Beyond, a new class is that of a client
 /// whose place is not known, under the same rule.
@@ -88,12 +88,14 @@ impl Classifier<'_> {
         let rule = network_rule.or_else(|| self.rules.most_specific(place));
         let recipe = rule.unwrap_or(self.map.rules.len());
         let spot = if self.recipes[recipe].minds_place { Spot::of(place) } else { Spot::Anywhere };
-        if let Some(id) = self.remembered.get(&(recipe, spot)) {
-            return *id;
-        }
-        let id = self.intern(recipe, place, spot);
-        self.remembered.insert((recipe, spot), id);
-        id
+        self.remember(recipe, spot, |classifier| match (spot, place.location) {
+            (Spot::At(..), Some(location)) => {
+                let near = classifier.recipes[recipe].nearest(location);
+                classifier
+                    .remember(recipe, Spot::Near(near), |classifier| classifier.intern(recipe, place, spot))
+            }
+            _ => classifier.intern(recipe, place, spot),
+        })
     }
 
     /// All classes so far, by id.
@@ -112,6 +114,15 @@ impl Classifier<'_> {
     #[must_use]
     pub fn into_classes(self) -> (Vec<Class>, Vec<Why>) {
         (self.classes, self.whys)
+    }
+
+    fn remember(&mut self, recipe: usize, spot: Spot, find: impl FnOnce(&mut Self) -> ClassId) -> ClassId {
+        if let Some(id) = self.remembered.get(&(recipe, spot)) {
+            return *id;
+        }
+        let id = find(self);
+        self.remembered.insert((recipe, spot), id);
+        id
     }
 
     fn intern(&mut self, recipe: usize, place: &Place, spot: Spot) -> ClassId {
@@ -140,6 +151,8 @@ enum Spot {
     /// The bits of latitude and longitude.
     At(u64, u64),
     On(Option<Continent>),
+    /// On the nearest regions inside and outside: many coordinates share these.
+    Near([Nearest; 2]),
 }
 
 impl Spot {
@@ -241,6 +254,13 @@ impl Recipe {
         Self { inside, outside, fence, weighted, inside_count, minds_place }
     }
 
+    fn nearest(&self, location: Location) -> [Nearest; 2] {
+        [&self.inside, &self.outside].map(|part| match part {
+            Part::Nearest(sites) => Nearest::of(sites, location),
+            Part::Listed(_) | Part::Weighted(_) => Nearest::of(&[], location),
+        })
+    }
+
     fn class(&self, place: &Place, regions: &[Region]) -> Class {
         let mut order = Vec::with_capacity(self.inside.len() + self.outside.len());
         self.inside.extend(&mut order, place, regions);
@@ -301,7 +321,7 @@ impl Part {
     fn extend(&self, order: &mut Vec<RegionId>, place: &Place, regions: &[Region]) {
         match (self, place.location) {
             (Self::Listed(listed) | Self::Weighted(listed), _) => order.extend(listed),
-            (Self::Nearest(sites), Some(location)) => extend_by_distance(order, sites, location),
+            (Self::Nearest(sites), Some(location)) => Nearest::of(sites, location).extend(order, sites),
             (Self::Nearest(sites), None) => {
                 let is_far = |region: &RegionId| {
                     place.continent.is_some() && regions[region.index()].continent != place.continent
@@ -350,7 +370,6 @@ impl fmt::Display for By {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::Location;
 
     fn regions() -> Vec<Region> {
         let all = [

@@ -37,7 +37,15 @@ impl Contender {
 /// The position of the contender who gets the lot, the first of equals; `None` of none.
 #[must_use]
 pub fn winner<'a>(contenders: impl IntoIterator<Item = (usize, &'a Contender)>, lot: u16) -> Option<usize> {
-    contenders.into_iter().map(|(at, contender)| (contender.score(lot), at)).min().map(|(_, at)| at)
+    let (mut least, mut best) = (u128::MAX, None);
+    for (at, contender) in contenders {
+        let score = contender.score(lot);
+        // No score is as high as the first bound, so the first contender always holds.
+        if score < least {
+            (least, best) = (score, Some(at));
+        }
+    }
+    best
 }
 
 /// The `count` best for the lot, at most [`ADDRESSES_MAX`], among those contenders whose bit is set in
@@ -46,16 +54,20 @@ pub fn winner<'a>(contenders: impl IntoIterator<Item = (usize, &'a Contender)>, 
 /// Complexity is O(contenders x count), and both are small.
 #[must_use]
 pub fn winners(contenders: &[Contender], among: u64, count: usize, lot: u16) -> u64 {
-    let mut best = [(u128::MAX, 0); ADDRESSES_MAX];
+    let asked = || contenders.iter().enumerate().filter(|(at, _)| among >> at & 1 == 1);
+    if count == 1 {
+        return winner(asked(), lot).map_or(0, |at| 1 << at);
+    }
     let count = count.min(ADDRESSES_MAX);
+    let mut best = [(u128::MAX, 0); ADDRESSES_MAX];
     let mut held = 0;
-    for (at, contender) in contenders.iter().enumerate().filter(|(at, _)| among >> at & 1 == 1) {
-        let entry = (contender.score(lot), at);
-        let place = best[..held].iter().position(|other| entry < *other).unwrap_or(held);
+    for (at, contender) in asked() {
+        let score = contender.score(lot);
+        let place = best[..held].iter().position(|(other, _)| score < *other).unwrap_or(held);
         if place < count {
             held = (held + 1).min(count);
             best[place..held].rotate_right(1);
-            best[place] = entry;
+            best[place] = (score, at);
         }
     }
     best[..held].iter().fold(0, |bits, (_, at)| bits | 1 << at)

@@ -48,30 +48,41 @@ pub fn key_of_address(address: IpAddr) -> u64 {
     }
 }
 
-/// Whether a share of the lots holds this one. A share that grows only gains lots; which ones come first
-/// depends on the salt alone, and not on what a draw gives them.
-#[must_use]
-pub fn covers(share: Share, lot: u16, salt: u64) -> bool {
-    share == Share::WHOLE || rank(lot, salt) < share.parts()
-}
+/// The order in which a growing share gains lots. It depends on the salt alone, and not on what a draw gives
+/// to them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LotOrder(u64);
 
-/// The salt by which the lots of a region's ramps come, and those of its endpoints: a region on a ramp and the
-/// endpoint that it is on a ramp for take the same lots.
-pub(super) fn ramp_salt(service_salt: u64, region_key: u64) -> u64 {
-    mix(service_salt) ^ region_key
-}
-
-/// The place of a lot in the salt's order of lots: a permutation, since each step is one on ten bits.
-fn rank(lot: u16, salt: u64) -> u16 {
-    let key = mix(salt ^ RANK_DOMAIN);
-    let mut place = (u64::from(lot) ^ key) & MASK;
-    for step in 1..4 {
-        let piece = key >> (16 * step);
-        place = place.wrapping_mul(piece << 1 | 1).wrapping_add(piece >> 6) & MASK;
-        place ^= place >> 5;
+impl LotOrder {
+    /// The order of a salt.
+    #[must_use]
+    pub fn of(salt: u64) -> Self {
+        Self(mix(salt ^ ORDER_DOMAIN))
     }
-    // Masked to ten bits above.
-    place as u16
+
+    /// The order for a region's ramps, and those of its endpoints: a region on a ramp and the endpoint that it
+    /// is on a ramp for take the same lots.
+    pub(super) fn of_region(service_salt: u64, region_key: u64) -> Self {
+        Self::of(mix(service_salt) ^ region_key)
+    }
+
+    /// Whether a share holds this lot. A share that grows only gains lots.
+    #[must_use]
+    pub fn covers(self, share: Share, lot: u16) -> bool {
+        self.rank(lot) < share.parts()
+    }
+
+    /// The place of a lot in this order: a permutation, since each step is one on ten bits.
+    fn rank(self, lot: u16) -> u16 {
+        let mut place = (u64::from(lot) ^ self.0) & MASK;
+        for step in 1..4 {
+            let piece = self.0 >> (16 * step);
+            place = place.wrapping_mul(piece << 1 | 1).wrapping_add(piece >> 6) & MASK;
+            place ^= place >> 5;
+        }
+        // Masked to ten bits above.
+        place as u16
+    }
 }
 
 /// Spreads every bit of a number over all bits (a xor-shift and multiply finaliser, Stafford's variant 13).
@@ -105,7 +116,7 @@ fn key_of_octets(octets: &[u8]) -> u64 {
 /// The ten bits of a lot.
 const MASK: u64 = LOTS as u64 - 1;
 /// Keeps the order of lots apart from every other use of the salt.
-const RANK_DOMAIN: u64 = 0x7261_6e6b_206f_6620;
+const ORDER_DOMAIN: u64 = 0x7261_6e6b_206f_6620;
 
 #[cfg(test)]
 mod tests {
@@ -144,7 +155,7 @@ mod tests {
         }
         assert_eq!(key_of("eu-west"), 0xcd50_c147_7487_7cb6);
         assert_eq!(key_of_address("192.0.2.1".parse().unwrap()), 0x7d72_555d_50da_3b6a);
-        assert_eq!((0..4).map(|lot| rank(lot, 7)).collect::<Vec<_>>(), [245, 380, 672, 448]);
+        assert_eq!((0..4).map(|lot| LotOrder::of(7).rank(lot)).collect::<Vec<_>>(), [245, 380, 672, 448]);
     }
 
     #[test]
@@ -186,11 +197,12 @@ mod tests {
     fn a_share_of_lots_holds_exactly_so_many_and_only_grows() {
         for salt in 0..64 {
             let mut seen = [false; LOTS as usize];
-            (0..LOTS).for_each(|lot| seen[usize::from(rank(lot, salt))] = true);
+            (0..LOTS).for_each(|lot| seen[usize::from(LotOrder::of(salt).rank(lot))] = true);
             assert!(seen.iter().all(|seen| *seen), "the order of lots is a permutation");
         }
-        let covered =
-            |parts| (0..LOTS).filter(|lot| covers(Share::of_1024(parts), *lot, 3)).collect::<Vec<_>>();
+        let covered = |parts| {
+            (0..LOTS).filter(|lot| LotOrder::of(3).covers(Share::of_1024(parts), *lot)).collect::<Vec<_>>()
+        };
         assert_eq!(covered(0).len(), 0);
         assert_eq!(covered(256).len(), 256);
         assert_eq!(covered(1024).len(), 1024);
@@ -200,8 +212,8 @@ mod tests {
     #[test]
     fn a_share_of_lots_is_no_run_of_them() {
         for salt in 0..64 {
-            let low = (0..LOTS / 2).filter(|lot| rank(*lot, salt) < LOTS / 2).count();
-            let even = (0..LOTS).step_by(2).filter(|lot| rank(*lot, salt) < LOTS / 2).count();
+            let low = (0..LOTS / 2).filter(|lot| LotOrder::of(salt).rank(*lot) < LOTS / 2).count();
+            let even = (0..LOTS).step_by(2).filter(|lot| LotOrder::of(salt).rank(*lot) < LOTS / 2).count();
             assert!((128..384).contains(&low) && (128..384).contains(&even), "{salt}: {low} {even}");
         }
     }

@@ -17,6 +17,7 @@ pub mod select;
 
 pub mod draw;
 pub mod lots;
+mod plan;
 mod pool;
 pub mod variant;
 

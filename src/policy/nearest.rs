@@ -37,28 +37,42 @@ impl Site {
     }
 }
 
-/// Appends the sites' regions: the nearest to `from` first, then the others as they come.
-pub(super) fn extend_by_distance(order: &mut Vec<RegionId>, sites: &[Site], from: Location) {
-    let mut nearest = [(u64::MAX, usize::MAX); NEAREST_MAX];
-    let from = Point::of(from);
-    for (at, site) in sites.iter().enumerate() {
-        let Some(point) = site.point else { continue };
-        let chord = from.chord(point);
-        // An arc is never shorter than its chord: most regions are ruled out without the arc sine.
-        if chord * site.metres_per_radian > nearest[NEAREST_MAX - 1].0 as f64 + 1.0 {
-            continue;
+/// The nearest sites: their positions, the nearest first; [`NONE`] where there are fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Nearest([u16; NEAREST_MAX]);
+
+impl Nearest {
+    /// Finds them. Two clients with the same have the same order.
+    pub(super) fn of(sites: &[Site], from: Location) -> Self {
+        let mut nearest = [(u64::MAX, NONE); NEAREST_MAX];
+        let from = Point::of(from);
+        let mut limit = f64::INFINITY;
+        for (at, site) in (0..NONE).zip(sites) {
+            let Some(point) = site.point else { continue };
+            let chord_squared = from.chord_squared(point);
+            // An arc is never shorter than its chord: most regions are ruled out without root and arc sine.
+            if chord_squared * site.metres_per_radian * site.metres_per_radian > limit {
+                continue;
+            }
+            let arc = 2.0 * (chord_squared.sqrt() / 2.0).min(1.0).asin();
+            // Saturates, and no distance on Earth times a sane bias comes near 2^64 metres.
+            let entry = ((arc * site.metres_per_radian).round() as u64, at);
+            if let Some(place) = nearest.iter().position(|other| entry < *other) {
+                nearest[place..].rotate_right(1);
+                nearest[place] = entry;
+                limit = (nearest[NEAREST_MAX - 1].0 as f64 + 1.0).powi(2);
+            }
         }
-        let arc = 2.0 * (chord / 2.0).min(1.0).asin();
-        // Saturates, and no distance on Earth times a sane bias comes near 2^64 metres.
-        let entry = ((arc * site.metres_per_radian).round() as u64, at);
-        if let Some(place) = nearest.iter().position(|other| entry < *other) {
-            nearest[place..].rotate_right(1);
-            nearest[place] = entry;
-        }
+        Self(nearest.map(|(_, at)| at))
     }
-    let is_near = |at: usize| nearest.iter().any(|(_, near)| *near == at);
-    order.extend(nearest.iter().filter_map(|(_, at)| sites.get(*at)).map(|site| site.region));
-    order.extend(sites.iter().enumerate().filter(|(at, _)| !is_near(*at)).map(|(_, site)| site.region));
+
+    /// Appends the regions of the sites: these first, then the others as they come.
+    pub(super) fn extend(self, order: &mut Vec<RegionId>, sites: &[Site]) {
+        let near = self.0.iter().filter_map(|at| sites.get(usize::from(*at)));
+        order.extend(near.map(|site| site.region));
+        let far = (0..NONE).zip(sites).filter(|(at, _)| !self.0.contains(at));
+        order.extend(far.map(|(_, site)| site.region));
+    }
 }
 
 impl Point {
@@ -68,11 +82,14 @@ impl Point {
         Self([across * longitude.cos(), across * longitude.sin(), latitude.sin()])
     }
 
-    fn chord(self, other: Self) -> f64 {
+    fn chord_squared(self, other: Self) -> f64 {
         let [x, y, z] = [0, 1, 2].map(|axis| self.0[axis] - other.0[axis]);
-        (x * x + y * y + z * z).sqrt()
+        x * x + y * y + z * z
     }
 }
+
+/// No site; `config` bounds the regions below it.
+const NONE: u16 = u16::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -92,7 +109,7 @@ mod tests {
             .map(|(at, region)| Site::new(RegionId::from_index(at), region))
             .collect();
         let mut order = Vec::new();
-        extend_by_distance(&mut order, &sites, from);
+        Nearest::of(&sites, from).extend(&mut order, &sites);
         order.into_iter().map(RegionId::index).collect()
     }
 

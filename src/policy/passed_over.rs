@@ -40,7 +40,7 @@ impl Selection {
     /// Each region that does not get every lot that prefers it, with the reason, in the order of preference.
     #[must_use]
     pub fn passed_over(&self, service: &Service, class: &Class) -> Vec<(RegionId, PassedOver)> {
-        let sharers = self.sharers(class);
+        let sharers: Vec<usize> = self.sharers(class).flatten().copied().collect();
         let chosen = sharers.first().map(|at| self.candidates[*at]);
         let reasons = self.candidates.iter().enumerate().filter_map(|(at, candidate)| {
             let reason = reason(candidate, chosen.as_ref(), sharers.contains(&at), service, class)?;
@@ -64,7 +64,7 @@ fn reason(
         return Some(PassedOver::Fenced);
     }
     if shares {
-        let ramping = health.weakest == Fitness::Usable && health.ramp < Share::WHOLE;
+        let ramping = health.weakest == Fitness::Usable && candidate.is_on_ramp();
         return ramping.then_some(PassedOver::Ramping(health.ramp));
     }
     if health.weakest < Fitness::Usable {

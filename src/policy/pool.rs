@@ -7,7 +7,7 @@ use crate::net::Family;
 
 use super::draw::{CONTENDERS_MAX, Contender, winners};
 use super::fitness::{Fitness, endpoints_of};
-use super::lots::{covers, key_of_address, ramp_salt};
+use super::lots::{LotOrder, key_of_address};
 use super::select::Situation;
 use super::service::{AnswerKind, Endpoint};
 
@@ -80,7 +80,7 @@ struct Pool {
     /// The most addresses in an answer.
     limit: usize,
     ramping: bool,
-    ramp_salt: u64,
+    lot_order: LotOrder,
 }
 
 impl Pool {
@@ -88,8 +88,8 @@ impl Pool {
         let service = situation.service;
         let named = service.answer == AnswerKind::Cname;
         let limit = if named { CONTENDERS_MAX } else { service.count.limit() };
-        let ramp_salt = ramp_salt(service.salt, service.regions[at].key);
-        let mut pool = Self { limit, ramp_salt, ..Self::default() };
+        let lot_order = LotOrder::of_region(service.salt, service.regions[at].key);
+        let mut pool = Self { limit, lot_order, ..Self::default() };
         let members = members(situation, at, family, last_resort);
         // An answer by host name holds them all, or none: endpoints have no lots of their own.
         pool.ramping =
@@ -124,7 +124,7 @@ impl Pool {
     }
 
     fn covered(&self, lot: u16) -> u64 {
-        let bit = |(at, ramp): (usize, &Share)| u64::from(covers(*ramp, lot, self.ramp_salt)) << at;
+        let bit = |(at, ramp): (usize, &Share)| u64::from(self.lot_order.covers(*ramp, lot)) << at;
         self.ramps.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit)
     }
 

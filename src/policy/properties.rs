@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::health::verdict::{Share, Standing};
 use crate::ids::RegionId;
 
+use super::fitness::Fitness;
 use super::map::{Class, Fence};
 use super::select::{Outcome, Situation, select};
 use super::service::{AnswerCount, Tier};
@@ -114,6 +115,29 @@ proptest! {
     }
 
     #[test]
+    fn a_preferring_fence_is_left_only_for_lots_that_a_ramp_inside_does_not_hold(
+        (world, class, board, ..) in scenes(),
+    ) {
+        let class = Class { fence: Fence::Prefer, ..class };
+        let board: Board = board.iter().map(without_ramp).collect();
+        let (outcome, layout) = answers(&world, &class, &board);
+        let inside = &class.order[..usize::from(class.inside)];
+        let works = |region: &RegionId| {
+            let endpoints = &world.service.regions[region.index()].endpoints;
+            let usable = |v4: bool| {
+                endpoints.iter().filter(|endpoint| endpoint.address.is_ipv4() == v4).any(|endpoint| {
+                    Fitness::of(board[endpoint.id.index()]) == Fitness::Usable
+                })
+            };
+            usable(true) && usable(false)
+        };
+        if inside.iter().any(works) {
+            prop_assert!(!matches!(outcome, Outcome::FailOpen(_)));
+            prop_assert!(layout.variants.iter().all(|variant| inside.contains(&variant.region.unwrap())));
+        }
+    }
+
+    #[test]
     fn equal_inputs_make_equal_answers((world, class, board, ..) in scenes()) {
         prop_assert_eq!(answers(&world, &class, &board), answers(&world, &class, &board));
     }
@@ -153,6 +177,12 @@ proptest! {
             prop_assert!(moves <= 1, "lot {lot} moved {moves} times");
         }
     }
+}
+
+/// On no ramp: what is on one is up.
+fn without_ramp(standing: &Standing) -> Standing {
+    let whole = [Share::NONE, Share::WHOLE].contains(&standing.ramp);
+    if whole { *standing } else { Standing::UP }
 }
 
 /// The board with the endpoints of one region on a ramp of so many lots.

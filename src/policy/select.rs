@@ -55,7 +55,7 @@ pub struct Selection {
 pub enum Outcome {
     /// Every lot has its first preference.
     Preferred,
-    /// Some lots have another than their first preference.
+    /// Some lots have another than their first preference, or would but for want of another region.
     Moved,
     /// What serves is below the threshold: nothing better is left inside the fence.
     Degraded,
@@ -133,19 +133,15 @@ impl Class {
 }
 
 impl Selection {
-    /// Positions in `candidates`: those that get lots. The first group in order whose members are not all on a
-    /// ramp takes what the ramps before it leave.
-    #[must_use]
-    pub fn sharers(&self, class: &Class) -> Vec<usize> {
-        let mut sharers = Vec::with_capacity(1);
-        for group in self.groups(class) {
-            sharers.extend(group);
-            if self.is_fail_open() || group.iter().any(|at| self.candidates[*at].health.ramp == Share::WHOLE)
-            {
-                break;
-            }
-        }
-        sharers
+    /// Positions in `candidates`: those that get lots, in groups; each is one region, or some that share lots by
+    /// weight. The first group whose members are not all on a ramp takes what the ramps before it leave.
+    pub fn sharers(&self, class: &Class) -> impl Iterator<Item = &[usize]> {
+        let mut lots_are_left = true;
+        self.groups(class).take_while(move |group| {
+            let gets_some = lots_are_left;
+            lots_are_left = !self.is_fail_open() && group.iter().all(|at| self.candidates[*at].is_on_ramp());
+            gets_some
+        })
     }
 
     /// The first preferences: one region, or those that are weighed against each other; whatever works.
@@ -155,8 +151,7 @@ impl Selection {
         group.filter(|group| group[0].may_serve()).unwrap_or_default()
     }
 
-    /// Who serves, in groups: each is one region, or some that share lots by weight.
-    pub(super) fn groups(&self, class: &Class) -> impl Iterator<Item = &[usize]> {
+    fn groups(&self, class: &Class) -> impl Iterator<Item = &[usize]> {
         self.serving.chunk_by(|a, b| {
             let (a, b) = (&self.candidates[*a], &self.candidates[*b]);
             a.is_weighed_against(b, class) && a.degraded == b.degraded
@@ -172,9 +167,7 @@ impl Selection {
     fn is_as_preferred(&self, class: &Class) -> bool {
         let mut favourites = self.favourites(class).iter();
         favourites.all(|favourite| {
-            favourite.health.weakest == Fitness::Usable
-                && favourite.health.ramp == Share::WHOLE
-                && !favourite.degraded
+            favourite.health.weakest == Fitness::Usable && !favourite.is_on_ramp() && !favourite.degraded
         })
     }
 }
@@ -184,6 +177,12 @@ impl Candidate {
     pub(super) fn contender(&self, service: &Service) -> Contender {
         let region = &service.regions[self.at];
         Contender::new(region.key, u64::from(region.weight), service.salt)
+    }
+
+    /// Whether it gets only a share of the lots that prefer it, as far as it is usable.
+    #[must_use]
+    pub fn is_on_ramp(&self) -> bool {
+        self.health.ramp < Share::WHOLE
     }
 
     fn may_serve(&self) -> bool {

@@ -6,17 +6,15 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::health::verdict::Share;
 use crate::ids::RegionId;
 use crate::name::Name;
 use crate::net::Family;
 
-use super::draw::{Contender, winner};
 use super::fitness::endpoints_of;
-use super::lots::{LOTS, covers, mix, ramp_salt};
+use super::lots::LOTS;
 use super::map::Class;
-use super::pool::{Pick, RegionPool};
-use super::select::{Candidate, Outcome, Selection, Situation};
+use super::plan::Plan;
+use super::select::{Outcome, Selection, Situation};
 use super::service::{ADDRESSES_MAX, AnswerCount, AnswerKind, Service, TtlPolicy, WhenAllDown};
 
 /// The answers of one service to one class.
@@ -71,17 +69,7 @@ pub fn lay_out(situation: &Situation<'_>, selection: &Selection) -> Layout {
     if selection.outcome == Outcome::Fallback {
         return Layout { variants: vec![fallback(situation)], lots: None };
     }
-    let plan = Plan::new(situation, selection);
-    let mut layout = Layout { variants: Vec::new(), lots: None };
-    match plan.sharers.as_slice() {
-        [] => {}
-        [only] if !only.pool.differs_by_lot() && !plan.favourites_differ() => {
-            let choice = Choice { sharer: 0, moved: plan.is_moved(only, 0), pick: only.pool.pick(0) };
-            layout.variants.push(plan.variant(choice));
-        }
-        _ => plan.share_out(&mut layout),
-    }
-    layout
+    Plan::new(situation, selection).lay_out()
 }
 
 /// Whether lots choose among answers of this service to this class even when all is well: what decides how far
@@ -95,195 +83,6 @@ pub fn lots_choose(service: &Service, class: &Class) -> bool {
         service.regions.iter().any(more)
     };
     weighed || service.answer == AnswerKind::Addresses && (drawn(Family::V4) || drawn(Family::V6))
-}
-
-/// What decides the answer to each lot.
-struct Plan<'a> {
-    service: &'a Service,
-    sharers: Vec<Sharer<'a>>,
-    /// First preferences, whatever works, where they share lots by weight.
-    favourites: Vec<(&'a Candidate, Contender)>,
-    /// The first preference, where it is one.
-    favourite: Option<usize>,
-    outcome: Outcome,
-    shifting: bool,
-}
-
-/// A region that gets lots.
-struct Sharer<'a> {
-    candidate: &'a Candidate,
-    pool: RegionPool,
-    contender: Contender,
-    /// Which group of regions it shares lots with by weight.
-    group: usize,
-    /// What its lots of a ramp come by.
-    ramp_salt: u64,
-}
-
-/// What a lot gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Choice {
-    sharer: usize,
-    moved: bool,
-    pick: Pick,
-}
-
-impl<'a> Plan<'a> {
-    fn new(situation: &Situation<'a>, selection: &'a Selection) -> Self {
-        let Situation { service, class, .. } = *situation;
-        let fail_open = selection.is_fail_open();
-        let mut sharers = Vec::with_capacity(1);
-        let mut shifting = false;
-        for (group, members) in selection.groups(class).enumerate() {
-            let mut takes_the_rest = fail_open;
-            for at in members {
-                let candidate = &selection.candidates[*at];
-                let whole = candidate.health.ramp == Share::WHOLE || fail_open;
-                takes_the_rest |= whole;
-                shifting |= !whole;
-                sharers.push(Sharer {
-                    candidate,
-                    pool: RegionPool::new(situation, candidate.at, fail_open),
-                    contender: candidate.contender(service),
-                    group,
-                    ramp_salt: ramp_salt(service.salt, service.regions[candidate.at].key),
-                });
-            }
-            if takes_the_rest {
-                break;
-            }
-        }
-        let favourites = selection.favourites(class);
-        let weighed = favourites.iter().map(|candidate| (candidate, candidate.contender(service)));
-        Self {
-            service,
-            sharers,
-            favourites: if favourites.len() > 1 && selection.outcome != Outcome::Preferred {
-                weighed.collect()
-            } else {
-                Vec::new()
-            },
-            favourite: (favourites.len() == 1).then(|| favourites[0].at),
-            outcome: selection.outcome,
-            shifting,
-        }
-    }
-
-    fn favourites_differ(&self) -> bool {
-        self.favourites.len() > 1
-    }
-
-    fn share_out(&self, layout: &mut Layout) {
-        let mut lots = Box::new([0; LOTS as usize]);
-        let mut choices = Choices::default();
-        for (lot, position) in (0..LOTS).zip(lots.iter_mut()) {
-            let sharer = self.sharer_of(lot);
-            let chosen = &self.sharers[sharer];
-            let choice = Choice { sharer, moved: self.is_moved(chosen, lot), pick: chosen.pool.pick(lot) };
-            *position = choices.position(choice);
-        }
-        layout.variants = choices.met.into_iter().map(|choice| self.variant(choice)).collect();
-        layout.lots = (layout.variants.len() > 1).then_some(lots);
-    }
-
-    /// Who gets a lot: in the first group that has such, the best of those whose ramp covers it. Where ramps
-    /// leave a lot to nobody, they do not count: somebody must answer.
-    fn sharer_of(&self, lot: u16) -> usize {
-        let covered = |sharer: &Sharer<'_>| self.has_lot(sharer, lot);
-        let best_of = |covered: &dyn Fn(&Sharer<'_>) -> bool| {
-            let mut from = 0;
-            for group in self.sharers.chunk_by(|a, b| a.group == b.group) {
-                let members = group.iter().enumerate().filter(|(_, sharer)| covered(sharer));
-                let best = match group {
-                    [only] => covered(only).then_some(0),
-                    _ => winner(members.map(|(at, sharer)| (at, &sharer.contender)), lot),
-                };
-                if let Some(at) = best {
-                    return Some(from + at);
-                }
-                from += group.len();
-            }
-            None
-        };
-        best_of(&covered).or_else(|| best_of(&|_| true)).expect("a plan that shares lots has sharers")
-    }
-
-    fn has_lot(&self, sharer: &Sharer<'_>, lot: u16) -> bool {
-        !self.shifting || covers(sharer.candidate.health.ramp, lot, sharer.ramp_salt)
-    }
-
-    fn is_moved(&self, chosen: &Sharer<'_>, lot: u16) -> bool {
-        let favourite = match self.favourite {
-            Some(at) => Some(at),
-            None if self.favourites.is_empty() => None,
-            None => {
-                let contenders = self.favourites.iter().map(|(_, contender)| contender);
-                winner(contenders.enumerate(), lot).map(|at| self.favourites[at].0.at)
-            }
-        };
-        favourite.is_some_and(|at| at != chosen.candidate.at)
-    }
-
-    fn variant(&self, choice: Choice) -> Variant {
-        let sharer = &self.sharers[choice.sharer];
-        let suspect = sharer.pool.is_suspect(choice.pick);
-        let reason = self.reason(sharer, choice.moved, suspect);
-        let named = self.service.answer == AnswerKind::Cname;
-        let (v4, v6) = if named { Default::default() } else { sharer.pool.addresses(choice.pick) };
-        Variant {
-            region: Some(sharer.candidate.region),
-            v4,
-            v6,
-            cname: self.service.regions[sharer.candidate.at].cname.clone().filter(|_| named),
-            ttl: self.service.ttl.seconds(reason, choice.moved, suspect || self.is_shifting(sharer)),
-            reason,
-        }
-    }
-
-    fn is_shifting(&self, sharer: &Sharer<'_>) -> bool {
-        self.shifting || sharer.pool.is_ramping()
-    }
-
-    fn reason(&self, sharer: &Sharer<'_>, moved: bool, suspect: bool) -> Reason {
-        match self.outcome {
-            Outcome::FailOpen(_) => Reason::FailOpen,
-            _ if sharer.candidate.degraded => Reason::Degraded,
-            _ if moved => Reason::Moved,
-            _ if self.is_shifting(sharer) => Reason::Shifting,
-            _ if suspect => Reason::Suspect,
-            _ => Reason::Steady,
-        }
-    }
-}
-
-/// Distinct choices, found by hash: a draw among many addresses makes hundreds, and each lot asks.
-struct Choices {
-    met: Vec<Choice>,
-    /// Positions in `met` plus one, by hash; 0 is free. Twice as many as there can be choices.
-    slots: [u16; 2 * LOTS as usize],
-}
-
-impl Default for Choices {
-    fn default() -> Self {
-        Self { met: Vec::new(), slots: [0; 2 * LOTS as usize] }
-    }
-}
-
-impl Choices {
-    fn position(&mut self, choice: Choice) -> u16 {
-        let Pick { v4, v6 } = choice.pick;
-        let number = (choice.sharer as u64) << 1 | u64::from(choice.moved);
-        let mut slot = mix(v4 ^ mix(v6 ^ mix(number))) as usize % self.slots.len();
-        while self.slots[slot] != 0 {
-            if self.met[usize::from(self.slots[slot]) - 1] == choice {
-                return self.slots[slot] - 1;
-            }
-            slot = (slot + 1) % self.slots.len();
-        }
-        self.met.push(choice);
-        self.slots[slot] = u16::try_from(self.met.len()).expect("there are no more choices than lots");
-        self.slots[slot] - 1
-    }
 }
 
 fn fallback(situation: &Situation<'_>) -> Variant {
@@ -307,7 +106,7 @@ fn fallback(situation: &Situation<'_>) -> Variant {
 
 impl TtlPolicy {
     /// The lowest that applies, between floor and steady.
-    fn seconds(&self, reason: Reason, moved: bool, in_doubt: bool) -> u32 {
+    pub(super) fn seconds(&self, reason: Reason, moved: bool, in_doubt: bool) -> u32 {
         let mut seconds = self.steady;
         if moved {
             seconds = seconds.min(self.moved);
