@@ -160,7 +160,14 @@ impl Plan {
     fn steering(&self, id: ServiceId, standings: &dyn Standings, numbers: &mut CounterNumbers) -> Steering {
         let service = &self.services[id.index()];
         let view = &self.views[id.index()];
-        let mut variants = Variants { plan: self, service, numbers, known: Vec::new(), encoded: Vec::new() };
+        let mut variants = Variants {
+            plan: self,
+            service,
+            numbers,
+            known: Vec::new(),
+            encoded: Vec::new(),
+            all_down: false,
+        };
         let choices = view.distinct.iter().map(|class| variants.choice(class, standings)).collect();
         Steering {
             map: service.map,
@@ -168,6 +175,7 @@ impl Plan {
             answers: answers(service),
             by_class: Arc::clone(&view.by_class),
             choices,
+            all_down: variants.all_down,
             variants: variants.encoded.into(),
             lots_by_design: view.distinct.iter().any(|class| variant::lots_choose(service, class)),
             negative_ttl_max: service.ttl.steady,
@@ -219,6 +227,7 @@ struct Variants<'p, 'n> {
     numbers: &'n mut CounterNumbers,
     known: Vec<(Option<variant::Variant>, Outcome)>,
     encoded: Vec<Variant>,
+    all_down: bool,
 }
 
 impl Variants<'_, '_> {
@@ -239,6 +248,7 @@ impl Variants<'_, '_> {
         let believed = |endpoint| standings.of(endpoint, class);
         let situation = Situation { service: self.service, class, family, standings: &believed };
         let selection = select(&situation);
+        self.all_down |= selection.outcome.is_all_down();
         let layout = lay_out(&situation, &selection);
         if layout.variants.is_empty() {
             return Pick::One(self.number(None, &selection));

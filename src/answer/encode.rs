@@ -18,8 +18,12 @@ const IPV6HINT: u16 = 6;
 const TEXT_OCTETS_MAX: usize = 120;
 
 /// The answer that `laid_out` means.
-#[must_use]
-pub fn variant(service: &Service, laid_out: &variant::Variant, text: Option<&str>, counter: u32) -> Variant {
+pub(super) fn variant(
+    service: &Service,
+    laid_out: &variant::Variant,
+    text: Option<&str>,
+    counter: u32,
+) -> Variant {
     let mut records = Vec::new();
     let ttl = laid_out.ttl;
     push(&mut records, RecordType::A, ttl, laid_out.v4.iter().map(|address| address.octets().to_vec()));
@@ -38,8 +42,7 @@ pub fn variant(service: &Service, laid_out: &variant::Variant, text: Option<&str
 }
 
 /// The answer where nothing may be given.
-#[must_use]
-pub fn servfail(text: &str, counter: u32) -> Variant {
+pub(super) fn servfail(text: &str, counter: u32) -> Variant {
     Variant {
         rcode: Rcode::SERVFAIL,
         records: Vec::new(),
@@ -49,8 +52,7 @@ pub fn servfail(text: &str, counter: u32) -> Variant {
 }
 
 /// The answer where no region has an address of the family: it does not exist, and that is no error.
-#[must_use]
-pub fn no_data(counter: u32) -> Variant {
+pub(super) fn no_data(counter: u32) -> Variant {
     Variant { rcode: Rcode::NOERROR, records: Vec::new(), extended_error: None, counter }
 }
 

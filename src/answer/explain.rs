@@ -194,7 +194,7 @@ fn candidates(
     believed: &dyn Fn(crate::ids::EndpointId) -> Standing,
 ) -> Vec<CandidateExplanation> {
     let passed_over = selection.passed_over(service, class);
-    let sharers = selection.sharers(class);
+    let sharers: Vec<usize> = selection.sharers(class).flatten().copied().collect();
     let explained = selection.candidates.iter().enumerate().map(|(at, candidate)| {
         let serves = sharers.contains(&at);
         let reason = passed_over.iter().find(|(region, _)| *region == candidate.region);

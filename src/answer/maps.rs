@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::geo::database::{Database, PlaceId};
-use crate::geo::spans::{Bits, Spans};
+use crate::geo::spans::{Address, Spans};
 use crate::geo::tree::Tree;
 use crate::ids::ClassId;
 use crate::place::Place;
@@ -44,7 +44,7 @@ pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> Compiled
     CompiledMap { classes, whys, tree: Tree::build(&v4, &v6) }
 }
 
-fn family<A: Bits>(
+fn family<A: Address>(
     map: &Map,
     databases: &Databases,
     classifier: &mut Classifier<'_>,

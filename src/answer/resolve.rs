@@ -17,17 +17,17 @@ use crate::wire::reply::{Full, Reply, Section};
 
 /// What is said of a reply beside its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome<'t> {
+pub(super) struct Outcome<'t> {
     /// The response code.
-    pub rcode: Rcode,
+    pub(super) rcode: Rcode,
     /// Whether the answer is authoritative for the name that was asked for (AA).
-    pub authoritative: bool,
+    pub(super) authoritative: bool,
     /// The depth to which the answer depends on the client; 0 where it does not.
-    pub scope: u8,
+    pub(super) scope: u8,
     /// Data of an extended error.
-    pub extended_error: Option<&'t [u8]>,
+    pub(super) extended_error: Option<&'t [u8]>,
     /// The counter of a steered answer.
-    pub counter: Option<u32>,
+    pub(super) counter: Option<u32>,
 }
 
 /// The most links of one chain of CNAMEs and DNAMEs; the resolver asks on from the last.
@@ -50,14 +50,13 @@ impl Outcome<'_> {
     }
 
     /// Of a reply whose records did not fit.
-    #[must_use]
-    pub fn truncated() -> Self {
+    pub(super) fn truncated() -> Self {
         Self::authoritative(Rcode::NOERROR)
     }
 }
 
 /// Answers `query` for a client at `client` into `reply`. [`Full`]: the records do not fit.
-pub fn resolve<'t>(
+pub(super) fn resolve<'t>(
     table: &'t AnswerTable,
     query: &Query<'_>,
     client: IpAddr,

@@ -27,6 +27,8 @@ pub struct Steering {
     /// Whether lots choose by design (weights, fewer addresses than there are), whatever the verdicts: the
     /// scope must then be as deep as a lot's prefix even where only one variant is left.
     pub lots_by_design: bool,
+    /// Whether some class is answered though nothing that it may be given is usable: an alarm.
+    pub all_down: bool,
     /// The longest that a negative answer at its names may be cached, in seconds.
     pub negative_ttl_max: u32,
 }

@@ -120,7 +120,7 @@ impl Compiler {
             .get(&Name::from_checked(owner.name()))
             .copied()
             .filter(|_| owner.name() == part.zone.origin().as_wire());
-        let service = service.map(|(service, _)| service);
+        let service = service.map(|(service, _)| *service);
         self.add(NewEntry { name: owner.name(), kind, zone: part.id, service, parent_side, records });
     }
 

@@ -124,6 +124,14 @@ pub fn select(situation: &Situation<'_>) -> Selection {
     selection
 }
 
+impl Outcome {
+    /// Whether nothing that the class may be given is usable: somebody should be told.
+    #[must_use]
+    pub fn is_all_down(self) -> bool {
+        matches!(self, Self::FailOpen(_) | Self::Fallback | Self::Servfail | Self::ForcedDown)
+    }
+}
+
 impl Class {
     /// Whether regions outside are for when nothing is usable inside.
     #[must_use]
