@@ -1,0 +1,201 @@
+//! A generation: a configuration with its zone files and databases read, compiled as far as it can be without
+//! verdicts. `check`, `serve`, `reload` and `explain` all come through here, so that what passes the check loads.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Config, FieldPaths, HeldInZone, Zone};
+use crate::answer::compile::{Plan, World};
+use crate::answer::maps::Databases;
+use crate::fault::{Fault, Severity};
+use crate::geo::database::Database;
+use crate::geo::layout::{Field, FieldPath, Layout};
+use crate::health::board::{BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
+use crate::health::rules::Rules;
+use crate::ids::ServiceId;
+use crate::zone;
+
+/// A configuration with all that it comes to.
+#[derive(Debug)]
+pub struct Generation {
+    /// What was written, believed.
+    pub config: Config,
+    /// What answers are made from.
+    pub plan: Plan,
+    /// What verdicts are about.
+    pub board: BoardConfig,
+    /// The serial of each zone, in the order of the configuration.
+    pub serials: Vec<u32>,
+}
+
+/// A generation with its warnings, or every fault of all its files.
+pub type Loaded = Result<(Generation, Vec<Fault>), Vec<Fault>>;
+
+/// The vantage that the server itself is, where none is configured.
+pub const OWN_VANTAGE: &str = "server";
+
+/// Reads the configuration in the file `path` and all that it names.
+pub fn load(path: &Path) -> Loaded {
+    let (config, warnings) = super::load(path)?;
+    build(config, warnings)
+}
+
+/// Reads all that a configuration names.
+pub fn build(mut config: Config, mut warnings: Vec<Fault>) -> Loaded {
+    let mut errors = Vec::new();
+    let zones = read_zones(&config, &mut errors, &mut warnings);
+    let databases = read_databases(&config, &mut errors);
+    let bound = config.bind(|rtype, text, origin| {
+        let rdata = zone::rdata::read_text(rtype, text, origin).map_err(|fault| fault.to_string())?;
+        Ok(rdata.into())
+    });
+    errors.extend(bound.err().unwrap_or_default());
+    let Some(zones) = zones else { return Err(with_warnings(errors, warnings)) };
+    errors.extend(config.check_against_zones(|zone, name| held(&zones[zone.index()], name)));
+    if !errors.is_empty() {
+        return Err(with_warnings(errors, warnings));
+    }
+    let serials = zones.iter().map(zone::Zone::serial).collect();
+    let world = World {
+        zones,
+        regions: config.regions.clone(),
+        maps: config.maps.clone(),
+        services: config.services.clone(),
+        databases,
+    };
+    match Plan::new(world) {
+        Ok(plan) => {
+            let board = board(&config);
+            Ok((Generation { config, plan, board, serials }, warnings))
+        }
+        Err(faults) => {
+            let of_whole = |fault: crate::answer::zones::ZonesFault| Fault {
+                severity: Severity::Error,
+                file: config.text.file().into(),
+                spot: None,
+                message: fault.to_string(),
+                help: String::new(),
+            };
+            Err(with_warnings(faults.into_iter().map(of_whole).collect(), warnings))
+        }
+    }
+}
+
+fn with_warnings(errors: Vec<Fault>, warnings: Vec<Fault>) -> Vec<Fault> {
+    [errors, warnings].concat()
+}
+
+/// All zones; `None` when one of them is none, since nothing can be said of names in it.
+fn read_zones(config: &Config, errors: &mut Vec<Fault>, warnings: &mut Vec<Fault>) -> Option<Vec<zone::Zone>> {
+    let mut zones = Vec::new();
+    for Zone { origin, file, .. } in &config.zones {
+        match zone::load(origin, file) {
+            Ok((zone, found)) => {
+                zones.push(zone);
+                warnings.extend(found);
+            }
+            Err(found) => errors.extend(found),
+        }
+    }
+    (zones.len() == config.zones.len()).then_some(zones)
+}
+
+/// What a zone holds at a steered name.
+fn held(zone: &zone::Zone, name: &crate::name::Name) -> HeldInZone {
+    let types = zone.find(name.as_wire()).map(|owner| owner.rrsets().map(|set| set.rtype()).collect());
+    HeldInZone { types: types.unwrap_or_default() }
+}
+
+fn read_databases(config: &Config, errors: &mut Vec<Fault>) -> Databases {
+    let geoip = &config.geoip;
+    let fields = &geoip.fields;
+    let places = geoip.city.as_ref().or(geoip.country.as_ref());
+    let mut read = |path: Option<&std::path::PathBuf>, layout: fn(&FieldPaths) -> Layout| {
+        let path = path?;
+        let read = read_database(path, &layout(fields));
+        read.map_err(|fault| errors.push(fault)).ok()
+    };
+    let places = read(places, place_layout);
+    let networks = read(geoip.asn.as_ref(), network_layout);
+    Databases { places, networks }
+}
+
+/// Reads one database whole: a file that is cut short under a running server must not end it.
+pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Fault> {
+    let fault = |message: String| Fault {
+        severity: Severity::Error,
+        file: path.display().to_string().into(),
+        spot: None,
+        message,
+        help: String::new(),
+    };
+    let octets = fs::read(path).map_err(|error| fault(format!("the database cannot be read: {error}")))?;
+    Database::from_octets(octets, layout).map_err(|error| fault(error.to_string()))
+}
+
+/// Where a country or city database has what, the operator's paths first.
+fn place_layout(fields: &FieldPaths) -> Layout {
+    let named = [
+        (Field::Country, &fields.country),
+        (Field::Continent, &fields.continent),
+        (Field::Subdivision, &fields.subdivision),
+        (Field::Latitude, &fields.latitude),
+        (Field::Longitude, &fields.longitude),
+    ];
+    with_paths(Layout::places(), &named)
+}
+
+fn network_layout(fields: &FieldPaths) -> Layout {
+    with_paths(Layout::networks(), &[(Field::Asn, &fields.asn)])
+}
+
+fn with_paths(layout: Layout, named: &[(Field, &Option<String>)]) -> Layout {
+    named.iter().fold(layout, |layout, (field, path)| match path {
+        Some(path) => layout.with(*field, path.parse::<FieldPath>().expect("the configuration was checked")),
+        None => layout,
+    })
+}
+
+/// What verdicts are about: every endpoint of every service, in the order of their ids.
+fn board(config: &Config) -> BoardConfig {
+    let vantages = if config.vantages.is_empty() {
+        vec![VantageSpec { name: OWN_VANTAGE.to_owned(), fault_domain: None }]
+    } else {
+        let spec = |vantage: &super::Vantage| VantageSpec {
+            name: vantage.name.clone(),
+            fault_domain: Some(vantage.fault_domain.clone()),
+        };
+        config.vantages.iter().map(spec).collect()
+    };
+    let targets = config.targets.iter().map(|target| {
+        let probe = &config.probes[target.probe.index()];
+        TargetSpec {
+            key: format!("{} by {}", target.address, probe.name),
+            interval: probe.interval,
+            thresholds: probe.thresholds,
+        }
+    });
+    BoardConfig { rules: Rules::default(), vantages, targets: targets.collect(), endpoints: endpoints(config) }
+}
+
+fn endpoints(config: &Config) -> Vec<EndpointSpec> {
+    let mut specs = Vec::new();
+    for (index, (service, details)) in config.services.iter().zip(&config.details).enumerate() {
+        for region in &service.regions {
+            let name = &config.regions[region.region.index()].name;
+            for endpoint in &region.endpoints {
+                debug_assert_eq!(endpoint.id.index(), specs.len(), "ids are given in this order");
+                specs.push(EndpointSpec {
+                    key: format!("{name}/{}/{}", service.name, endpoint.address),
+                    service: ServiceId::from_index(index),
+                    region: region.region,
+                    target: endpoint.target,
+                    capacity: endpoint.weight,
+                    fail_back: details.fail_back,
+                });
+            }
+        }
+    }
+    specs
+}
+

@@ -1,0 +1,233 @@
+//! The pure heart of the server: the one owner of what changes, and the one way for an answer to change. An
+//! event goes in with the time; what came of it comes out, the next table among it. No sockets, clocks, logs.
+
+use std::sync::Arc;
+
+use crate::answer::compile::{CounterNumbers, Plan, Standings};
+use crate::answer::table::AnswerTable;
+use crate::config::generation::Generation;
+use crate::health::board::{Board, Refusal};
+use crate::health::evidence::Change;
+use crate::health::machine::SavedVerdict;
+use crate::health::outcome::Report;
+use crate::health::verdict::{Standing, State as Verdict};
+use crate::ids::{EndpointId, RegionId, ServiceId};
+use crate::policy::map::Class;
+use crate::time::Moment;
+use std::time::Duration;
+
+/// Something that may change an answer.
+#[derive(Debug)]
+pub enum Event {
+    /// An agent tells what it sees.
+    Report {
+        /// The generation whose targets the report counts; of another one it means nothing.
+        generation: u64,
+        /// What it sees.
+        report: Report,
+    },
+    /// Time has passed.
+    Tick,
+    /// The configuration, a zone or a database is new.
+    Reload(Box<Generation>),
+    /// A person lets endpoints come back that wait for it.
+    AllowFailBack(Vec<EndpointId>),
+}
+
+/// What came of an event.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// The table that is to be answered from now on.
+    pub table: Option<Arc<AnswerTable>>,
+    /// What changed of what is believed.
+    pub change: Change,
+    /// Why a report was not taken.
+    pub refused: Option<Refused>,
+}
+
+/// Why a report was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is about the targets of another generation: a reload overtook it.
+    OtherGeneration,
+    /// The board refused it.
+    Board(Refusal),
+}
+
+/// All that is in force.
+#[derive(Debug)]
+pub struct State {
+    generation: Generation,
+    /// Counts reloads, so that reports of an earlier one are told apart.
+    number: u64,
+    board: Board,
+    table: Arc<AnswerTable>,
+    counters: CounterNumbers,
+    service_of: Vec<ServiceId>,
+}
+
+impl State {
+    /// The state at a start. `saved` are the last verdicts of an earlier life, so old.
+    #[must_use]
+    pub fn new(generation: Generation, saved: &[SavedVerdict], age: Duration, now: Moment) -> Self {
+        let mut board = Board::new(generation.board.clone(), now);
+        board.restore(saved, age, now);
+        let mut counters = CounterNumbers::default();
+        let table = Arc::new(generation.plan.table(1, &Believed(&board), &mut counters));
+        let service_of = services_of_endpoints(&generation.plan);
+        Self { generation, number: 1, board, table, counters, service_of }
+    }
+
+    /// Takes an event. This is the only way in which anything changes.
+    pub fn step(&mut self, event: Event, now: Moment) -> Effects {
+        match event {
+            Event::Report { generation, .. } if generation != self.number => {
+                Effects { refused: Some(Refused::OtherGeneration), ..Effects::default() }
+            }
+            Event::Report { report, .. } => match self.board.apply(&report, now) {
+                Ok(change) => self.follow(change),
+                Err(refusal) => Effects { refused: Some(Refused::Board(refusal)), ..Effects::default() },
+            },
+            Event::Tick => {
+                let change = self.board.tick(now);
+                self.follow(change)
+            }
+            Event::AllowFailBack(endpoints) => {
+                let mut change = Change::default();
+                for endpoint in endpoints {
+                    change.absorb(self.board.allow(endpoint, now));
+                }
+                self.follow(change)
+            }
+            Event::Reload(generation) => self.reload(*generation, now),
+        }
+    }
+
+    /// When to send [`Event::Tick`], if nothing happens before.
+    #[must_use]
+    pub fn wake(&self) -> Option<Moment> {
+        self.board.wake()
+    }
+
+    fn follow(&mut self, change: Change) -> Effects {
+        let mut touched: Vec<ServiceId> = change
+            .transitions
+            .iter()
+            .map(|transition| transition.endpoint)
+            .chain(change.moves.iter().map(|moved| moved.endpoint))
+            .map(|endpoint| self.service_of[endpoint.index()])
+            .collect();
+        touched.sort_unstable();
+        touched.dedup();
+        let table = (!touched.is_empty()).then(|| self.recompile(&touched));
+        Effects { table, change, refused: None }
+    }
+
+    fn recompile(&mut self, touched: &[ServiceId]) -> Arc<AnswerTable> {
+        let believed = Believed(&self.board);
+        let next = self.generation.plan.next_table(&self.table, touched, &believed, &mut self.counters);
+        self.table = Arc::new(next);
+        Arc::clone(&self.table)
+    }
+
+    fn reload(&mut self, generation: Generation, now: Moment) -> Effects {
+        let (board, change) = Board::rebuilt(generation.board.clone(), &self.board, now);
+        self.board = board;
+        self.generation = generation;
+        self.number += 1;
+        self.service_of = services_of_endpoints(&self.generation.plan);
+        let believed = Believed(&self.board);
+        let number = self.table.generation() + 1;
+        self.table = Arc::new(self.generation.plan.table(number, &believed, &mut self.counters));
+        Effects { table: Some(Arc::clone(&self.table)), change, refused: None }
+    }
+
+    /// Counts reloads; what [`Event::Report`] must bear.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The configuration in force with what it comes to.
+    #[must_use]
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// The table in force.
+    #[must_use]
+    pub fn table(&self) -> &Arc<AnswerTable> {
+        &self.table
+    }
+
+    /// What is believed.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// What the counters of steered answers count.
+    #[must_use]
+    pub fn counters(&self) -> &CounterNumbers {
+        &self.counters
+    }
+
+    /// The table as it would be if `regions` were down, and the standings it was made for.
+    #[must_use]
+    pub fn supposing_down(&self, regions: &[RegionId]) -> (AnswerTable, Supposed<'_>) {
+        let supposed = Supposed::new(&self.generation.plan, Believed(&self.board), regions);
+        // The counters of what is only supposed are forgotten with it.
+        let mut counters = CounterNumbers::default();
+        (self.generation.plan.table(self.table.generation(), &supposed, &mut counters), supposed)
+    }
+}
+
+/// What the board believes.
+#[derive(Clone, Copy, Debug)]
+pub struct Believed<'b>(pub &'b Board);
+
+impl Standings for Believed<'_> {
+    fn of(&self, endpoint: EndpointId, class: &Class) -> Standing {
+        match class.vantage {
+            Some(vantage) => self.0.standing_from(vantage, endpoint),
+            None => self.0.standing(endpoint),
+        }
+    }
+}
+
+/// What is believed, but for regions that are supposed to be down.
+#[derive(Debug)]
+pub struct Supposed<'b> {
+    believed: Believed<'b>,
+    down: Vec<bool>,
+}
+
+impl<'b> Supposed<'b> {
+    fn new(plan: &Plan, believed: Believed<'b>, regions: &[RegionId]) -> Self {
+        let all = plan.services.iter().flat_map(|service| &service.regions);
+        let mut down = vec![false; all.clone().map(|region| region.endpoints.len()).sum()];
+        for region in all.filter(|region| regions.contains(&region.region)) {
+            for endpoint in &region.endpoints {
+                down[endpoint.id.index()] = true;
+            }
+        }
+        Self { believed, down }
+    }
+}
+
+impl Standings for Supposed<'_> {
+    fn of(&self, endpoint: EndpointId, class: &Class) -> Standing {
+        let standing = self.believed.of(endpoint, class);
+        if self.down[endpoint.index()] { Standing { state: Verdict::Down, ..standing } } else { standing }
+    }
+}
+
+fn services_of_endpoints(plan: &Plan) -> Vec<ServiceId> {
+    let counted = plan.services.iter().enumerate().flat_map(|(service, believed)| {
+        let endpoints = believed.regions.iter().flat_map(|region| &region.endpoints);
+        endpoints.map(move |endpoint| (endpoint.id, ServiceId::from_index(service)))
+    });
+    let mut counted: Vec<_> = counted.collect();
+    counted.sort_unstable();
+    counted.into_iter().map(|(_, service)| service).collect()
+}
