@@ -18,15 +18,15 @@ pub const RCODES: usize = 24;
 /// What one worker counts. A worker of one transport has one of these.
 #[derive(Debug)]
 pub struct Counters {
-    /// Messages taken from the socket.
+    /// Messages taken from the socket; the rim counts them, before it calls `respond`.
     pub received: Counter,
     /// Replies by response code.
     pub replies: [Counter; RCODES],
-    /// Messages that deserve no reply: too short, replies themselves.
+    /// Messages that deserve no reply: too short, replies themselves, or turned away at the door by the rim.
     pub ignored: Counter,
     /// Replies with TC set.
     pub truncated: Counter,
-    /// Replies that the socket did not take.
+    /// Replies that the socket did not take; the rim counts them.
     pub send_failed: Counter,
     /// Queries with a client subnet option.
     pub client_subnet: Counter,

@@ -35,7 +35,7 @@ pub enum BindFault {
     Refused(SocketAddr, Transport, io::Error),
 }
 
-/// The buffers asked of the kernel per UDP socket, in octets: about 10 ms of the fastest arrival that one core can
+/// The buffers asked of the kernel per UDP socket, in octets: some 20 ms of the fastest arrival that one core can
 /// answer, so that a pause of the worker loses nothing. The kernel caps it at `net.core.rmem_max`.
 const SOCKET_BUFFER_OCTETS: usize = 4 << 20;
 

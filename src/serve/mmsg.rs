@@ -267,7 +267,8 @@ impl Batch {
         unsafe {
             let arena = self.arena.as_ptr();
             let length = (*arena).receive[index].msg_hdr.msg_controllen;
-            let aimed = length >= size_of::<cmsghdr>()
+            // The type of lengths differs between C libraries.
+            let aimed = length >= size_of::<cmsghdr>() as _
                 && match self.family {
                     Family::V4 => {
                         let message = addr_of_mut!((*slot).control.v4);

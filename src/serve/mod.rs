@@ -2,7 +2,7 @@
 //! sockets and no knowledge of DNS beyond the two octets of length that TCP puts before a message.
 //!
 //! [`Listeners::bind`] opens every socket or says what is wrong; [`Listeners::start`] answers; [`Running::stop`]
-//! ends it. [`mmsg`] is the one file with `unsafe`.
+//! ends it. `mmsg` is the one file with `unsafe`.
 
 mod bind;
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg; each use has its proof beside it")]
@@ -113,32 +113,49 @@ impl Listeners {
         published: &Arc<Published>,
         runtime: &Handle,
     ) -> io::Result<Running> {
-        let registry = Arc::new(Registry::default());
         let (seats, keeper) = tcp::Seats::open(self.tcp, runtime);
         let mut running = Running {
             stop: Arc::default(),
             workers: Vec::new(),
-            tcp: Arc::clone(&seats),
+            tcp: seats,
             tasks: vec![keeper],
-            registry: Arc::clone(&registry),
+            registry: Arc::default(),
         };
-        let office = Arc::new(tcp::Office::new(respond.clone(), Arc::clone(published), registry));
+        match self.launch(&mut running, respond, published, runtime) {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                running.stop();
+                Err(error)
+            }
+        }
+    }
+
+    fn launch(
+        self,
+        running: &mut Running,
+        respond: impl Responder,
+        published: &Arc<Published>,
+        runtime: &Handle,
+    ) -> io::Result<()> {
+        let office = tcp::Office::new(respond.clone(), Arc::clone(published), running.registry());
+        let office = Arc::new(office);
         for bound in self.bound {
             for (number, socket) in bound.udp.into_iter().enumerate() {
+                let table = published.reader();
                 let worker = udp::Worker {
                     socket: Arc::new(socket),
                     address: bound.address,
                     packet_info: bind::is_wildcard(bound.address),
-                    table: published.reader(),
-                    tally: running.registry.enlist(Transport::Udp, published.current().answer_counters()),
+                    tally: running.registry.enlist(Transport::Udp, table.answer_counters()),
+                    table,
                     respond: respond.clone(),
                     stop: Arc::clone(&running.stop),
                 };
                 running.employ(worker, self.pin_workers.then_some(number))?;
             }
-            running.tasks.push(tcp::listen(bound.tcp.into(), &seats, &office, runtime)?);
+            running.tasks.push(tcp::listen(bound.tcp.into(), &running.tcp, &office, runtime)?);
         }
-        Ok(running)
+        Ok(())
     }
 }
 

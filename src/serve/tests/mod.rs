@@ -17,7 +17,7 @@ struct Server {
     running: Option<Running>,
     addresses: Vec<SocketAddr>,
     published: Arc<Published>,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 /// Generous limits; a test names the one that it is about.
@@ -39,7 +39,7 @@ fn start(listen: &[&str], tcp: TcpLimits, respond: impl Responder) -> Server {
     let listeners = Listeners::bind(&settings).unwrap();
     let addresses = listeners.local_addrs();
     let running = listeners.start_with(respond, &published, runtime.handle()).unwrap();
-    Server { running: Some(running), addresses, published, _runtime: runtime }
+    Server { running: Some(running), addresses, published, runtime }
 }
 
 /// Says nothing to a message that begins with 0xff, else replies with the message itself.
@@ -103,5 +103,5 @@ fn stopping_is_prompt_and_frees_the_ports_and_the_table() {
     server.published.publish(Arc::default());
     assert_eq!(server.published.reap(), 0);
     server.running =
-        Some(Listeners::bind(&settings).unwrap().start(&server.published, server._runtime.handle()).unwrap());
+        Some(Listeners::bind(&settings).unwrap().start(&server.published, server.runtime.handle()).unwrap());
 }

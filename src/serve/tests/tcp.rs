@@ -1,7 +1,8 @@
 //! TCP: pipelining, and every way in which a client may be slow, greedy or rude.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 
 use super::*;
 
@@ -210,4 +211,52 @@ fn of_clients_that_never_finish_the_slowest_makes_room() {
     }
     assert!(is_served(&mut connect(&server)));
     assert!(is_closed(&mut streams[0]));
+}
+
+/// Set in the process that [`without_descriptors_idle_connections_make_room_and_udp_goes_on`] starts of itself.
+const FEW_DESCRIPTORS: &str = "RHUMB_TEST_FEW_DESCRIPTORS";
+
+/// Serves until the parent closes the pipe, then tells what became of connections.
+fn serve_with_few_descriptors() {
+    let server = start(&["127.0.0.1:0"], limits(), echo);
+    println!("\nlistening {}", server.addresses[0]);
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    println!("\nfailed {}", server.connections().accept_failed);
+}
+
+#[test]
+fn without_descriptors_idle_connections_make_room_and_udp_goes_on() {
+    if std::env::var_os(FEW_DESCRIPTORS).is_some() {
+        return serve_with_few_descriptors();
+    }
+    let name = "serve::tests::tcp::without_descriptors_idle_connections_make_room_and_udp_goes_on";
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n 40 && exec \"$0\" --exact --nocapture \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(FEW_DESCRIPTORS, "")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut value = |key: &str| said.find_map(|line| line.strip_prefix(key).map(str::to_owned)).unwrap();
+    let address: SocketAddr = value("listening ").parse().unwrap();
+
+    let idle: Vec<_> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    for _ in 0..100 {
+        socket.send_to(b"still there?", address).unwrap();
+        assert_eq!(socket.recv(&mut [0; 64]).unwrap(), 12);
+    }
+    let mut newcomer = TcpStream::connect(address).unwrap();
+    newcomer.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(is_served(&mut newcomer));
+    drop(child.stdin.take());
+    let failed: u64 = value("failed ").parse().unwrap();
+    assert!((1..200).contains(&failed), "accepting failed {failed} times: never, or without a pause");
+    assert!(child.wait().unwrap().success());
+    drop(idle);
 }
