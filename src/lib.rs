@@ -2,7 +2,8 @@
 //!
 //! Read in this order. The ground: [`name`], [`net`], [`place`], [`ids`], [`time`]. What is known: [`wire`]
 //! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
-//! [`policy`] (which region suits). What is answered: [`answer`]. What was written: [`config`]. The rims, where
+//! [`policy`] (which region suits). What is answered: [`answer`]; how a new table reaches who
+//! answers: [`publish`]. What was written: [`config`]. The rims, where
 //! the sockets, clocks and logs live: [`serve`], [`agent`], [`control`]; [`cli`] puts them together.
 //! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
 
@@ -20,6 +21,7 @@ pub mod wire;
 pub mod zone;
 
 pub mod answer;
+pub mod publish;
 
 pub mod config;
 

@@ -1,8 +1,11 @@
 //! Counters of one worker. One writer, many readers: the worker adds with plain loads and stores, whoever
 //! scrapes sums over the workers. No locked instruction in the query path.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::respond::Transport;
 use crate::wire::code::Rcode;
 
 /// A number that one thread adds to and any thread reads.
@@ -15,20 +18,32 @@ pub const RCODES: usize = 24;
 /// What one worker counts. A worker of one transport has one of these.
 #[derive(Debug)]
 pub struct Counters {
-    /// Messages taken from the socket.
+    /// Messages taken from the socket; the rim counts them, before it calls `respond`.
     pub received: Counter,
     /// Replies by response code.
     pub replies: [Counter; RCODES],
-    /// Messages that deserve no reply: too short, replies themselves.
+    /// Messages that deserve no reply: too short, replies themselves, or turned away at the door by the rim.
     pub ignored: Counter,
     /// Replies with TC set.
     pub truncated: Counter,
-    /// Replies that the socket did not take.
+    /// Replies that the socket did not take; the rim counts them.
     pub send_failed: Counter,
     /// Queries with a client subnet option.
     pub client_subnet: Counter,
     /// Answers of steered names, by the table's counter numbers.
     pub answers: Box<[Counter]>,
+}
+
+/// All workers' counters, for whoever sums them up.
+#[derive(Debug, Default)]
+pub struct Registry(Mutex<Vec<(Transport, Arc<Counters>)>>);
+
+/// A worker's place in a [`Registry`], and the counters that stand there.
+#[derive(Debug)]
+pub struct Tally {
+    registry: Arc<Registry>,
+    place: usize,
+    counters: Arc<Counters>,
 }
 
 impl Counter {
@@ -86,5 +101,68 @@ impl Counters {
     /// Counts a reply.
     pub fn reply(&self, rcode: Rcode) {
         self.replies[usize::from(rcode.0).min(RCODES - 1)].add(1);
+    }
+}
+
+impl Registry {
+    /// A new worker's counters. They stay in the registry when the worker ends, so that sums never fall.
+    #[must_use]
+    pub fn enlist(self: &Arc<Self>, transport: Transport, answers: usize) -> Tally {
+        let counters = Arc::new(Counters::new(answers));
+        let mut places = self.places();
+        places.push((transport, Arc::clone(&counters)));
+        let place = places.len() - 1;
+        drop(places);
+        Tally { registry: Arc::clone(self), place, counters }
+    }
+
+    /// What every worker counted so far, to be summed by transport.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(Transport, Arc<Counters>)> {
+        self.places().clone()
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<(Transport, Arc<Counters>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tally {
+    /// Makes room for `answers` counters of steered answers; allocates only when there is none yet.
+    pub fn fit(&mut self, answers: usize) {
+        if answers > self.counters.answers.len() {
+            self.counters = Arc::new(self.counters.grown(answers));
+            self.registry.places()[self.place].1 = Arc::clone(&self.counters);
+        }
+    }
+}
+
+impl Deref for Tally {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_that_grows_keeps_its_numbers_and_its_place() {
+        let registry = Arc::new(Registry::default());
+        let mut udp = registry.enlist(Transport::Udp, 1);
+        let tcp = registry.enlist(Transport::Tcp, 1);
+        udp.answers[0].add(3);
+        udp.received.add(5);
+        udp.fit(1);
+        udp.fit(4);
+        udp.answers[3].add(1);
+        tcp.received.add(7);
+        let seen = registry.counters();
+        assert_eq!([seen[0].0, seen[1].0], [Transport::Udp, Transport::Tcp]);
+        assert_eq!([seen[0].1.received.get(), seen[1].1.received.get()], [5, 7]);
+        assert_eq!(seen[0].1.answers.iter().map(Counter::get).collect::<Vec<_>>(), [3, 0, 0, 1]);
     }
 }

@@ -1,1 +1,205 @@
-//! serve
+//! The listeners: UDP by one thread per worker and address, TCP on tokio, all in front of one `respond`. They hold
+//! sockets and no knowledge of DNS beyond the two octets of length that TCP puts before a message.
+//!
+//! [`Listeners::bind`] opens every socket or says what is wrong; [`Listeners::start`] answers; [`Running::stop`]
+//! ends it. `mmsg` is the one file with `unsafe`.
+
+mod bind;
+#[expect(unsafe_code, reason = "recvmmsg and sendmmsg; each use has its proof beside it")]
+mod mmsg;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use socket2::Socket;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tracing::warn;
+
+pub use bind::BindFault;
+pub use tcp::{ConnectionCounts, TcpLimits};
+
+use crate::answer::count::{Counters, Registry};
+use crate::answer::respond::{Action, Transport, respond};
+use crate::answer::table::AnswerTable;
+use crate::publish::Published;
+use bind::Bound;
+
+/// Where and how to listen.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The addresses, each for UDP and TCP. Port 0 stands for any port, the same for both.
+    pub listen: Vec<SocketAddr>,
+    /// UDP threads and sockets per address; as a rule one per core.
+    pub workers: NonZeroUsize,
+    /// Whether worker n is bound to processor n. Only of use where the network card's queues are bound likewise.
+    pub pin_workers: bool,
+    /// What a TCP client may ask of the server.
+    pub tcp: TcpLimits,
+}
+
+/// What answers a message: [`respond`], or its stand-in in a test of the sockets.
+pub trait Responder:
+    Fn(&AnswerTable, &[u8], IpAddr, Transport, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
+{
+}
+
+impl<F> Responder for F where
+    F: Fn(&AnswerTable, &[u8], IpAddr, Transport, &mut [u8], &Counters) -> Action
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// All sockets, open and not yet answered from. What arrives meanwhile waits in the kernel.
+#[derive(Debug)]
+pub struct Listeners {
+    bound: Vec<Bound>,
+    pin_workers: bool,
+    tcp: TcpLimits,
+}
+
+/// The listeners at work. Dropped without [`Running::stop`], they go on for as long as the process.
+#[derive(Debug)]
+#[must_use = "without it the listeners cannot be stopped"]
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    workers: Vec<(Arc<Socket>, thread::JoinHandle<()>)>,
+    tcp: Arc<tcp::Seats>,
+    tasks: Vec<AbortHandle>,
+    registry: Arc<Registry>,
+}
+
+impl Listeners {
+    /// Opens all sockets, or none.
+    ///
+    /// # Errors
+    /// The first address that cannot be had, why, and what would be right.
+    pub fn bind(settings: &Settings) -> Result<Self, BindFault> {
+        let bound = bind::bind_all(&settings.listen, settings.workers)?;
+        Ok(Self { bound, pin_workers: settings.pin_workers, tcp: settings.tcp })
+    }
+
+    /// The addresses listened on, with their real ports, in the order of the settings.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.bound.iter().map(|bound| bound.address).collect()
+    }
+
+    /// Answers from what is published: UDP on threads of its own, TCP on `runtime`, whose time and I/O drivers must
+    /// be enabled.
+    ///
+    /// # Errors
+    /// When a thread cannot be started, or the runtime does not take a socket.
+    pub fn start(self, published: &Arc<Published>, runtime: &Handle) -> io::Result<Running> {
+        self.start_with(respond, published, runtime)
+    }
+
+    /// [`Listeners::start`] with another responder.
+    ///
+    /// # Errors
+    /// As [`Listeners::start`].
+    pub fn start_with(
+        self,
+        respond: impl Responder,
+        published: &Arc<Published>,
+        runtime: &Handle,
+    ) -> io::Result<Running> {
+        let (seats, keeper) = tcp::Seats::open(self.tcp, runtime);
+        let mut running = Running {
+            stop: Arc::default(),
+            workers: Vec::new(),
+            tcp: seats,
+            tasks: vec![keeper],
+            registry: Arc::default(),
+        };
+        match self.launch(&mut running, respond, published, runtime) {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                running.stop();
+                Err(error)
+            }
+        }
+    }
+
+    fn launch(
+        self,
+        running: &mut Running,
+        respond: impl Responder,
+        published: &Arc<Published>,
+        runtime: &Handle,
+    ) -> io::Result<()> {
+        let office = tcp::Office::new(respond.clone(), Arc::clone(published), running.registry());
+        let office = Arc::new(office);
+        for bound in self.bound {
+            for (number, socket) in bound.udp.into_iter().enumerate() {
+                let table = published.reader();
+                let worker = udp::Worker {
+                    socket: Arc::new(socket),
+                    address: bound.address,
+                    packet_info: bind::is_wildcard(bound.address),
+                    tally: running.registry.enlist(Transport::Udp, table.answer_counters()),
+                    table,
+                    respond: respond.clone(),
+                    stop: Arc::clone(&running.stop),
+                };
+                running.employ(worker, self.pin_workers.then_some(number))?;
+            }
+            running.tasks.push(tcp::listen(bound.tcp.into(), &running.tcp, &office, runtime)?);
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    /// What all workers count: one entry per UDP thread, and per thread that ever answered TCP.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// What became of TCP connections so far.
+    #[must_use]
+    pub fn connections(&self) -> ConnectionCounts {
+        self.tcp.counts()
+    }
+
+    /// Ends all listeners and waits for the UDP threads, which takes no longer than a batch. TCP connections are
+    /// closed where they are.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.tcp.close();
+        for (socket, worker) in self.workers {
+            udp::wake(&socket);
+            if worker.join().is_err() {
+                warn!("a UDP worker had panicked");
+            }
+        }
+    }
+
+    fn employ(&mut self, worker: udp::Worker<impl Responder>, processor: Option<usize>) -> io::Result<()> {
+        let socket = Arc::clone(&worker.socket);
+        let thread = thread::Builder::new().name(format!("udp {}", worker.address)).spawn(move || {
+            if let Some(processor) = processor
+                && let Err(error) = mmsg::pin_to_processor(processor)
+            {
+                warn!(processor, %error, "a UDP worker cannot be bound to its processor");
+            }
+            worker.run();
+        })?;
+        self.workers.push((socket, thread));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

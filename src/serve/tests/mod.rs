@@ -1,0 +1,107 @@
+//! The listeners from outside, by real sockets on loopback, with stand-ins for `respond`.
+
+mod tcp;
+mod udp;
+
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::*;
+
+/// Longer than anything here takes on a busy machine; what waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server at work; ended when dropped.
+struct Server {
+    running: Option<Running>,
+    addresses: Vec<SocketAddr>,
+    published: Arc<Published>,
+    runtime: Runtime,
+}
+
+/// Generous limits; a test names the one that it is about.
+fn limits() -> TcpLimits {
+    TcpLimits {
+        connections: 64,
+        connections_per_client: 64,
+        idle: PATIENCE,
+        message: PATIENCE,
+        write: PATIENCE,
+    }
+}
+
+fn start(listen: &[&str], tcp: TcpLimits, respond: impl Responder) -> Server {
+    let listen = listen.iter().map(|text| text.parse().unwrap()).collect();
+    let settings = Settings { listen, workers: NonZeroUsize::new(2).unwrap(), pin_workers: true, tcp };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let published = Arc::new(Published::new(Arc::new(AnswerTable::default())));
+    let listeners = Listeners::bind(&settings).unwrap();
+    let addresses = listeners.local_addrs();
+    let running = listeners.start_with(respond, &published, runtime.handle()).unwrap();
+    Server { running: Some(running), addresses, published, runtime }
+}
+
+/// Says nothing to a message that begins with 0xff, else replies with the message itself.
+fn echo(_: &AnswerTable, packet: &[u8], _: IpAddr, _: Transport, reply: &mut [u8], _: &Counters) -> Action {
+    if packet.first() == Some(&0xff) {
+        return Action::Ignore;
+    }
+    let length = packet.len().min(reply.len());
+    reply[..length].copy_from_slice(&packet[..length]);
+    Action::Send(length)
+}
+
+/// Asks again and again until it is so.
+fn eventually(claim: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(PATIENCE / 1000);
+    }
+    panic!("not in time: {claim}");
+}
+
+impl Server {
+    fn total(&self, transport: Transport, number: impl Fn(&Counters) -> u64) -> u64 {
+        let registry = self.running.as_ref().unwrap().registry();
+        registry
+            .counters()
+            .iter()
+            .filter(|(of, _)| *of == transport)
+            .map(|(_, counters)| number(counters))
+            .sum()
+    }
+
+    fn connections(&self) -> ConnectionCounts {
+        self.running.as_ref().unwrap().connections()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.running.take().unwrap().stop();
+    }
+}
+
+#[test]
+fn stopping_is_prompt_and_frees_the_ports_and_the_table() {
+    let mut server = start(&["127.0.0.1:0", "[::1]:0"], limits(), echo);
+    let _idle = std::net::TcpStream::connect(server.addresses[0]).unwrap();
+    eventually("connected", || server.connections().open == 1);
+    let begun = crate::clock::now();
+    server.running.take().unwrap().stop();
+    assert!(crate::clock::now().0 - begun.0 < 1_000_000_000);
+    let settings = Settings {
+        listen: server.addresses.clone(),
+        workers: NonZeroUsize::MIN,
+        pin_workers: false,
+        tcp: limits(),
+    };
+    eventually("bound again", || Listeners::bind(&settings).is_ok());
+    server.published.publish(Arc::default());
+    assert_eq!(server.published.reap(), 0);
+    server.running =
+        Some(Listeners::bind(&settings).unwrap().start(&server.published, server.runtime.handle()).unwrap());
+}

@@ -1,0 +1,143 @@
+//! Queries by UDP: each worker has a thread, a socket, buffers, counters and a reference to the table of its own. A
+//! batch of datagrams is received, answered and sent; between two calls of the kernel nothing shared is touched,
+//! nothing is allocated, no clock is read.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use socket2::Socket;
+use tracing::warn;
+
+use super::Responder;
+use super::mmsg::{Batch, Datagram};
+use crate::answer::count::Tally;
+use crate::answer::respond::{Action, Transport};
+use crate::net::Family;
+use crate::publish::Reader;
+
+/// How long a worker rests after its socket failed for a reason that time may mend.
+const FAULT_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a worker waits for a datagram before it looks for a new table: as long as it holds an old one, that
+/// cannot be freed.
+pub(super) const WAIT: Duration = Duration::from_millis(500);
+
+/// One worker of one address.
+pub(super) struct Worker<R> {
+    /// The worker's own socket, shared only with who ends the worker.
+    pub(super) socket: Arc<Socket>,
+    pub(super) address: SocketAddr,
+    /// Whether replies must be told which address they leave from.
+    pub(super) packet_info: bool,
+    pub(super) table: Reader,
+    pub(super) tally: Tally,
+    pub(super) respond: R,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl<R: Responder> Worker<R> {
+    /// Answers until told to stop; see [`wake`].
+    pub(super) fn run(mut self) {
+        let mut batch = Batch::new(Family::of(self.address.ip()), self.packet_info);
+        let mut well = true;
+        while !self.stop.load(Ordering::Relaxed) {
+            match batch.receive(&self.socket) {
+                Ok(_) if self.stop.load(Ordering::Relaxed) => {}
+                Ok(received) => {
+                    well = true;
+                    self.answer(&mut batch, received);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.renew(),
+                Err(error) if is_passing(&error) => {}
+                // Not to be provoked by a packet: the system is short of memory, or the interface is gone. Trying
+                // at once would burn the processor; ending the worker would outlive the cause.
+                Err(error) => {
+                    if well {
+                        warn!(address = %self.address, %error, "receiving by UDP fails; trying on");
+                    }
+                    well = false;
+                    thread::sleep(FAULT_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, batch: &mut Batch, received: usize) {
+        self.renew();
+        self.tally.received.add(received as u64);
+        batch.answer_each(|datagram, reply| self.answer_one(&datagram, reply));
+        let failed = batch.send(&self.socket);
+        if failed > 0 {
+            self.tally.send_failed.add(failed);
+        }
+    }
+
+    fn renew(&mut self) {
+        if self.table.renew() {
+            self.tally.fit(self.table.answer_counters());
+        }
+    }
+
+    fn answer_one(&self, datagram: &Datagram<'_>, reply: &mut [u8]) -> usize {
+        // A query cut off by the kernel is longer than any that makes sense, and its end is not known.
+        if datagram.truncated || is_impossible(datagram.source) {
+            self.tally.ignored.add(1);
+            return 0;
+        }
+        let source = datagram.source.ip();
+        match (self.respond)(&self.table, datagram.octets, source, Transport::Udp, reply, &self.tally) {
+            Action::Ignore => 0,
+            Action::Send(length) => length,
+        }
+    }
+}
+
+/// Ends the wait of the worker on this socket, so that it looks at its stop flag. The socket is of no use after.
+///
+/// The kernel says ENOTCONN, and still every wait on the socket ends, now and later: Linux does so on purpose, see
+/// the comment at `inet_shutdown`. The alternative, a time-out on each wait, costs every batch a timer.
+pub(super) fn wake(socket: &Socket) {
+    let _ = socket.shutdown(std::net::Shutdown::Both);
+}
+
+/// Whether receiving may go on at once: signals, and errors that came with one packet, such as a late ICMP message
+/// about a reply, of which each can be reported once.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
+    };
+    matches!(
+        error.kind(),
+        Interrupted | ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable
+    )
+}
+
+/// Whether no host can have sent a datagram with this source: a reply would go nowhere, or to many.
+fn is_impossible(source: SocketAddr) -> bool {
+    let address = source.ip();
+    source.port() == 0
+        || address.is_unspecified()
+        || address.is_multicast()
+        || address == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_sources_are_told_from_strange_ones() {
+        for text in
+            ["192.0.2.1:0", "0.0.0.0:53", "224.0.0.1:53", "255.255.255.255:53", "[::]:53", "[ff02::1]:53"]
+        {
+            assert!(is_impossible(text.parse().unwrap()), "{text}");
+        }
+        for text in ["192.0.2.255:53", "10.0.0.0:1", "[fe80::1]:53", "[2001:db8::]:1"] {
+            assert!(!is_impossible(text.parse().unwrap()), "{text}");
+        }
+    }
+}
