@@ -13,7 +13,8 @@
 //!
 //! Frozen changes nothing, except that doubt still shortens TTLs, and that a verdict saved before a restart
 //! ages to unknown. Waiting is the unknown of an endpoint that a reload added; holding and ramping are the two
-//! halves of recovering. With fail-back by hand a person's word takes the place of the hold.
+//! halves of recovering. A person's word takes the place of the
+//! hold, and of the suppression; with fail-back by hand nothing else does.
 
 use std::time::Duration;
 
@@ -334,11 +335,12 @@ impl Machine {
     }
 
     fn way_back(&self, now: Moment, fail_back: FailBack, rules: &Rules) -> Option<(Phase, Why)> {
-        if self.flaps.suppressed_until(now).is_some() || (fail_back == FailBack::Manual && !self.allowed) {
+        // A person's word stands in for the hold and ends a suppression, whatever the service's way back.
+        let barred = self.flaps.suppressed_until(now).is_some() || fail_back == FailBack::Manual;
+        if barred && !self.allowed {
             return None;
         }
         let hold = hold(fail_back);
-        // A person's word stands in for the hold, whatever the service's way of coming back.
         if self.allowed || hold.is_zero() {
             return Some((ramp_from(0, now, rules), Why::RampBegins));
         }

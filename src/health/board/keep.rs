@@ -1,7 +1,7 @@
 //! What outlives a generation: verdicts and streaks through a reload, verdicts through a restart. Ids mean
 //! nothing across either, keys do.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Agent, Board, BoardConfig, Change};
@@ -21,12 +21,12 @@ impl Board {
         board.carry_verdicts(old, now);
         board.carry_agents(old);
         let mut change = Change::default();
-        let mut dirty: BTreeSet<usize> = (0..board.targets.len()).collect();
+        let mut dirty: Vec<usize> = (0..board.targets.len()).collect();
         for index in 0..board.agents.len() {
             board.review(index, now, &mut dirty, &mut change);
         }
         board.carry_moves(old);
-        board.judge_all(&dirty, now, &mut change);
+        board.judge_all(dirty, now, &mut change);
         (board, change)
     }
 
@@ -49,7 +49,7 @@ impl Board {
             }
         }
         let every_target = (0..self.targets.len()).collect();
-        self.judge_all(&every_target, now, &mut Change::default());
+        self.judge_all(every_target, now, &mut Change::default());
     }
 
     fn carry_verdicts(&mut self, old: &Board, now: Moment) {

@@ -1,0 +1,162 @@
+//! From tallies to verdicts: what single vantages do for their own clients, and what the quorum does for all.
+
+use super::{Board, Change, earliest};
+use crate::health::evidence::{Evidence, FAILURES_TOLD, Move, Notice, Transition};
+use crate::health::limit::{Past, Wanted, may_withdraw};
+use crate::health::machine::Heard;
+use crate::health::quorum::{Finding, Votes, count, judge};
+use crate::health::streak::Trail;
+use crate::health::vantage::voice;
+use crate::ids::{EndpointId, VantageId};
+use crate::time::Moment;
+
+impl Board {
+    /// Judges targets in their order, each once.
+    pub(super) fn judge_all(&mut self, mut targets: Vec<usize>, now: Moment, change: &mut Change) {
+        targets.sort_unstable();
+        targets.dedup();
+        for target in targets {
+            self.judge(target, now, change);
+        }
+    }
+
+    /// Judges one target: moves of single vantages, then the verdict of each of its endpoints.
+    fn judge(&mut self, target: usize, now: Moment, change: &mut Change) {
+        let row = target * self.vantages.len()..(target + 1) * self.vantages.len();
+        let votes = Votes { blind: self.blind, ..count(&self.tallies[row], &self.domains, &self.rules, now) };
+        let finding = judge(&votes, self.domains_configured, &self.rules);
+        let heard = Heard { finding, doubted: votes.doubted };
+        let mut wake = earliest(votes.ask_again, self.move_clients(target, now, change));
+        for position in 0..self.targets[target].endpoints.len() {
+            let endpoint = self.targets[target].endpoints[position];
+            self.note_freeze(endpoint, finding, change);
+            let ask_again = self.advance(endpoint, heard, votes, now, change);
+            let machine = &self.records[endpoint.index()].machine;
+            wake = earliest(earliest(wake, ask_again), machine.wake(now));
+        }
+        self.targets[target].wake = wake;
+        self.wake = earliest(self.wake, wake);
+    }
+
+    /// Lets each vantage move its own clients. Where it is the only one its word is the quorum's anyway.
+    fn move_clients(&mut self, target: usize, now: Moment, change: &mut Change) -> Option<Moment> {
+        let mut wake = None;
+        if self.vantages.len() < 2 {
+            return wake;
+        }
+        for vantage in (0..self.vantages.len()).map(VantageId::from_index) {
+            let cell = self.cell(target, vantage);
+            let from = self.tallies[cell].moves_clients_from(self.rules.lone_wait);
+            let unreachable = from.is_some_and(|from| from <= now);
+            wake = earliest(wake, from.filter(|&from| from > now));
+            if unreachable != self.moved[cell] {
+                self.moved[cell] = unreachable;
+                let failures = self.failures(target, Some(vantage), now);
+                change.moves.extend(self.targets[target].endpoints.iter().map(|&endpoint| Move {
+                    vantage,
+                    endpoint,
+                    key: self.specs[endpoint.index()].key.clone(),
+                    unreachable,
+                    failures: failures.clone(),
+                }));
+            }
+        }
+        wake
+    }
+
+    fn note_freeze(&mut self, endpoint: EndpointId, finding: Finding, change: &mut Change) {
+        let record = &mut self.records[endpoint.index()];
+        let frozen = match finding {
+            Finding::Frozen(freeze) => Some(freeze),
+            _ => None,
+        };
+        match (record.frozen, frozen) {
+            (None, Some(freeze)) if record.judged => change.notices.push(Notice::Frozen(endpoint, freeze)),
+            (Some(_), None) if record.judged => change.notices.push(Notice::Thawed(endpoint)),
+            _ => {}
+        }
+        record.frozen = frozen;
+        record.judged |= frozen.is_none();
+    }
+
+    /// Steps one endpoint's machine until it rests; gives when the speed limit wants to be asked again.
+    fn advance(
+        &mut self,
+        endpoint: EndpointId,
+        heard: Heard,
+        votes: Votes,
+        now: Moment,
+        change: &mut Change,
+    ) -> Option<Moment> {
+        let fail_back = self.specs[endpoint.index()].fail_back;
+        for _ in 0..STEPS_MAX {
+            let held_back_until = self.held_back_until(endpoint, heard, now);
+            let record = &mut self.records[endpoint.index()];
+            if held_back_until.is_some() && record.held_back_until.is_none() {
+                change.notices.push(Notice::HeldBack(endpoint));
+            }
+            record.held_back_until = held_back_until;
+            let from = record.machine.state();
+            let Some(why) =
+                record.machine.step(now, heard, fail_back, &self.rules, held_back_until.is_none())
+            else {
+                break;
+            };
+            let target = self.specs[endpoint.index()].target.expect("only probed endpoints are judged");
+            let evidence = Evidence { votes, failures: self.failures(target.index(), None, now) };
+            let record = &mut self.records[endpoint.index()];
+            record.evidence = evidence.clone();
+            change.transitions.push(Transition {
+                endpoint,
+                key: self.specs[endpoint.index()].key.clone(),
+                from,
+                to: record.machine.state(),
+                standing: record.machine.standing(&self.rules),
+                why,
+                evidence,
+            });
+        }
+        self.records[endpoint.index()].held_back_until
+    }
+
+    /// Until when the speed limit forbids the withdrawal that the quorum asks for.
+    fn held_back_until(&self, endpoint: EndpointId, heard: Heard, now: Moment) -> Option<Moment> {
+        let machine = &self.records[endpoint.index()].machine;
+        if !machine.wants_withdrawal(heard) {
+            return None;
+        }
+        let spec = &self.specs[endpoint.index()];
+        let (members, whole) = &self.services[spec.service.index()];
+        let wanted = Wanted {
+            region: spec.region,
+            capacity: spec.counted_capacity(),
+            since: machine.wanted_since().unwrap_or(now),
+            corroborated: heard.finding == Finding::Fails { corroborated: true },
+        };
+        let past = members.iter().filter(|&&member| member != endpoint).filter_map(|member| {
+            let spec = &self.specs[member.index()];
+            let at = self.records[member.index()].machine.withdrawn_at()?;
+            Some(Past { region: spec.region, capacity: spec.counted_capacity(), at })
+        });
+        may_withdraw(&wanted, past, *whole, &self.rules.speed, now).err()
+    }
+
+    /// What the agents see fail, the most frequent first; of one vantage or of all.
+    fn failures(&self, target: usize, vantage: Option<VantageId>, now: Moment) -> Vec<(Trail, u32)> {
+        let known = &self.targets[target];
+        let mut failures = Vec::new();
+        for agent in self.agents.iter().filter(|agent| vantage.is_none_or(|v| v == agent.vantage)) {
+            let said = voice(&agent.streaks[target], agent.sight, now, known.age_limit);
+            let trail = said.is_trouble().then(|| agent.streaks[target].trail(&known.thresholds)).flatten();
+            if let Some(trail) = trail {
+                Evidence::add(&mut failures, trail);
+            }
+        }
+        failures.sort_by_key(|&(_, agents)| std::cmp::Reverse(agents));
+        failures.truncate(FAILURES_TOLD);
+        failures
+    }
+}
+
+/// More transitions than this at one moment are a loop: all the ramp's steps at once are fewer.
+const STEPS_MAX: usize = 300;

@@ -1,0 +1,113 @@
+//! From an agent's streaks to its voices: what it sees as a whole, and whether that can be believed.
+
+use super::{Board, Change, earliest};
+use crate::health::evidence::Notice;
+use crate::health::rules::HALF;
+use crate::health::vantage::{Blindness, Census, Sight, voice};
+use crate::ids::VantageId;
+use crate::time::Moment;
+
+impl Board {
+    /// Counts what an agent sees, judges its sight, and puts its changed voices into the tallies. Where it
+    /// changes what others' sight is compared with, theirs is judged too.
+    pub(super) fn review(&mut self, index: usize, now: Moment, dirty: &mut Vec<usize>, change: &mut Change) {
+        self.take_census(index, now);
+        let agent = &mut self.agents[index];
+        if !agent.census.wholly_fails() {
+            agent.wholly_since = None;
+        } else if agent.wholly_since.is_none() {
+            agent.wholly_since = Some(now);
+        }
+        self.look(index, now, dirty, change);
+        if self.agents[index].outline_changed() && self.vantages.len() > 1 {
+            for other in (0..self.agents.len()).filter(|&other| other != index) {
+                self.look(other, now, dirty, change);
+            }
+        }
+        self.speak(index, now, dirty);
+        self.wake = earliest(self.wake, self.agent_wake(index));
+    }
+
+    pub(super) fn take_census(&mut self, index: usize, now: Moment) {
+        let agent = &mut self.agents[index];
+        let limits = self.targets.iter().map(|target| target.age_limit);
+        agent.census = Census::of(&agent.streaks, limits, now);
+    }
+
+    /// Judges an agent's sight; if it changed, all it says may have.
+    pub(super) fn look(&mut self, index: usize, now: Moment, dirty: &mut Vec<usize>, change: &mut Change) {
+        let sight = self.sight(index, now);
+        let agent = &mut self.agents[index];
+        if sight == agent.sight {
+            return;
+        }
+        let (vantage, id) = agent.place();
+        change.notices.push(Notice::Sight { vantage, agent: id, sight });
+        agent.see(sight);
+        self.count_blind();
+        self.take_census(index, now);
+        self.speak(index, now, dirty);
+    }
+
+    pub(super) fn count_blind(&mut self) {
+        let vantages = self.agents.chunk_by(|a, b| a.vantage == b.vantage);
+        let blind = vantages.filter(|agents| agents.iter().any(|agent| agent.sight != Sight::Clear)).count();
+        self.blind = u32::try_from(blind).expect("vantages are counted by a 16-bit id");
+    }
+
+    fn sight(&self, index: usize, now: Moment) -> Sight {
+        let agent = &self.agents[index];
+        if agent.lagging {
+            return Sight::Lagging;
+        }
+        if agent.control == Some(false) {
+            return Sight::Blind(Blindness::Control);
+        }
+        if self.vantages.len() > 1 {
+            let alone = agent.census.mostly_fails() && !self.others_mostly_fail(agent.vantage);
+            return if alone { Sight::Blind(Blindness::Alone) } else { Sight::Clear };
+        }
+        // Control targets that pass prove that a lone vantage sees.
+        let news = agent.wholly_since.is_some_and(|since| now < since + self.rules.lone_wait);
+        if news && agent.control.is_none() { Sight::Blind(Blindness::Everything) } else { Sight::Clear }
+    }
+
+    /// Whether most of the other vantages see over half of everything fail too.
+    fn others_mostly_fail(&self, vantage: VantageId) -> bool {
+        let (mut others, mut failing) = (0, 0);
+        for agents in self.agents.chunk_by(|a, b| a.vantage == b.vantage) {
+            let live = agents.iter().filter(|agent| agent.is_live());
+            let count = live.clone().count() as u64;
+            if agents[0].vantage != vantage && count > 0 {
+                let mostly = live.filter(|agent| agent.census.mostly_fails()).count() as u64;
+                others += 1;
+                failing += u64::from(HALF.is_exceeded(mostly, count));
+            }
+        }
+        HALF.is_exceeded(failing, others)
+    }
+
+    /// Puts the changed voices of an agent into the tallies.
+    pub(super) fn speak(&mut self, index: usize, now: Moment, dirty: &mut Vec<usize>) {
+        let vantages = self.vantages.len();
+        let agent = &mut self.agents[index];
+        let row = agent.streaks.iter().zip(&mut agent.voices).zip(&self.targets).enumerate();
+        for (target, ((streak, known), spec)) in row {
+            let said = voice(streak, agent.sight, now, spec.age_limit);
+            if said != *known {
+                let tally = &mut self.tallies[target * vantages + agent.vantage.index()];
+                tally.replace(*known, said, streak.troubled_since());
+                *known = said;
+                dirty.push(target);
+            }
+        }
+    }
+
+    /// When an agent's words change by time alone.
+    pub(super) fn agent_wake(&self, index: usize) -> Option<Moment> {
+        let agent = &self.agents[index];
+        let believed = agent.wholly_since.map(|since| since + self.rules.lone_wait);
+        let waits = agent.sight == Sight::Blind(Blindness::Everything);
+        earliest(agent.census.stale_at, believed.filter(|_| waits))
+    }
+}
