@@ -6,6 +6,7 @@
 //! the sockets, clocks and logs live: [`serve`], [`agent`], [`control`]; [`cli`] puts them together.
 //! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
 
+pub mod fault;
 pub mod ids;
 pub mod name;
 pub mod net;

@@ -1,3 +1,233 @@
-//! What was written and what is believed of it. `file` reads the TOML, `load` turns it into a [`Config`].
+//! What was written and what is believed of it. The document is read without stopping at the first fault
+//! ([`value`]), table by table ([`section`]), then checked as a whole ([`check`]); a [`Config`] comes of it
+//! only when nothing is wrong. It never changes: a reload makes a new one.
+//!
+//! Not here: the contents of zone files and databases. Their faults, and those of services beside what a zone
+//! holds, are found by who reads them, and pointed at through [`Config::error`].
 
+pub mod duration;
+pub mod limit;
 pub mod probe;
+pub mod text;
+
+mod check;
+mod directory;
+mod section;
+mod suggest;
+mod value;
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use check::HeldInZone;
+pub use section::geoip::{FieldPaths, GeoIp};
+pub use section::region::Vantage;
+pub use section::server::{Log, LogFormat, LogLevel, Server, TcpLimits};
+pub use section::service::{ServiceDetails, WrittenBinding};
+pub use section::zone::Zone;
+
+use crate::fault::{Fault, Severity};
+use crate::ids::{MapId, ProbeId, RegionId, ZoneId};
+use crate::name::Name;
+use crate::policy::map::{Map, Region};
+use crate::policy::service::{Binding, Service};
+use crate::wire::code::RecordType;
+use directory::Directory;
+use probe::{Probe, Target};
+use section::service::Known;
+use section::service_region::Endpoints;
+use text::{Span, Text};
+use value::{Findings, Table};
+
+/// What is believed of a configuration. Ids are positions in its arrays.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What it was read from; later faults point into it.
+    pub text: Text,
+    /// How the server meets the network and the operator.
+    pub server: Server,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Where Prometheus may ask, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where clients are.
+    pub geoip: GeoIp,
+    /// The places that serve, in the order written.
+    pub regions: Vec<Region>,
+    /// The places that are probed from; when there are none the server probes for itself.
+    pub vantages: Vec<Vantage>,
+    /// How endpoints are tested.
+    pub probes: Vec<Probe>,
+    /// What is probed: each address and port once per distinct probe.
+    pub targets: Vec<Target>,
+    /// Which regions suit which clients.
+    pub maps: Vec<Map>,
+    /// The zones served.
+    pub zones: Vec<Zone>,
+    /// The steered names. Bindings are empty until [`Config::bind`].
+    pub services: Vec<Service>,
+    /// What else is believed of each service, in the same order.
+    pub details: Vec<ServiceDetails>,
+    /// How many endpoints there are over all services.
+    pub endpoint_count: usize,
+    zone_index: HashMap<Name, ZoneId>,
+}
+
+/// A configuration with its warnings, or every fault of a document that is none.
+pub type Loaded = Result<(Config, Vec<Fault>), Vec<Fault>>;
+
+/// Reads and checks the configuration in the file `path`.
+pub fn load(path: &Path) -> Loaded {
+    let file = path.display().to_string();
+    match read_file(path) {
+        Ok(source) => parse(&source, &file),
+        Err(message) => Err(vec![Fault {
+            severity: Severity::Error,
+            file: file.into(),
+            spot: None,
+            message,
+            help: "name a configuration that this user can read, such as rhumb.toml".to_owned(),
+        }]),
+    }
+}
+
+/// Reads and checks a configuration. `file` is its name in faults, and paths inside are relative to its folder.
+pub fn parse(source: &str, file: &str) -> Loaded {
+    let text = Text::new(source, file);
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+    let mut findings = Findings::new(&text, folder);
+    let (document, errors) = DeTable::parse_recoverable(source);
+    for error in &errors {
+        let span = error.span().unwrap_or_default().into();
+        findings.error(span, format!("this is no TOML: {}", error.message()), "");
+    }
+    // What the parser makes of a broken line is a guess, and faults found in guesses would mislead.
+    if findings.has_errors() {
+        return Err(findings.into_faults());
+    }
+    let top = Table::of(document.get_ref(), Span::default(), &section::TOP, &mut findings);
+    let config = read_config(top, &mut findings);
+    let refused = findings.has_errors();
+    let faults = findings.into_faults();
+    if refused { Err(faults) } else { Ok((Config { text, ..config }, faults)) }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| format!("the file cannot be opened: {error}"))?;
+    let mut octets = Vec::new();
+    file.take(limit::FILE_OCTETS_MAX + 1)
+        .read_to_end(&mut octets)
+        .map_err(|error| format!("the file cannot be read: {error}"))?;
+    if octets.len() as u64 > limit::FILE_OCTETS_MAX {
+        return Err(format!("the file is longer than {} octets", limit::FILE_OCTETS_MAX));
+    }
+    String::from_utf8(octets)
+        .map_err(|error| format!("the octet at {} is no UTF-8", error.utf8_error().valid_up_to()))
+}
+
+/// Table by table, each after those that it refers to.
+fn read_config(top: Table, findings: &mut Findings) -> Config {
+    let server = section::server::read_server(top, findings);
+    let log = section::server::read_log(top, findings);
+    let metrics_listen = section::server::read_metrics(top, findings);
+    let geoip = section::geoip::read_geoip(top, findings);
+
+    let region_entries = top.entries("regions", limit::REGIONS_MAX, findings);
+    let region_names = Directory::of("region", &region_entries, RegionId::from_index, findings);
+    let regions: Vec<_> =
+        region_entries.iter().map(|entry| section::region::read_region(entry, findings)).collect();
+
+    let vantage_entries = top.entries("vantages", limit::VANTAGES_MAX, findings);
+    Directory::of("vantage", &vantage_entries, |_| (), findings);
+    let vantages = vantage_entries
+        .iter()
+        .map(|entry| section::region::read_vantage(entry, &region_names, findings))
+        .collect();
+
+    let probe_entries = top.entries("probes", limit::PROBES_MAX, findings);
+    let probe_names = Directory::of("probe", &probe_entries, ProbeId::from_index, findings);
+    let probes: Vec<_> =
+        probe_entries.iter().map(|entry| section::probe::read_probe(entry, findings)).collect();
+
+    let map_entries = top.entries("maps", limit::MAPS_MAX, findings);
+    let map_names = Directory::of("map", &map_entries, MapId::from_index, findings);
+    let maps: Vec<_> =
+        map_entries.iter().map(|entry| section::map::read_map(entry, &region_names, findings)).collect();
+    check::check_maps(&maps, &regions, &region_entries, &geoip, findings);
+
+    let zones: Vec<_> = top
+        .entries("zones", limit::ZONES_MAX, findings)
+        .iter()
+        .filter_map(|entry| section::zone::read_zone(entry, findings))
+        .collect();
+    let zone_index = section::zone::index_zones(&zones, findings);
+
+    let known = Known { regions: &region_names, probes: &probe_names, maps: &map_names };
+    let mut endpoints = Endpoints::new(&probes);
+    let service_entries = top.entries("services", limit::SERVICES_MAX, findings);
+    Directory::of("service", &service_entries, |_| (), findings);
+    let (services, details): (Vec<_>, Vec<_>) = service_entries
+        .iter()
+        .filter_map(|entry| section::service::read_service(entry, &known, &mut endpoints, findings))
+        .unzip();
+    check::check_services(&services, &details, &maps, &regions, &zone_index, findings);
+
+    Config {
+        text: Text::new("", ""),
+        server,
+        log,
+        metrics_listen,
+        geoip,
+        regions,
+        vantages,
+        endpoint_count: endpoints.count(),
+        targets: endpoints.into_targets(),
+        probes,
+        maps: maps.into_iter().map(|read| read.map).collect(),
+        zones,
+        services,
+        details,
+        zone_index,
+    }
+}
+
+impl Config {
+    /// The zone that holds `name`: the one with the longest origin.
+    #[must_use]
+    pub fn zone_of(&self, name: &Name) -> Option<ZoneId> {
+        check::zone_of(name, &self.zone_index)
+    }
+
+    /// An error found later, at a place of this configuration.
+    #[must_use]
+    pub fn error(&self, span: Span, message: String, help: String) -> Fault {
+        self.text.fault(Severity::Error, span, message, help)
+    }
+
+    /// Fills the bindings of all services. `read` makes wire form of record data as a master file has it,
+    /// names in it being relative to the zone given, or says what is wrong. Every fault is given at once.
+    pub fn bind(
+        &mut self,
+        read: impl Fn(RecordType, &str, &Name) -> Result<Box<[u8]>, String>,
+    ) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        for index in 0..self.services.len() {
+            let zone = self.services[index].names.first().and_then(|name| self.zone_of(name));
+            let origin = zone.map_or(Name::root(), |zone| self.zones[zone.index()].origin.clone());
+            for written in &self.details[index].bindings {
+                match read(written.rtype, &written.text, &origin) {
+                    Ok(rdata) => self.services[index].bindings.push(Binding { rtype: written.rtype, rdata }),
+                    Err(message) => faults.push(self.error(written.span, message, String::new())),
+                }
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! `[zones.*]`: the zones served and their files, plain RFC 1035 master files.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::config::text::Span;
+use crate::config::value::{Entry, Findings, Section};
+use crate::ids::ZoneId;
+use crate::name::Name;
+
+/// A zone to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// The name of its top.
+    pub origin: Name,
+    /// Its master file.
+    pub file: PathBuf,
+    /// Where it was written.
+    pub span: Span,
+}
+
+pub(in crate::config) const ZONE: Section = Section { path: "zones.*", keys: &["file"] };
+
+/// Reads one zone; `None` when its name is no domain name.
+pub(in crate::config) fn read_zone(entry: &Entry, findings: &mut Findings) -> Option<Zone> {
+    let origin = entry.value.at(entry.span).parsed_as(entry.key, "example.com", findings);
+    let table = entry.value.table(&ZONE, findings)?;
+    let file = table
+        .required("file", "\"zones/example.com.zone\"", findings)
+        .and_then(|value| value.path(findings))
+        .unwrap_or_default();
+    Some(Zone { origin: origin?, file, span: entry.span })
+}
+
+/// The zones by their names; a second zone of one name is a fault.
+pub(in crate::config) fn index_zones(zones: &[Zone], findings: &mut Findings) -> HashMap<Name, ZoneId> {
+    let mut index = HashMap::with_capacity(zones.len());
+    for (position, zone) in zones.iter().enumerate() {
+        if let Some(first) = index.insert(zone.origin.clone(), ZoneId::from_index(position)) {
+            findings.error(
+                zone.span,
+                format!("the zone {} is declared twice", zone.origin),
+                format!("its first declaration is on line {}", findings.line(zones[first.index()].span)),
+            );
+        }
+    }
+    index
+}
