@@ -2,7 +2,7 @@
 
 /// Octets of the configuration file.
 pub const FILE_OCTETS_MAX: u64 = 512 * 1024 * 1024;
-/// Faults that are listed; a file with more is shown the first so many that were found.
+/// Errors, and warnings, that are listed; of the others only the number is told.
 pub const FAULTS_MAX: usize = 1_000;
 /// Octets of a name that the operator gives to a region, a probe, a map, a vantage or a service.
 pub const WORD_OCTETS_MAX: usize = 63;

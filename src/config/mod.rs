@@ -1,6 +1,7 @@
 //! What was written and what is believed of it. The document is read without stopping at the first fault
-//! ([`value`]), table by table ([`section`]), then checked as a whole ([`check`]); a [`Config`] comes of it
-//! only when nothing is wrong. It never changes: a reload makes a new one.
+//! (`value`), table by table (`section`), then checked as a whole (`check`); a [`Config`] comes of it only
+//! when nothing is wrong. It never changes: a reload makes a new one. serde is not used, since it stops at the
+//! first fault.
 //!
 //! Not here: the contents of zone files and databases. Their faults, and those of services beside what a zone
 //! holds, are found by who reads them, and pointed at through [`Config::error`].
@@ -84,7 +85,7 @@ pub type Loaded = Result<(Config, Vec<Fault>), Vec<Fault>>;
 pub fn load(path: &Path) -> Loaded {
     let file = path.display().to_string();
     match read_file(path) {
-        Ok(source) => parse(&source, &file),
+        Ok(source) => parse_in(path.parent().unwrap_or(Path::new("")), &source, &file),
         Err(message) => Err(vec![Fault {
             severity: Severity::Error,
             file: file.into(),
@@ -97,16 +98,24 @@ pub fn load(path: &Path) -> Loaded {
 
 /// Reads and checks a configuration. `file` is its name in faults, and paths inside are relative to its folder.
 pub fn parse(source: &str, file: &str) -> Loaded {
+    parse_in(Path::new(file).parent().unwrap_or(Path::new("")), source, file)
+}
+
+fn parse_in(folder: &Path, source: &str, file: &str) -> Loaded {
     let text = Text::new(source, file);
-    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
     let mut findings = Findings::new(&text, folder);
     let (document, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
-        let span = error.span().unwrap_or_default().into();
-        findings.error(span, format!("this is no TOML: {}", error.message()), "");
+        let span = error.span().unwrap_or_default();
+        if is_duplicate(error) {
+            let key = source.get(span.clone()).unwrap_or_default();
+            findings.error(span.into(), format!("{key} is written twice"), "leave one out, or rename it");
+        } else {
+            findings.error(span.into(), format!("this is no TOML: {}", error.message()), "");
+        }
     }
     // What the parser makes of a broken line is a guess, and faults found in guesses would mislead.
-    if findings.has_errors() {
+    if errors.iter().any(|error| !is_duplicate(error)) {
         return Err(findings.into_faults());
     }
     let top = Table::of(document.get_ref(), Span::default(), &section::TOP, &mut findings);
@@ -114,6 +123,11 @@ pub fn parse(source: &str, file: &str) -> Loaded {
     let refused = findings.has_errors();
     let faults = findings.into_faults();
     if refused { Err(faults) } else { Ok((Config { text, ..config }, faults)) }
+}
+
+/// Whether the parser left out a key or a table that was there already; the rest is as it was written.
+fn is_duplicate(error: &toml::de::Error) -> bool {
+    error.message() == "duplicate key"
 }
 
 fn read_file(path: &Path) -> Result<String, String> {

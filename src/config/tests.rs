@@ -287,7 +287,27 @@ fn more_endpoints_than_a_region_may_have_are_refused() {
 #[test]
 fn the_list_of_faults_has_a_limit() {
     let lines: String = (0..limit::FAULTS_MAX * 2).map(|n| format!("key{n} = 1\n")).collect();
-    assert_eq!(parse(&lines, "f").unwrap_err().len(), limit::FAULTS_MAX);
+    let faults = parse(&lines, "f").unwrap_err();
+    assert_eq!(faults.len(), limit::FAULTS_MAX + 1);
+    assert_eq!(faults[limit::FAULTS_MAX].message, "and 1001 more errors");
+}
+
+#[test]
+fn odd_documents_are_read_or_refused() {
+    let plain = with_services("");
+    assert!(parse(&format!("\u{feff}{plain}"), "f").is_ok(), "a byte order mark is no fault");
+    assert!(parse(&plain.replace('\n', "\r\n"), "f").is_ok());
+    for refused in [
+        format!("x = {}1{}", "[".repeat(10_000), "]".repeat(10_000)),
+        format!("x{} = 1", ".x".repeat(10_000)),
+        "server = 1979-05-27\nlog = inf\nmetrics = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"
+            .to_owned(),
+        plain.replace("127.0.0.1:0", "\\u0000"),
+        "\0".to_owned(),
+    ] {
+        let faults = parse(&refused, "f").unwrap_err();
+        assert!(shown(&faults).chars().all(|c| c == '\n' || !c.is_control()));
+    }
 }
 
 proptest! {

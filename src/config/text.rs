@@ -47,6 +47,12 @@ impl Text {
         spot.line = line;
         Fault { severity, file: Arc::clone(&self.file), spot: Some(spot), message, help }
     }
+
+    /// A fault of the text as a whole.
+    #[must_use]
+    pub fn remark(&self, severity: Severity, message: String) -> Fault {
+        Fault { severity, file: Arc::clone(&self.file), spot: None, message, help: String::new() }
+    }
 }
 
 impl From<Range<usize>> for Span {

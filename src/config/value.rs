@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::duration::{DurationFault, parse_duration, write_duration};
 use super::limit;
@@ -33,6 +33,7 @@ pub(super) struct Findings<'t> {
     folder: &'t Path,
     faults: Vec<Fault>,
     errors: usize,
+    warnings: usize,
 }
 
 /// A value and where it stands.
@@ -61,16 +62,21 @@ pub(super) struct Entry<'d> {
 impl<'t> Findings<'t> {
     /// Nothing yet; paths are relative to `folder`.
     pub(super) fn new(text: &'t Text, folder: &'t Path) -> Self {
-        Self { text, folder, faults: Vec::new(), errors: 0 }
+        Self { text, folder, faults: Vec::new(), errors: 0, warnings: 0 }
     }
 
     pub(super) fn error(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        if self.errors < limit::FAULTS_MAX {
+            self.faults.push(self.text.fault(Severity::Error, span, message.into(), help.into()));
+        }
         self.errors += 1;
-        self.add(Severity::Error, span, message.into(), help.into());
     }
 
     pub(super) fn warning(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.add(Severity::Warning, span, message.into(), help.into());
+        if self.warnings < limit::FAULTS_MAX {
+            self.faults.push(self.text.fault(Severity::Warning, span, message.into(), help.into()));
+        }
+        self.warnings += 1;
     }
 
     /// The line on which `span` begins, for a fault that points at another place too.
@@ -91,19 +97,25 @@ impl<'t> Findings<'t> {
     /// All faults in the order of their places, errors and warnings alike.
     pub(super) fn into_faults(mut self) -> Vec<Fault> {
         self.faults.sort_by_key(|fault| fault.spot.as_ref().map(|spot| (spot.line, spot.column)));
-        self.faults
-    }
-
-    fn add(&mut self, severity: Severity, span: Span, message: String, help: String) {
-        if self.faults.len() < limit::FAULTS_MAX {
-            self.faults.push(self.text.fault(severity, span, message, help));
+        for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
+            if let more @ 1.. = count.saturating_sub(limit::FAULTS_MAX) {
+                self.faults.push(self.text.remark(severity, format!("and {more} more {severity}s")));
+            }
         }
+        self.faults
     }
 }
 
 impl<'d> Value<'d> {
-    pub(super) fn of(spanned: &'d Spanned<DeValue<'d>>) -> Self {
+    /// An element of an array.
+    fn of(spanned: &'d Spanned<DeValue<'d>>) -> Self {
         Self { span: spanned.span().into(), inner: spanned.get_ref() }
+    }
+
+    /// The value of a key. A table stands where its key does: what is missing in it is missing there.
+    fn under<K>(key: &Spanned<K>, value: &'d Spanned<DeValue<'d>>) -> Self {
+        let span = if value.get_ref().is_table() { key.span() } else { value.span() };
+        Self { span: span.into(), inner: value.get_ref() }
     }
 
     /// Where it stands.
@@ -225,17 +237,17 @@ impl<'d> Value<'d> {
 
     /// One of a few words.
     pub(super) fn choice<T: Copy>(self, words: &[(&str, T)], findings: &mut Findings) -> Option<T> {
-        let all = words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
+        let all = words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(", ");
         let Some(text) = self.inner.as_str() else {
-            return self.refuse_type("a word", &all, findings);
+            return self.refuse_type("a word", &format!("one of {all}"), findings);
         };
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         if found.is_none() {
-            findings.error(
-                self.span,
-                format!("{text:?} is none of the words known here"),
-                format!("write {all}"),
-            );
+            let help = match nearest(text, words.iter().map(|(word, _)| *word)) {
+                Some(meant) => format!("write {meant:?}"),
+                None => format!("write one of {all}"),
+            };
+            findings.error(self.span, format!("{text:?} is none of the words known here"), help);
         }
         found
     }
@@ -258,8 +270,8 @@ impl<'d> Value<'d> {
     }
 
     /// A path, completed by the folder of the configuration.
-    pub(super) fn path(self, findings: &mut Findings) -> Option<PathBuf> {
-        let text = self.text("folder/file", findings)?;
+    pub(super) fn path(self, example: &str, findings: &mut Findings) -> Option<PathBuf> {
+        let text = self.text(example, findings)?;
         if text.contains('\0') {
             findings.error(self.span, "a path cannot hold the character NUL", "leave it out");
             return None;
@@ -325,16 +337,11 @@ impl<'d> Value<'d> {
             .map(|(key, value)| Entry {
                 key: key.get_ref(),
                 span: key.span().into(),
-                value: Value { span: key.span().into(), inner: value.get_ref() }.at_key_if_table(value),
+                value: Value::under(key, value),
             })
             .collect();
         entries.sort_by_key(|entry| entry.span);
         entries
-    }
-
-    /// The span of a table is its key: what is missing in it is missing there. That of another value is its own.
-    fn at_key_if_table(self, value: &Spanned<DeValue>) -> Self {
-        if self.is_table() { self } else { Self { span: value.span().into(), ..self } }
     }
 
     fn refuse(self, text: &str, fault: &impl Display, example: &str, findings: &mut Findings) {
@@ -355,14 +362,24 @@ impl<'d> Table<'d> {
         section: &'static Section,
         findings: &mut Findings,
     ) -> Self {
-        for (key, _) in inner.iter().filter(|(key, _)| !section.keys.contains(&&**key.get_ref())) {
-            let help = match nearest(key.get_ref(), section.keys.iter().copied()) {
+        let table = Self { span, section, inner };
+        for key in table.unknown_keys() {
+            let help = match table.meant(key.get_ref()) {
                 Some(meant) => format!("write {meant:?}"),
                 None => format!("the keys known here are {}", section.keys.join(", ")),
             };
             findings.error(key.span().into(), format!("unknown key {:?}", key.get_ref()), help);
         }
-        Self { span, section, inner }
+        table
+    }
+
+    fn unknown_keys(self) -> impl Iterator<Item = &'d Spanned<DeString<'d>>> {
+        self.inner.keys().filter(move |key| !self.section.keys.contains(&&**key.get_ref()))
+    }
+
+    /// The key that an unknown one was probably meant to be.
+    fn meant(self, unknown: &str) -> Option<&'static str> {
+        nearest(unknown, self.section.keys.iter().copied())
     }
 
     /// Where it stands.
@@ -378,13 +395,14 @@ impl<'d> Table<'d> {
             self.section.path
         );
         let (written, value) = self.inner.get_key_value(key)?;
-        Some(Value { span: written.span().into(), inner: value.get_ref() }.at_key_if_table(value))
+        Some(Value::under(written, value))
     }
 
-    /// The value of `key`, which must be there.
+    /// The value of `key`, which must be there. When it was misspelt, that was told already.
     pub(super) fn required(self, key: &str, example: &str, findings: &mut Findings) -> Option<Value<'d>> {
         let value = self.value(key);
-        if value.is_none() {
+        let misspelt = || self.unknown_keys().any(|unknown| self.meant(unknown.get_ref()) == Some(key));
+        if value.is_none() && !misspelt() {
             findings.error(
                 self.span,
                 format!("the key {key:?} is missing"),

@@ -42,7 +42,9 @@ pub(in crate::config) fn read_geoip(top: Table, findings: &mut Findings) -> GeoI
     let Some(table) = top.value("geoip").and_then(|value| value.table(&GEOIP, findings)) else {
         return GeoIp::default();
     };
-    let path = |key: &str, findings: &mut Findings| table.value(key).and_then(|value| value.path(findings));
+    let path = |key: &str, findings: &mut Findings| {
+        table.value(key).and_then(|value| value.path("geoip/country.mmdb", findings))
+    };
     GeoIp {
         country: path("country", findings),
         city: path("city", findings),

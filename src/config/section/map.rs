@@ -41,7 +41,7 @@ pub(in crate::config) fn read_map(
     regions: &Directory<RegionId>,
     findings: &mut Findings,
 ) -> MapRead {
-    let map = Map { name: entry.key.to_owned(), order: Order::Nearest, rules: Vec::new() };
+    let map = Map { name: entry.key.to_owned(), order: Order::Listed(Vec::new()), rules: Vec::new() };
     let mut read = MapRead { map, order_span: entry.span, rule_spans: Vec::new() };
     let Some(table) = entry.value.table(&MAP, findings) else { return read };
     if let Some(value) = table.required("order", "\"nearest\"", findings) {
@@ -128,9 +128,7 @@ fn parse_matcher(key: &str) -> Result<Matcher, (String, String)> {
     }
     let (kind, rest) = key.split_once(':').unwrap_or((key, ""));
     let fault = |fault: String| match fault.split_once("; ") {
-        Some((message, help)) => {
-            (message.to_owned(), help.replacen("write \"", &format!("write \"{kind}:"), 1))
-        }
+        Some((message, help)) => (message.to_owned(), help.replacen('"', &format!("\"{kind}:"), 1)),
         None => (fault, String::new()),
     };
     match kind {
@@ -187,7 +185,8 @@ mod tests {
         for (key, meant) in [
             ("net:192.0.2.1/24", "write \"net:192.0.2.0/24\""),
             ("contry:IE", "write \"country:IE\""),
-            ("country:IRL", "write two letters of ISO 3166-1, such as \"IE\""),
+            ("country:IRL", "write two letters of ISO 3166-1, such as \"country:IE\""),
+            ("net:here", "write a network such as \"net:203.0.113.0/24\""),
             ("asn:AS64500", "write the number alone, such as \"asn:64500\""),
             ("asn:+1", "write the number alone, such as \"asn:64500\""),
             ("asn:4294967296", "write the number alone, such as \"asn:64500\""),

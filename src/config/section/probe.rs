@@ -94,7 +94,7 @@ fn read_kind(probe: Table, findings: &mut Findings) -> Option<ProbeKind> {
             .map(|port| ProbeKind::Tcp { port }),
         "tls" => value.table(&TLS, findings).map(|table| read_tls(table, findings)),
         "dns" => value.table(&DNS, findings).and_then(|table| read_dns(table, findings)),
-        _ => value.path(findings).map(|path| ProbeKind::File { path }),
+        _ => value.path("health.state", findings).map(|path| ProbeKind::File { path }),
     }
 }
 
@@ -173,7 +173,7 @@ fn read_trust(table: Table, section: &'static Section, findings: &mut Findings) 
     }
     let file =
         value.table(section, findings).and_then(|trust| trust.required("file", "\"ca.pem\"", findings));
-    file.and_then(|file| file.path(findings)).map_or(TlsTrust::System, TlsTrust::File)
+    file.and_then(|file| file.path("ca.pem", findings)).map_or(TlsTrust::System, TlsTrust::File)
 }
 
 fn warn_of_missing_name(table: Table, key: &str, findings: &mut Findings) {

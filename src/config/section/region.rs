@@ -5,7 +5,7 @@ use crate::config::limit::CONTROL_TARGETS_MAX;
 use crate::config::text::Span;
 use crate::config::value::{Entry, Findings, Section, Value};
 use crate::ids::RegionId;
-use crate::place::{Location, PlaceFault};
+use crate::place::Location;
 use crate::policy::map::Region;
 
 /// A place that agents stand in. Without any, the server probes for itself.
@@ -38,7 +38,10 @@ pub(in crate::config) fn read_region(entry: &Entry, findings: &mut Findings) -> 
     let mut region = Region { name: entry.key.to_owned(), continent: None, location: None, bias: 1.0 };
     let Some(table) = entry.value.table(&REGION, findings) else { return region };
     region.continent = table.value("continent").and_then(|value| value.parsed("EU", findings));
-    region.location = table.value("location").and_then(|value| read_location(value, findings));
+    if let Some(value) = table.value("location") {
+        // One that is faulty counts as written, so that nobody is told that it is missing.
+        region.location = read_location(value, findings).or(Location::new(0.0, 0.0).ok());
+    }
     if let Some(bias) = table.value("bias").and_then(|value| value.number(BIAS, findings)) {
         region.bias = bias;
     }
@@ -74,14 +77,14 @@ pub(in crate::config) fn read_vantage(
 }
 
 fn read_location(value: Value, findings: &mut Findings) -> Option<Location> {
-    let list = value.list("[53.35, -6.26]", 2, findings)?;
+    let list = value.list("[53.35, -6.26]", usize::MAX, findings)?;
     let &[latitude, longitude] = list.as_slice() else {
         findings.error(value.span(), "a location has two numbers", "write [latitude, longitude] in degrees");
         return None;
     };
     let latitude = latitude.number(-90.0..=90.0, findings);
     let longitude = longitude.number(-180.0..=180.0, findings);
-    Location::new(latitude?, longitude?).map_err(|_: PlaceFault| ()).ok()
+    Location::new(latitude?, longitude?).ok()
 }
 
 fn read_control_target(value: Value, findings: &mut Findings) -> Option<String> {

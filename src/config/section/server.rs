@@ -85,7 +85,8 @@ pub(in crate::config) fn read_server(top: Table, findings: &mut Findings) -> Ser
     let value = top.required("server", "{ listen = [\"127.0.0.1:5300\"] }", findings);
     let table = value.and_then(|value| value.table(&SERVER, findings));
     let path = |key: &str, default: &str, findings: &mut Findings| {
-        let written = table.and_then(|table| table.value(key)).and_then(|value| value.path(findings));
+        let written =
+            table.and_then(|table| table.value(key)).and_then(|value| value.path(default, findings));
         written.unwrap_or_else(|| findings.completed(default))
     };
     let state_directory = path("state-directory", "state", findings);

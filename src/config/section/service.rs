@@ -78,6 +78,8 @@ pub(in crate::config) const SERVICE: Section = Section {
 pub(in crate::config) const WHEN_ALL_DOWN: Section =
     Section { path: "services.*.when-all-down", keys: &["fallback"] };
 
+/// Stands for a map that could not be read; there are never so many.
+const NO_MAP: MapId = MapId(u16::MAX);
 const SPAN_OF_RETURN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
 const HOLD: Duration = Duration::from_secs(10);
 const RAMP: Duration = Duration::from_secs(60);
@@ -95,7 +97,7 @@ pub(in crate::config) fn read_service(
     let map = table
         .required("map", "\"world\"", findings)
         .and_then(|value| known.maps.resolve(value, findings))
-        .unwrap_or(MapId(0));
+        .unwrap_or(NO_MAP);
     let probe = table.value("probe").and_then(|value| known.probes.resolve(value, findings));
     let answers = [("addresses", AnswerKind::Addresses), ("cname", AnswerKind::Cname)];
     let families = [("together", Families::Together), ("independent", Families::Independent)];
@@ -186,8 +188,10 @@ fn read_threshold(value: Value, findings: &mut Findings) -> Option<Share> {
     let share = share.filter(|share| *share > Share::NONE);
     if share.is_none() {
         let help = match value.as_integer_text() {
-            Some(number) => format!("write \"{number}%\" if per cent are meant"),
-            None => "write a number above 0 up to 1, or \"1%\" to \"100%\"".to_owned(),
+            Some(number) if ratio.is_some_and(|ratio| (1.0..=100.0).contains(&ratio)) => {
+                format!("write \"{number}%\" if per cent are meant")
+            }
+            _ => "write a number above 0 up to 1, or \"1%\" to \"100%\"".to_owned(),
         };
         findings.error(value.span(), "this is no threshold", help);
     }
@@ -196,9 +200,8 @@ fn read_threshold(value: Value, findings: &mut Findings) -> Option<Share> {
 
 fn read_when_all_down(value: Value, findings: &mut Findings) -> Option<WhenAllDown> {
     if !value.is_table() {
-        let fail_open = value.as_str() == Some("fail-open");
         return match value.as_str() {
-            Some("fail-open" | "servfail") if fail_open => Some(WhenAllDown::FailOpen),
+            Some("fail-open") => Some(WhenAllDown::FailOpen),
             Some("servfail") => Some(WhenAllDown::Servfail),
             _ => value.refuse_type(
                 "a word or a table",

@@ -140,8 +140,12 @@ fn read_endpoints(
 ) -> Vec<Endpoint> {
     let values = list.filled_list("[\"192.0.2.10\"]", REGION_ENDPOINTS_MAX, findings).unwrap_or_default();
     let mut read = Vec::with_capacity(values.len());
-    for value in values {
-        read.extend(read_endpoint(value, region, known, endpoints, findings));
+    for value in &values {
+        read.extend(read_endpoint(*value, region, known, endpoints, findings));
+    }
+    // What is wrong with some says nothing about the families and weights of all.
+    if read.len() < values.len() {
+        return Vec::new();
     }
     for v4 in [true, false] {
         let mut weights = read.iter().filter(|e| e.address.is_ipv4() == v4).map(|e| e.weight).peekable();

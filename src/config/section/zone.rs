@@ -27,7 +27,7 @@ pub(in crate::config) fn read_zone(entry: &Entry, findings: &mut Findings) -> Op
     let table = entry.value.table(&ZONE, findings)?;
     let file = table
         .required("file", "\"zones/example.com.zone\"", findings)
-        .and_then(|value| value.path(findings))
+        .and_then(|value| value.path("zones/example.com.zone", findings))
         .unwrap_or_default();
     Some(Zone { origin: origin?, file, span: entry.span })
 }
