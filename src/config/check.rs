@@ -4,11 +4,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Config;
+use super::findings::Findings;
 use super::section::geoip::GeoIp;
 use super::section::map::MapRead;
 use super::section::service::ServiceDetails;
+use super::table::Entry;
 use super::text::Span;
-use super::value::{Entry, Findings};
 use crate::fault::Fault;
 use crate::ids::{RegionId, ZoneId};
 use crate::name::Name;
@@ -32,7 +33,7 @@ pub(super) fn check_maps(
     regions: &[Region],
     region_entries: &[Entry],
     geoip: &GeoIp,
-    findings: &mut Findings,
+    findings: &Findings,
 ) {
     check_locations(maps, regions, region_entries, findings);
     let places = geoip.country.is_some() || geoip.city.is_some();
@@ -62,7 +63,7 @@ pub(super) fn check_maps(
 }
 
 /// Each region that an order by distance needs to place, told once, where the region was written.
-fn check_locations(maps: &[MapRead], regions: &[Region], entries: &[Entry], findings: &mut Findings) {
+fn check_locations(maps: &[MapRead], regions: &[Region], entries: &[Entry], findings: &Findings) {
     let mut told = HashSet::new();
     for read in maps {
         let all = (0..regions.len()).map(RegionId::from_index);
@@ -90,7 +91,7 @@ pub(super) fn check_services(
     maps: &[MapRead],
     regions: &[Region],
     zones: &HashMap<Name, ZoneId>,
-    findings: &mut Findings,
+    findings: &Findings,
 ) {
     let mut names: HashMap<&Name, (&str, Span)> = HashMap::new();
     let mut fences = Fences::new(maps);
@@ -132,7 +133,7 @@ fn check_zone(
     span: Span,
     answer: AnswerKind,
     zones: &HashMap<Name, ZoneId>,
-    findings: &mut Findings,
+    findings: &Findings,
 ) {
     if zone_of(name, zones).is_none() {
         let parent = name.parent().unwrap_or(Name::root()).to_string();
@@ -148,7 +149,7 @@ fn check_zone(
     }
 }
 
-fn check_addresses(service: &Service, details: &ServiceDetails, regions: &[Region], findings: &mut Findings) {
+fn check_addresses(service: &Service, details: &ServiceDetails, regions: &[Region], findings: &Findings) {
     for (region, span) in service.regions.iter().zip(&details.region_spans) {
         if region.cname.is_some() {
             let help = "leave it out, or write answer = \"cname\" for the whole service";
@@ -183,7 +184,7 @@ fn has(region: &ServiceRegion, family: Family) -> bool {
     region.endpoints.iter().any(|endpoint| Family::of(endpoint.address) == family)
 }
 
-fn check_cname(service: &Service, details: &ServiceDetails, findings: &mut Findings) {
+fn check_cname(service: &Service, details: &ServiceDetails, findings: &Findings) {
     for (region, span) in service.regions.iter().zip(&details.region_spans) {
         match &region.cname {
             None => findings.error(
@@ -225,7 +226,7 @@ impl<'m> Fences<'m> {
         Self { maps, judged: HashMap::new() }
     }
 
-    fn check(&mut self, service: &Service, details: &ServiceDetails, findings: &mut Findings) {
+    fn check(&mut self, service: &Service, details: &ServiceDetails, findings: &Findings) {
         let Some(read) = self.maps.get(service.map.index()) else { return };
         if service.regions.is_empty() || service.when_all_down != WhenAllDown::FailOpen {
             return;

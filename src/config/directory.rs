@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::limit::WORD_OCTETS_MAX;
 use super::suggest::nearest;
-use super::value::{Entry, Findings, Value};
+use super::table::Entry;
+use super::value::Value;
 
 /// Things of one kind by name. A thing that was declared is found even when it has faults of its own, so
 /// that one mistake is told once.
@@ -17,49 +18,43 @@ pub(super) struct Directory<'d, Id> {
 
 impl<'d, Id: Copy> Directory<'d, Id> {
     /// The names of `entries`, numbered in the order written; `kind` is the word for one of them.
-    pub(super) fn of(
-        kind: &'static str,
-        entries: &[Entry<'d>],
-        id: fn(usize) -> Id,
-        findings: &mut Findings,
-    ) -> Self {
-        entries.iter().for_each(|entry| check_name(kind, entry, findings));
+    pub(super) fn of(kind: &'static str, entries: &[Entry<'d>], id: fn(usize) -> Id) -> Self {
+        entries.iter().for_each(|entry| check_name(kind, entry));
         let names: Vec<_> = entries.iter().map(|entry| entry.key).collect();
         let ids = names.iter().enumerate().map(|(index, name)| (*name, id(index))).collect();
         Self { kind, names, ids }
     }
 
     /// What `value` names.
-    pub(super) fn resolve(&self, value: Value, findings: &mut Findings) -> Option<Id> {
-        let name = value.text(self.names.first().copied().unwrap_or("name"), findings)?;
-        self.find(name, value, findings)
+    pub(super) fn resolve(&self, value: Value) -> Option<Id> {
+        let name = value.text(self.names.first().copied().unwrap_or("name"))?;
+        self.find(name, value)
     }
 
     /// What the key of `entry` names.
-    pub(super) fn resolve_key(&self, entry: &Entry, findings: &mut Findings) -> Option<Id> {
-        self.find(entry.key, entry.value.at(entry.span), findings)
+    pub(super) fn resolve_key(&self, entry: &Entry) -> Option<Id> {
+        self.find(entry.key, entry.value.at(entry.span))
     }
 
-    fn find(&self, name: &str, value: Value, findings: &mut Findings) -> Option<Id> {
+    fn find(&self, name: &str, value: Value) -> Option<Id> {
         let id = self.ids.get(name).copied();
         if id.is_none() {
             let help = match nearest(name, self.names.iter().copied()) {
                 Some(meant) => format!("write {meant:?}"),
                 None => format!("declare it as [{}s.{name}]", self.kind),
             };
-            findings.error(value.span(), format!("there is no {} {name:?}", self.kind), help);
+            value.error(format!("there is no {} {name:?}", self.kind), help);
         }
         id
     }
 }
 
 /// Names travel into metrics, logs, state files and globs, so they are plain words.
-fn check_name(kind: &str, entry: &Entry, findings: &mut Findings) {
+fn check_name(kind: &str, entry: &Entry) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if entry.key.is_empty() || entry.key.len() > WORD_OCTETS_MAX || !entry.key.chars().all(plain) {
         let message = format!("{:?} cannot be the name of a {kind}", entry.key);
-        findings.error(
-            entry.span,
+        entry.error(
             message,
             format!("write 1 to {WORD_OCTETS_MAX} letters, digits, hyphens, underscores and dots"),
         );

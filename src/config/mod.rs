@@ -13,8 +13,10 @@ pub mod text;
 
 mod check;
 mod directory;
+mod findings;
 mod section;
 mod suggest;
+mod table;
 mod value;
 
 use std::collections::HashMap;
@@ -38,11 +40,12 @@ use crate::policy::map::{Map, Region};
 use crate::policy::service::{Binding, Service};
 use crate::wire::code::RecordType;
 use directory::Directory;
+use findings::Findings;
 use probe::{Probe, Target};
 use section::service::Known;
 use section::service_region::Endpoints;
+use table::Table;
 use text::{Span, Text};
-use value::{Findings, Table};
 
 /// What is believed of a configuration. Ids are positions in its arrays.
 #[derive(Clone, Debug)]
@@ -103,7 +106,7 @@ pub fn parse(source: &str, file: &str) -> Loaded {
 
 fn parse_in(folder: &Path, source: &str, file: &str) -> Loaded {
     let text = Text::new(source, file);
-    let mut findings = Findings::new(&text, folder);
+    let findings = Findings::new(&text, folder);
     let (document, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
         let span = error.span().unwrap_or_default();
@@ -118,8 +121,8 @@ fn parse_in(folder: &Path, source: &str, file: &str) -> Loaded {
     if errors.iter().any(|error| !is_duplicate(error)) {
         return Err(findings.into_faults());
     }
-    let top = Table::of(document.get_ref(), Span::default(), &section::TOP, &mut findings);
-    let config = read_config(top, &mut findings);
+    let top = Table::of(document.get_ref(), &section::TOP, Span::default(), &findings);
+    let config = read_config(top, &findings);
     let refused = findings.has_errors();
     let faults = findings.into_faults();
     if refused { Err(faults) } else { Ok((Config { text, ..config }, faults)) }
@@ -144,49 +147,41 @@ fn read_file(path: &Path) -> Result<String, String> {
 }
 
 /// Table by table, each after those that it refers to.
-fn read_config(top: Table, findings: &mut Findings) -> Config {
+fn read_config(top: Table, findings: &Findings) -> Config {
     let server = section::server::read_server(top, findings);
-    let log = section::server::read_log(top, findings);
-    let metrics_listen = section::server::read_metrics(top, findings);
-    let geoip = section::geoip::read_geoip(top, findings);
+    let log = section::server::read_log(top);
+    let metrics_listen = section::server::read_metrics(top);
+    let geoip = section::geoip::read_geoip(top);
 
-    let region_entries = top.entries("regions", limit::REGIONS_MAX, findings);
-    let region_names = Directory::of("region", &region_entries, RegionId::from_index, findings);
-    let regions: Vec<_> =
-        region_entries.iter().map(|entry| section::region::read_region(entry, findings)).collect();
+    let region_entries = top.entries("regions", limit::REGIONS_MAX);
+    let region_names = Directory::of("region", &region_entries, RegionId::from_index);
+    let regions: Vec<_> = region_entries.iter().map(section::region::read_region).collect();
 
-    let vantage_entries = top.entries("vantages", limit::VANTAGES_MAX, findings);
-    Directory::of("vantage", &vantage_entries, |_| (), findings);
-    let vantages = vantage_entries
-        .iter()
-        .map(|entry| section::region::read_vantage(entry, &region_names, findings))
-        .collect();
+    let vantage_entries = top.entries("vantages", limit::VANTAGES_MAX);
+    Directory::of("vantage", &vantage_entries, |_| ());
+    let vantages =
+        vantage_entries.iter().map(|entry| section::region::read_vantage(entry, &region_names)).collect();
 
-    let probe_entries = top.entries("probes", limit::PROBES_MAX, findings);
-    let probe_names = Directory::of("probe", &probe_entries, ProbeId::from_index, findings);
-    let probes: Vec<_> =
-        probe_entries.iter().map(|entry| section::probe::read_probe(entry, findings)).collect();
+    let probe_entries = top.entries("probes", limit::PROBES_MAX);
+    let probe_names = Directory::of("probe", &probe_entries, ProbeId::from_index);
+    let probes: Vec<_> = probe_entries.iter().map(section::probe::read_probe).collect();
 
-    let map_entries = top.entries("maps", limit::MAPS_MAX, findings);
-    let map_names = Directory::of("map", &map_entries, MapId::from_index, findings);
-    let maps: Vec<_> =
-        map_entries.iter().map(|entry| section::map::read_map(entry, &region_names, findings)).collect();
+    let map_entries = top.entries("maps", limit::MAPS_MAX);
+    let map_names = Directory::of("map", &map_entries, MapId::from_index);
+    let maps: Vec<_> = map_entries.iter().map(|entry| section::map::read_map(entry, &region_names)).collect();
     check::check_maps(&maps, &regions, &region_entries, &geoip, findings);
 
-    let zones: Vec<_> = top
-        .entries("zones", limit::ZONES_MAX, findings)
-        .iter()
-        .filter_map(|entry| section::zone::read_zone(entry, findings))
-        .collect();
+    let zones: Vec<_> =
+        top.entries("zones", limit::ZONES_MAX).iter().filter_map(section::zone::read_zone).collect();
     let zone_index = section::zone::index_zones(&zones, findings);
 
     let known = Known { regions: &region_names, probes: &probe_names, maps: &map_names };
     let mut endpoints = Endpoints::new(&probes);
-    let service_entries = top.entries("services", limit::SERVICES_MAX, findings);
-    Directory::of("service", &service_entries, |_| (), findings);
+    let service_entries = top.entries("services", limit::SERVICES_MAX);
+    Directory::of("service", &service_entries, |_| ());
     let (services, details): (Vec<_>, Vec<_>) = service_entries
         .iter()
-        .filter_map(|entry| section::service::read_service(entry, &known, &mut endpoints, findings))
+        .map(|entry| section::service::read_service(entry, &known, &mut endpoints))
         .unzip();
     check::check_services(&services, &details, &maps, &regions, &zone_index, findings);
 

@@ -1,126 +1,52 @@
-//! Reads a TOML document without stopping at the first fault. What cannot be read is noted in [`Findings`]
-//! with the place where it stands, and the reader gets `None`: it goes on with a default, since a document
-//! with an error never becomes a configuration.
+//! Reads the values of a TOML document without stopping at the first fault. What cannot be read is noted in
+//! [`Findings`] with the place where it stands, and the reader gets `None`: it goes on with a default, since a
+//! document with an error never becomes a configuration.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeString, DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::duration::{DurationFault, parse_duration, write_duration};
-use super::limit;
+use super::findings::Findings;
 use super::suggest::nearest;
-use super::text::{Span, Text};
-use crate::fault::{Fault, Severity};
-
-/// The keys that a table of the document may have.
-#[derive(Debug)]
-pub(super) struct Section {
-    /// Where such tables stand: `*` is a name that the operator chose, `[]` an element of an array.
-    pub path: &'static str,
-    /// Every key there is.
-    pub keys: &'static [&'static str],
-}
-
-/// What is wrong with a text, as far as it was read.
-#[derive(Debug)]
-pub(super) struct Findings<'t> {
-    text: &'t Text,
-    folder: &'t Path,
-    faults: Vec<Fault>,
-    errors: usize,
-    warnings: usize,
-}
+use super::table::{Entry, Section, Table};
+use super::text::Span;
 
 /// A value and where it stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Value<'d> {
-    span: Span,
-    inner: &'d DeValue<'d>,
-}
-
-/// A table whose keys are all known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Table<'d> {
-    span: Span,
-    section: &'static Section,
-    inner: &'d DeTable<'d>,
-}
-
-/// A key that the operator chose, and its value.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'d> {
-    pub key: &'d str,
     pub span: Span,
-    pub value: Value<'d>,
-}
-
-impl<'t> Findings<'t> {
-    /// Nothing yet; paths are relative to `folder`.
-    pub(super) fn new(text: &'t Text, folder: &'t Path) -> Self {
-        Self { text, folder, faults: Vec::new(), errors: 0, warnings: 0 }
-    }
-
-    pub(super) fn error(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        if self.errors < limit::FAULTS_MAX {
-            self.faults.push(self.text.fault(Severity::Error, span, message.into(), help.into()));
-        }
-        self.errors += 1;
-    }
-
-    pub(super) fn warning(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        if self.warnings < limit::FAULTS_MAX {
-            self.faults.push(self.text.fault(Severity::Warning, span, message.into(), help.into()));
-        }
-        self.warnings += 1;
-    }
-
-    /// The line on which `span` begins, for a fault that points at another place too.
-    pub(super) fn line(&self, span: Span) -> usize {
-        self.text.line(span)
-    }
-
-    /// A path, completed by the folder of the configuration.
-    pub(super) fn completed(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
-    }
-
-    /// Whether the document is refused.
-    pub(super) fn has_errors(&self) -> bool {
-        self.errors > 0
-    }
-
-    /// All faults in the order of their places, errors and warnings alike.
-    pub(super) fn into_faults(mut self) -> Vec<Fault> {
-        self.faults.sort_by_key(|fault| fault.spot.as_ref().map(|spot| (spot.line, spot.column)));
-        for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
-            if let more @ 1.. = count.saturating_sub(limit::FAULTS_MAX) {
-                self.faults.push(self.text.remark(severity, format!("and {more} more {severity}s")));
-            }
-        }
-        self.faults
-    }
+    inner: &'d DeValue<'d>,
+    findings: &'d Findings<'d>,
 }
 
 impl<'d> Value<'d> {
-    /// An element of an array.
-    fn of(spanned: &'d Spanned<DeValue<'d>>) -> Self {
-        Self { span: spanned.span().into(), inner: spanned.get_ref() }
-    }
-
     /// The value of a key. A table stands where its key does: what is missing in it is missing there.
-    fn under<K>(key: &Spanned<K>, value: &'d Spanned<DeValue<'d>>) -> Self {
+    pub(super) fn under<K>(
+        key: &Spanned<K>,
+        value: &'d Spanned<DeValue<'d>>,
+        findings: &'d Findings<'d>,
+    ) -> Self {
         let span = if value.get_ref().is_table() { key.span() } else { value.span() };
-        Self { span: span.into(), inner: value.get_ref() }
+        Self { span: span.into(), inner: value.get_ref(), findings }
     }
 
-    /// Where it stands.
-    pub(super) fn span(self) -> Span {
-        self.span
+    pub(super) fn error(self, message: impl Into<String>, help: impl Into<String>) {
+        self.findings.error(self.span, message, help);
+    }
+
+    pub(super) fn warning(self, message: impl Into<String>, help: impl Into<String>) {
+        self.findings.warning(self.span, message, help);
+    }
+
+    /// The line on which `span` begins, for a fault that points at another place too.
+    pub(super) fn line_of(self, span: Span) -> usize {
+        self.findings.line(span)
     }
 
     /// The same value, whose faults point at `span`.
@@ -146,88 +72,82 @@ impl<'d> Value<'d> {
     }
 
     /// Notes that something else is wanted, such as `want`, written like `example`.
-    pub(super) fn refuse_type<T>(self, want: &str, example: &str, findings: &mut Findings) -> Option<T> {
+    pub(super) fn refuse_type<T>(self, want: &str, example: &str) -> Option<T> {
         let is = match self.inner.type_str() {
             "integer" => "an integer".to_owned(),
             "array" => "an array".to_owned(),
             other => format!("a {other}"),
         };
-        findings.error(self.span, format!("{want} is wanted here, not {is}"), format!("write {example}"));
+        self.error(format!("{want} is wanted here, not {is}"), format!("write {example}"));
         None
     }
 
-    pub(super) fn text(self, example: &str, findings: &mut Findings) -> Option<&'d str> {
+    pub(super) fn text(self, example: &str) -> Option<&'d str> {
         match self.inner.as_str() {
-            None => self.refuse_type("a text", &format!("it in quotes, such as {example:?}"), findings),
+            None => self.refuse_type("a text", &format!("it in quotes, such as {example:?}")),
             Some("") => {
-                findings.error(self.span, "the text is empty", format!("write for example {example:?}"));
+                self.error("the text is empty", format!("write for example {example:?}"));
                 None
             }
             text => text,
         }
     }
 
-    pub(super) fn boolean(self, findings: &mut Findings) -> Option<bool> {
-        self.inner.as_bool().or_else(|| self.refuse_type("true or false", "true or false", findings))
+    pub(super) fn boolean(self) -> Option<bool> {
+        self.inner.as_bool().or_else(|| self.refuse_type("true or false", "true or false"))
     }
 
-    pub(super) fn integer<T>(self, range: RangeInclusive<T>, findings: &mut Findings) -> Option<T>
+    pub(super) fn integer<T>(self, range: RangeInclusive<T>) -> Option<T>
     where
         T: TryFrom<i128> + PartialOrd + Display + Copy,
     {
         let (least, most) = (*range.start(), *range.end());
         let help = format!("a whole number from {least} to {most}");
         let Some(integer) = self.inner.as_integer() else {
-            return self.refuse_type("a whole number", &help, findings);
+            return self.refuse_type("a whole number", &help);
         };
         let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
         let number = number.and_then(|number| T::try_from(number).ok()).filter(|n| range.contains(n));
         if number.is_none() {
-            findings.error(self.span, format!("{integer} is out of range"), format!("write {help}"));
+            self.error(format!("{integer} is out of range"), format!("write {help}"));
         }
         number
     }
 
     /// A number with or without a fraction.
-    pub(super) fn number(self, range: RangeInclusive<f64>, findings: &mut Findings) -> Option<f64> {
+    pub(super) fn number(self, range: RangeInclusive<f64>) -> Option<f64> {
         let help = format!("a number from {} to {}", range.start(), range.end());
         let number = match self.inner {
             DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
             DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().parse().ok(),
-            _ => return self.refuse_type("a number", &help, findings),
+            _ => return self.refuse_type("a number", &help),
         };
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
-            findings.error(self.span, "the number is out of range", format!("write {help}"));
+            self.error("the number is out of range", format!("write {help}"));
         }
         number
     }
 
-    pub(super) fn duration(
-        self,
-        range: RangeInclusive<Duration>,
-        findings: &mut Findings,
-    ) -> Option<Duration> {
+    pub(super) fn duration(self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let Some(text) = self.inner.as_str() else {
             let example = match self.inner.as_integer() {
                 Some(seconds) => format!("\"{seconds}s\" if seconds are meant"),
                 None => "a number and its unit in quotes, such as \"5s\"".to_owned(),
             };
-            return self.refuse_type("a duration", &example, findings);
+            return self.refuse_type("a duration", &example);
         };
         match parse_duration(text) {
             Ok(duration) if range.contains(&duration) => return Some(duration),
             Ok(duration) => {
                 let (least, most) = (write_duration(*range.start()), write_duration(*range.end()));
                 let word = if duration < *range.start() { "short" } else { "long" };
-                findings.error(
-                    self.span,
+                self.error(
                     format!("{text:?} is too {word}"),
                     format!("write a duration from \"{least}\" to \"{most}\""),
                 );
             }
-            Err(fault) => findings.error(
-                self.span,
+            Err(fault) => self.error(
                 format!("{text:?} is no duration: {fault}"),
                 format!("write {}", duration_meant(text, fault)),
             ),
@@ -236,10 +156,10 @@ impl<'d> Value<'d> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(self, words: &[(&str, T)], findings: &mut Findings) -> Option<T> {
+    pub(super) fn choice<T: Copy>(self, words: &[(&str, T)]) -> Option<T> {
         let all = words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(", ");
         let Some(text) = self.inner.as_str() else {
-            return self.refuse_type("a word", &format!("one of {all}"), findings);
+            return self.refuse_type("a word", &format!("one of {all}"));
         };
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         if found.is_none() {
@@ -247,174 +167,101 @@ impl<'d> Value<'d> {
                 Some(meant) => format!("write {meant:?}"),
                 None => format!("write one of {all}"),
             };
-            findings.error(self.span, format!("{text:?} is none of the words known here"), help);
+            self.error(format!("{text:?} is none of the words known here"), help);
         }
         found
     }
 
     /// A text that has a meaning of its own; its fault says what would be right.
-    pub(super) fn parsed<T>(self, example: &str, findings: &mut Findings) -> Option<T>
+    pub(super) fn parsed<T>(self, example: &str) -> Option<T>
     where
         T: FromStr<Err: Display>,
     {
-        let text = self.text(example, findings)?;
-        self.parsed_as(text, example, findings)
+        let text = self.text(example)?;
+        self.parsed_as(text, example)
     }
 
     /// Like [`Value::parsed`], of a text that stands where this value's faults point.
-    pub(super) fn parsed_as<T>(self, text: &str, example: &str, findings: &mut Findings) -> Option<T>
+    pub(super) fn parsed_as<T>(self, text: &str, example: &str) -> Option<T>
     where
         T: FromStr<Err: Display>,
     {
-        text.parse().map_err(|fault: T::Err| self.refuse(text, &fault, example, findings)).ok()
+        text.parse().map_err(|fault: T::Err| self.refuse(text, &fault, example)).ok()
     }
 
     /// A path, completed by the folder of the configuration.
-    pub(super) fn path(self, example: &str, findings: &mut Findings) -> Option<PathBuf> {
-        let text = self.text(example, findings)?;
+    pub(super) fn path(self, example: &str) -> Option<PathBuf> {
+        let text = self.text(example)?;
         if text.contains('\0') {
-            findings.error(self.span, "a path cannot hold the character NUL", "leave it out");
+            self.error("a path cannot hold the character NUL", "leave it out");
             return None;
         }
-        Some(findings.completed(text))
+        Some(self.findings.completed(text))
     }
 
     /// The elements of an array of at most `most`.
-    pub(super) fn list(self, example: &str, most: usize, findings: &mut Findings) -> Option<Vec<Value<'d>>> {
+    pub(super) fn list(self, example: &str, most: usize) -> Option<Vec<Value<'d>>> {
         let Some(array) = self.inner.as_array() else {
-            return self.refuse_type("an array", &format!("it in brackets, such as {example}"), findings);
+            return self.refuse_type("an array", &format!("it in brackets, such as {example}"));
         };
         if array.len() > most {
-            findings.error(
-                self.span,
-                format!("the array holds {} elements", array.len()),
-                format!("write at most {most}"),
-            );
+            self.error(format!("the array holds {} elements", array.len()), format!("write at most {most}"));
             return None;
         }
-        Some(array.iter().map(Value::of).collect())
+        let element = |value: &'d Spanned<DeValue<'d>>| Self {
+            span: value.span().into(),
+            inner: value.get_ref(),
+            ..self
+        };
+        Some(array.iter().map(element).collect())
     }
 
     /// Like [`Value::list`], of at least one element.
-    pub(super) fn filled_list(
-        self,
-        example: &str,
-        most: usize,
-        findings: &mut Findings,
-    ) -> Option<Vec<Value<'d>>> {
-        let list = self.list(example, most, findings)?;
+    pub(super) fn filled_list(self, example: &str, most: usize) -> Option<Vec<Value<'d>>> {
+        let list = self.list(example, most)?;
         if list.is_empty() {
-            findings.error(self.span, "the array is empty", format!("write at least one element: {example}"));
+            self.error("the array is empty", format!("write at least one element: {example}"));
             return None;
         }
         Some(list)
     }
 
-    /// A table with the keys of `section`. Keys unknown there are faults; the others can be read all the same.
-    pub(super) fn table(self, section: &'static Section, findings: &mut Findings) -> Option<Table<'d>> {
-        let Some(table) = self.inner.as_table() else {
-            return self.refuse_type("a table", &format!("{{ {} = ... }}", section.keys[0]), findings);
-        };
-        Some(Table::of(table, self.span, section, findings))
+    /// A table with the keys of `section`.
+    pub(super) fn table(self, section: &'static Section) -> Table<'d> {
+        match self.inner.as_table() {
+            Some(table) => Table::of(table, section, self.span, self.findings),
+            None => {
+                self.refuse_type::<()>("a table", &format!("{{ {} = ... }}", section.keys[0]));
+                self.no_table(section)
+            }
+        }
+    }
+
+    /// An empty table in the place of this value.
+    pub(super) fn no_table(self, section: &'static Section) -> Table<'d> {
+        Table::empty(section, self.span, self.findings)
     }
 
     /// The entries of a table whose keys the operator chose, at most `most`, in the order written.
-    pub(super) fn entries(self, most: usize, findings: &mut Findings) -> Vec<Entry<'d>> {
+    pub(super) fn entries(self, most: usize) -> Vec<Entry<'d>> {
         let Some(table) = self.inner.as_table() else {
-            self.refuse_type::<()>("a table", "a table of names, each with what it stands for", findings);
+            self.refuse_type::<()>("a table", "a table of names, each with what it stands for");
             return Vec::new();
         };
         if table.len() > most {
-            findings.error(
-                self.span,
-                format!("the table holds {} entries", table.len()),
-                format!("write at most {most}"),
-            );
+            self.error(format!("the table holds {} entries", table.len()), format!("write at most {most}"));
             return Vec::new();
         }
-        let mut entries: Vec<_> = table
-            .iter()
-            .map(|(key, value)| Entry {
-                key: key.get_ref(),
-                span: key.span().into(),
-                value: Value::under(key, value),
-            })
-            .collect();
-        entries.sort_by_key(|entry| entry.span);
-        entries
+        Entry::all_of(table, self.findings)
     }
 
-    fn refuse(self, text: &str, fault: &impl Display, example: &str, findings: &mut Findings) {
+    fn refuse(self, text: &str, fault: &impl Display, example: &str) {
         let fault = fault.to_string();
         let (message, help) = fault.split_once("; ").unwrap_or((&fault, ""));
         let message =
             if message.contains(text) { message.to_owned() } else { format!("{text:?}: {message}") };
         let help = if help.is_empty() { format!("write for example {example:?}") } else { help.to_owned() };
-        findings.error(self.span, message, help);
-    }
-}
-
-impl<'d> Table<'d> {
-    /// The table `inner`, its unknown keys noted.
-    pub(super) fn of(
-        inner: &'d DeTable<'d>,
-        span: Span,
-        section: &'static Section,
-        findings: &mut Findings,
-    ) -> Self {
-        let table = Self { span, section, inner };
-        for key in table.unknown_keys() {
-            let help = match table.meant(key.get_ref()) {
-                Some(meant) => format!("write {meant:?}"),
-                None => format!("the keys known here are {}", section.keys.join(", ")),
-            };
-            findings.error(key.span().into(), format!("unknown key {:?}", key.get_ref()), help);
-        }
-        table
-    }
-
-    fn unknown_keys(self) -> impl Iterator<Item = &'d Spanned<DeString<'d>>> {
-        self.inner.keys().filter(move |key| !self.section.keys.contains(&&**key.get_ref()))
-    }
-
-    /// The key that an unknown one was probably meant to be.
-    fn meant(self, unknown: &str) -> Option<&'static str> {
-        nearest(unknown, self.section.keys.iter().copied())
-    }
-
-    /// Where it stands.
-    pub(super) fn span(self) -> Span {
-        self.span
-    }
-
-    /// The value of `key`, if it was written.
-    pub(super) fn value(self, key: &str) -> Option<Value<'d>> {
-        debug_assert!(
-            self.section.keys.contains(&key),
-            "{key} is in the list of keys of {}",
-            self.section.path
-        );
-        let (written, value) = self.inner.get_key_value(key)?;
-        Some(Value::under(written, value))
-    }
-
-    /// The value of `key`, which must be there. When it was misspelt, that was told already.
-    pub(super) fn required(self, key: &str, example: &str, findings: &mut Findings) -> Option<Value<'d>> {
-        let value = self.value(key);
-        let misspelt = || self.unknown_keys().any(|unknown| self.meant(unknown.get_ref()) == Some(key));
-        if value.is_none() && !misspelt() {
-            findings.error(
-                self.span,
-                format!("the key {key:?} is missing"),
-                format!("write {key} = {example}"),
-            );
-        }
-        value
-    }
-
-    /// The entries of the table under `key`, none when it was not written.
-    pub(super) fn entries(self, key: &str, most: usize, findings: &mut Findings) -> Vec<Entry<'d>> {
-        self.value(key).map(|value| value.entries(most, findings)).unwrap_or_default()
+        self.error(message, help);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::value::{Findings, Section, Table};
+use crate::config::table::{Section, Table};
 
 /// The databases, each a MaxMind file; all may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,43 +38,32 @@ pub(in crate::config) const FIELDS: Section = Section {
 };
 
 /// Reads `[geoip]`.
-pub(in crate::config) fn read_geoip(top: Table, findings: &mut Findings) -> GeoIp {
-    let Some(table) = top.value("geoip").and_then(|value| value.table(&GEOIP, findings)) else {
-        return GeoIp::default();
-    };
-    let path = |key: &str, findings: &mut Findings| {
-        table.value(key).and_then(|value| value.path("geoip/country.mmdb", findings))
-    };
+pub(in crate::config) fn read_geoip(top: Table) -> GeoIp {
+    let table = top.table("geoip", &GEOIP);
+    let path = |key: &str| table.value(key)?.path("geoip/country.mmdb");
     GeoIp {
-        country: path("country", findings),
-        city: path("city", findings),
-        asn: path("asn", findings),
-        fields: read_fields(table, findings),
+        country: path("country"),
+        city: path("city"),
+        asn: path("asn"),
+        fields: read_fields(table.table("fields", &FIELDS)),
     }
 }
 
-fn read_fields(geoip: Table, findings: &mut Findings) -> FieldPaths {
-    let Some(table) = geoip.value("fields").and_then(|value| value.table(&FIELDS, findings)) else {
-        return FieldPaths::default();
-    };
-    let field = |key: &str, findings: &mut Findings| {
+fn read_fields(table: Table) -> FieldPaths {
+    let field = |key: &str| {
         let value = table.value(key)?;
-        let text = value.text("country.iso_code", findings)?;
+        let text = value.text("country.iso_code")?;
         if text.split('.').any(str::is_empty) {
-            findings.error(
-                value.span(),
-                "a part of the path is empty",
-                "write parts with one dot between them",
-            );
+            value.error("a part of the path is empty", "write parts with one dot between them");
         }
         Some(text.to_owned())
     };
     FieldPaths {
-        country: field("country", findings),
-        continent: field("continent", findings),
-        subdivision: field("subdivision", findings),
-        latitude: field("latitude", findings),
-        longitude: field("longitude", findings),
-        asn: field("asn", findings),
+        country: field("country"),
+        continent: field("continent"),
+        subdivision: field("subdivision"),
+        latitude: field("latitude"),
+        longitude: field("longitude"),
+        asn: field("asn"),
     }
 }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use crate::config::directory::Directory;
 use crate::config::limit::{REGIONS_MAX, RULES_MAX};
 use crate::config::suggest::nearest;
+use crate::config::table::{Entry, Section};
 use crate::config::text::Span;
-use crate::config::value::{Entry, Findings, Section, Value};
+use crate::config::value::Value;
 use crate::ids::RegionId;
 use crate::place::{Country, Subdivision};
 use crate::policy::map::{Fence, Map, Matcher, Order, Rule};
@@ -36,26 +37,23 @@ pub(in crate::config) struct MapRead {
 }
 
 /// Reads one map.
-pub(in crate::config) fn read_map(
-    entry: &Entry,
-    regions: &Directory<RegionId>,
-    findings: &mut Findings,
-) -> MapRead {
+pub(in crate::config) fn read_map(entry: &Entry, regions: &Directory<RegionId>) -> MapRead {
     let map = Map { name: entry.key.to_owned(), order: Order::Listed(Vec::new()), rules: Vec::new() };
     let mut read = MapRead { map, order_span: entry.span, rule_spans: Vec::new() };
-    let Some(table) = entry.value.table(&MAP, findings) else { return read };
-    if let Some(value) = table.required("order", "\"nearest\"", findings) {
-        read.order_span = value.span();
-        if let Some(order) = read_map_order(value, regions, findings) {
+    let table = entry.value.table(&MAP);
+    if let Some(value) = table.required("order", "\"nearest\"") {
+        read.order_span = value.span;
+        if let Some(order) = read_map_order(value, regions) {
             read.map.order = order;
         }
     }
     let mut seen = HashMap::new();
-    for entry in table.entries("clients", RULES_MAX, findings) {
-        let Some(rule) = read_rule(&entry, regions, findings) else { continue };
+    for entry in table.entries("clients", RULES_MAX) {
+        let Some(rule) = read_rule(&entry, regions) else { continue };
         if let Some(first) = seen.insert(rule.matcher, entry.span) {
-            let help = format!("the other is on line {}; write one rule for both", findings.line(first));
-            findings.error(entry.span, "another rule is for the same clients", help);
+            let help =
+                format!("the other is on line {}; write one rule for both", entry.value.line_of(first));
+            entry.error("another rule is for the same clients", help);
         }
         read.map.rules.push(rule);
         read.rule_spans.push(entry.span);
@@ -64,26 +62,24 @@ pub(in crate::config) fn read_map(
 }
 
 /// "nearest", "weighted", or regions in their order.
-fn read_map_order(value: Value, regions: &Directory<RegionId>, findings: &mut Findings) -> Option<Order> {
+fn read_map_order(value: Value, regions: &Directory<RegionId>) -> Option<Order> {
     if value.is_array() {
-        return read_regions(value, regions, findings).map(Order::Listed);
+        return read_regions(value, regions).map(Order::Listed);
     }
     match value.as_str() {
         Some("nearest") => Some(Order::Nearest),
         Some("weighted") => Some(Order::Weighted),
-        _ => value.refuse_type("an order", "\"nearest\", \"weighted\" or regions in brackets", findings),
+        _ => value.refuse_type("an order", "\"nearest\", \"weighted\" or regions in brackets"),
     }
 }
 
-fn read_rule(entry: &Entry, regions: &Directory<RegionId>, findings: &mut Findings) -> Option<Rule> {
-    let matcher = read_matcher(entry, findings);
-    let table = entry.value.table(&RULE, findings)?;
-    let named = table
-        .required("regions", "[\"eu-west\"]", findings)
-        .and_then(|value| read_regions(value, regions, findings));
+fn read_rule(entry: &Entry, regions: &Directory<RegionId>) -> Option<Rule> {
+    let matcher = read_matcher(entry);
+    let table = entry.value.table(&RULE);
+    let named = table.required("regions", "[\"eu-west\"]").and_then(|value| read_regions(value, regions));
     let orders = [("listed", 0), ("nearest", 1), ("weighted", 2)];
-    let order = table.value("order").and_then(|value| value.choice(&orders, findings));
-    let fence = table.value("fence").and_then(|value| value.choice(&FENCES, findings));
+    let order = table.value("order").and_then(|value| value.choice(&orders));
+    let fence = table.value("fence").and_then(|value| value.choice(&FENCES));
     Some(Rule {
         matcher: matcher?,
         regions: named.unwrap_or_default(),
@@ -97,26 +93,22 @@ fn read_rule(entry: &Entry, regions: &Directory<RegionId>, findings: &mut Findin
 }
 
 /// A list of distinct regions, at least one.
-fn read_regions(
-    value: Value,
-    regions: &Directory<RegionId>,
-    findings: &mut Findings,
-) -> Option<Vec<RegionId>> {
+fn read_regions(value: Value, regions: &Directory<RegionId>) -> Option<Vec<RegionId>> {
     let mut named = Vec::new();
-    for value in value.filled_list("[\"eu-west\", \"us-east\"]", REGIONS_MAX, findings)? {
-        let Some(region) = regions.resolve(value, findings) else { continue };
+    for value in value.filled_list("[\"eu-west\", \"us-east\"]", REGIONS_MAX)? {
+        let Some(region) = regions.resolve(value) else { continue };
         if named.contains(&region) {
-            findings.error(value.span(), "the region is listed twice", "leave it out here");
+            value.error("the region is listed twice", "leave it out here");
         }
         named.push(region);
     }
     Some(named)
 }
 
-fn read_matcher(entry: &Entry, findings: &mut Findings) -> Option<Matcher> {
+fn read_matcher(entry: &Entry) -> Option<Matcher> {
     let matcher = parse_matcher(entry.key);
     if let Err((message, help)) = &matcher {
-        findings.error(entry.span, message, help);
+        entry.error(message, help);
     }
     matcher.ok()
 }

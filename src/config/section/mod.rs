@@ -10,7 +10,7 @@ pub(super) mod service_region;
 pub(super) mod ttl;
 pub(super) mod zone;
 
-use super::value::Section;
+use crate::config::table::Section;
 
 /// The top of the document.
 pub(super) const TOP: Section = Section {

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::limit::{LISTEN_MAX, WORKERS_MAX};
-use crate::config::value::{Findings, Section, Table, Value};
+use crate::config::findings::Findings;
+use crate::config::limit::{CONNECTIONS_MAX, LISTEN_MAX, QUERIES_IN_FLIGHT_MAX, WORKERS_MAX};
+use crate::config::table::{Section, Table};
+use crate::config::value::Value;
 
 /// How the server meets the network and the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,41 +83,32 @@ const IDLE_TIMEOUT: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3_600);
 
 /// Reads `[server]`, which must be there.
-pub(in crate::config) fn read_server(top: Table, findings: &mut Findings) -> Server {
-    let value = top.required("server", "{ listen = [\"127.0.0.1:5300\"] }", findings);
-    let table = value.and_then(|value| value.table(&SERVER, findings));
-    let path = |key: &str, default: &str, findings: &mut Findings| {
-        let written =
-            table.and_then(|table| table.value(key)).and_then(|value| value.path(default, findings));
-        written.unwrap_or_else(|| findings.completed(default))
+pub(in crate::config) fn read_server(top: Table, findings: &Findings) -> Server {
+    top.required("server", "{ listen = [\"127.0.0.1:5300\"] }");
+    let table = top.table("server", &SERVER);
+    let path = |key: &str, default: &str| {
+        table.value(key).and_then(|value| value.path(default)).unwrap_or_else(|| findings.completed(default))
     };
-    let state_directory = path("state-directory", "state", findings);
-    let control_socket = path("control-socket", "state/rhumb.sock", findings);
+    let control_socket = path("control-socket", "state/rhumb.sock");
     if control_socket.as_os_str().len() > SOCKET_PATH_OCTETS_MAX {
-        let at = table.and_then(|table| table.value("control-socket")).map(Value::span);
         findings.warning(
-            at.or(table.map(Table::span)).unwrap_or_default(),
+            table.value("control-socket").map_or(table.span, |value| value.span),
             format!("the path of the control socket, {}, is too long to be bound", control_socket.display()),
             format!("write a path of at most {SOCKET_PATH_OCTETS_MAX} octets"),
         );
     }
     Server {
-        listen: table.map(|table| read_listen(table, findings)).unwrap_or_default(),
-        workers: table
-            .and_then(|table| table.value("workers"))
-            .and_then(|value| read_workers(value, findings)),
-        state_directory,
+        listen: read_listen(table),
+        workers: table.value("workers").and_then(read_workers),
+        state_directory: path("state-directory", "state"),
         control_socket,
-        tcp: read_tcp(table.and_then(|table| table.value("tcp")), findings),
+        tcp: read_tcp(table.table("tcp", &TCP)),
     }
 }
 
 /// Reads `[log]`.
-pub(in crate::config) fn read_log(top: Table, findings: &mut Findings) -> Log {
-    let default = Log { format: LogFormat::Text, level: LogLevel::Info, shorten_clients: true };
-    let Some(table) = top.value("log").and_then(|value| value.table(&LOG, findings)) else {
-        return default;
-    };
+pub(in crate::config) fn read_log(top: Table) -> Log {
+    let table = top.table("log", &LOG);
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let levels = [
         ("error", LogLevel::Error),
@@ -126,29 +119,18 @@ pub(in crate::config) fn read_log(top: Table, findings: &mut Findings) -> Log {
     ];
     let clients = [("shortened", true), ("whole", false)];
     Log {
-        format: table
-            .value("format")
-            .and_then(|value| value.choice(&formats, findings))
-            .unwrap_or(default.format),
-        level: table
-            .value("level")
-            .and_then(|value| value.choice(&levels, findings))
-            .unwrap_or(default.level),
-        shorten_clients: table
-            .value("client-addresses")
-            .and_then(|value| value.choice(&clients, findings))
-            .unwrap_or(default.shorten_clients),
+        format: table.value("format").and_then(|v| v.choice(&formats)).unwrap_or(LogFormat::Text),
+        level: table.value("level").and_then(|v| v.choice(&levels)).unwrap_or(LogLevel::Info),
+        shorten_clients: table.value("client-addresses").and_then(|v| v.choice(&clients)).unwrap_or(true),
     }
 }
 
 /// Reads `[metrics]`: where Prometheus may ask, if anywhere.
-pub(in crate::config) fn read_metrics(top: Table, findings: &mut Findings) -> Option<SocketAddr> {
-    let table = top.value("metrics")?.table(&METRICS, findings)?;
-    let value = table.value("listen")?;
-    let listen: SocketAddr = read_socket_address(value, "127.0.0.1:9153", findings)?;
+pub(in crate::config) fn read_metrics(top: Table) -> Option<SocketAddr> {
+    let value = top.table("metrics", &METRICS).value("listen")?;
+    let listen = read_socket_address(value, "127.0.0.1:9153")?;
     if !listen.ip().is_loopback() {
-        findings.warning(
-            value.span(),
+        value.warning(
             "metrics are shown to everybody who reaches this address",
             "write a loopback address, or let a firewall guard the port",
         );
@@ -156,31 +138,25 @@ pub(in crate::config) fn read_metrics(top: Table, findings: &mut Findings) -> Op
     Some(listen)
 }
 
-fn read_listen(table: Table, findings: &mut Findings) -> Vec<SocketAddr> {
+fn read_listen(table: Table) -> Vec<SocketAddr> {
     let example = "[\"127.0.0.1:5300\"]";
-    let list = table
-        .required("listen", example, findings)
-        .and_then(|value| value.filled_list(example, LISTEN_MAX, findings));
+    let list = table.required("listen", example).and_then(|value| value.filled_list(example, LISTEN_MAX));
     let mut listen = Vec::new();
     for value in list.unwrap_or_default() {
-        let Some(address) = read_socket_address(value, "127.0.0.1:5300", findings) else { continue };
+        let Some(address) = read_socket_address(value, "127.0.0.1:5300") else { continue };
         if listen.contains(&address) && address.port() != 0 {
-            findings.error(value.span(), format!("{address} is listed twice"), "leave it out here");
+            value.error(format!("{address} is listed twice"), "leave it out here");
         }
         if address.ip().is_multicast() {
-            findings.error(
-                value.span(),
-                format!("{address} is a multicast address"),
-                "write an address of this machine",
-            );
+            value.error(format!("{address} is a multicast address"), "write an address of this machine");
         }
         listen.push(address);
     }
     listen
 }
 
-fn read_socket_address(value: Value, example: &str, findings: &mut Findings) -> Option<SocketAddr> {
-    let text = value.text(example, findings)?;
+fn read_socket_address(value: Value, example: &str) -> Option<SocketAddr> {
+    let text = value.text(example)?;
     let address = text.parse().ok();
     if address.is_none() {
         let help = match text.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
@@ -188,49 +164,40 @@ fn read_socket_address(value: Value, example: &str, findings: &mut Findings) -> 
             Ok(bare) => format!("the port is missing; write \"{bare}:53\""),
             Err(_) => format!("write an address and a port, such as {example:?} or \"[::1]:5300\""),
         };
-        findings.error(value.span(), format!("{text:?} is no address with a port"), help);
+        value.error(format!("{text:?} is no address with a port"), help);
     }
     address
 }
 
-fn read_workers(value: Value, findings: &mut Findings) -> Option<u16> {
+fn read_workers(value: Value) -> Option<u16> {
     match value.as_str() {
         Some("auto") => None,
-        Some(_) => value.refuse_type("a number of workers", "\"auto\" or a whole number", findings),
-        None => value.integer(1..=WORKERS_MAX, findings),
+        Some(_) => value.refuse_type("a number of workers", "\"auto\" or a whole number"),
+        None => value.integer(1..=WORKERS_MAX),
     }
 }
 
-fn read_tcp(value: Option<Value>, findings: &mut Findings) -> TcpLimits {
-    let mut limits = TcpLimits {
-        connections: 1_000,
-        connections_per_address: 20,
-        idle_timeout: Duration::from_secs(10),
-        queries_in_flight: 16,
+fn read_tcp(table: Table) -> TcpLimits {
+    let count = |key: &str, default: u32| {
+        table.value(key).and_then(|value| value.integer(1..=CONNECTIONS_MAX)).unwrap_or(default)
     };
-    let Some(table) = value.and_then(|value| value.table(&TCP, findings)) else { return limits };
-    let count = |key: &str, default, findings: &mut Findings| {
-        table.value(key).and_then(|value| value.integer(1..=1_000_000, findings)).unwrap_or(default)
-    };
-    limits.connections = count("connections", limits.connections, findings);
-    limits.connections_per_address =
-        count("connections-per-address", limits.connections_per_address.min(limits.connections), findings);
-    if limits.connections_per_address > limits.connections {
-        findings.error(
-            table.value("connections-per-address").map_or(table.span(), Value::span),
+    let connections = count("connections", 1_000);
+    let connections_per_address = count("connections-per-address", connections.min(20));
+    if connections_per_address > connections
+        && let Some(value) = table.value("connections-per-address")
+    {
+        value.error(
             "one address may open more connections than there may be in all",
-            format!("write at most {}", limits.connections),
+            format!("write at most {connections}"),
         );
     }
-    if let Some(timeout) =
-        table.value("idle-timeout").and_then(|value| value.duration(IDLE_TIMEOUT, findings))
-    {
-        limits.idle_timeout = timeout;
+    let idle_timeout = table.value("idle-timeout").and_then(|value| value.duration(IDLE_TIMEOUT));
+    let queries_in_flight =
+        table.value("queries-in-flight").and_then(|value| value.integer(1..=QUERIES_IN_FLIGHT_MAX));
+    TcpLimits {
+        connections,
+        connections_per_address,
+        idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(10)),
+        queries_in_flight: queries_in_flight.unwrap_or(16),
     }
-    if let Some(queries) =
-        table.value("queries-in-flight").and_then(|value| value.integer(1..=1_024, findings))
-    {
-        limits.queries_in_flight = queries;
-    }
-    limits
 }

@@ -5,11 +5,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::service_region::{Endpoints, read_regions};
-use super::ttl::read_ttl;
+use super::ttl::{TTL, read_ttl};
 use crate::config::directory::Directory;
 use crate::config::limit::{BINDINGS_MAX, FALLBACK_MAX, NAMES_MAX};
+use crate::config::table::{Entry, Section, Table};
 use crate::config::text::Span;
-use crate::config::value::{Entry, Findings, Section, Table, Value};
+use crate::config::value::Value;
 use crate::health::verdict::Share;
 use crate::ids::{MapId, ProbeId, RegionId};
 use crate::name::Name;
@@ -90,21 +91,18 @@ pub(in crate::config) fn read_service(
     entry: &Entry,
     known: &Known,
     endpoints: &mut Endpoints,
-    findings: &mut Findings,
-) -> Option<(Service, ServiceDetails)> {
-    let table = entry.value.table(&SERVICE, findings)?;
-    let names = read_names(table, findings);
-    let map = table
-        .required("map", "\"world\"", findings)
-        .and_then(|value| known.maps.resolve(value, findings))
-        .unwrap_or(NO_MAP);
-    let probe = table.value("probe").and_then(|value| known.probes.resolve(value, findings));
+) -> (Service, ServiceDetails) {
+    let table = entry.value.table(&SERVICE);
+    let names = read_names(table);
+    let map =
+        table.required("map", "\"world\"").and_then(|value| known.maps.resolve(value)).unwrap_or(NO_MAP);
+    let probe = table.value("probe").and_then(|value| known.probes.resolve(value));
     let answers = [("addresses", AnswerKind::Addresses), ("cname", AnswerKind::Cname)];
     let families = [("together", Families::Together), ("independent", Families::Independent)];
-    let answer = table.value("answer").and_then(|value| value.choice(&answers, findings));
-    let families = table.value("families").and_then(|value| value.choice(&families, findings));
+    let answer = table.value("answer").and_then(|value| value.choice(&answers));
+    let families = table.value("families").and_then(|value| value.choice(&families));
     endpoints.enter(entry.key, probe);
-    let (regions, region_spans) = read_regions(table, known, endpoints, findings).into_iter().unzip();
+    let (regions, region_spans) = read_regions(table, known, endpoints).into_iter().unzip();
     let service = Service {
         name: entry.key.to_owned(),
         names: names.iter().map(|(name, _)| name.clone()).collect(),
@@ -112,29 +110,26 @@ pub(in crate::config) fn read_service(
         regions,
         answer: answer.unwrap_or(AnswerKind::Addresses),
         bindings: Vec::new(),
-        count: table.value("answers").and_then(|v| read_count(v, findings)).unwrap_or(AnswerCount::All),
-        threshold: table
-            .value("threshold")
-            .and_then(|value| read_threshold(value, findings))
-            .unwrap_or(Share::of_ratio(THRESHOLD)),
+        count: table.value("answers").and_then(read_count).unwrap_or(AnswerCount::All),
+        threshold: table.value("threshold").and_then(read_threshold).unwrap_or(Share::of_ratio(THRESHOLD)),
         families: families.unwrap_or(Families::Together),
-        ttl: read_ttl(table.value("ttl"), findings),
+        ttl: read_ttl(table.table("ttl", &TTL)),
         when_all_down: table
             .value("when-all-down")
-            .and_then(|value| read_when_all_down(value, findings))
+            .and_then(read_when_all_down)
             .unwrap_or(WhenAllDown::FailOpen),
-        salt: salt(table.value("salt").and_then(|value| value.text("blue", findings)).unwrap_or(entry.key)),
+        salt: salt(table.value("salt").and_then(|value| value.text("blue")).unwrap_or(entry.key)),
     };
-    let (fail_back, ramp) = read_return(table, findings);
+    let (fail_back, ramp) = read_return(table);
     let details = ServiceDetails {
         fail_back,
         ramp,
-        bindings: read_bindings(table, findings),
+        bindings: read_bindings(table),
         span: entry.span,
         name_spans: names.into_iter().map(|(_, span)| span).collect(),
         region_spans,
     };
-    Some((service, details))
+    (service, details)
 }
 
 /// The same number on every node and in every version: FNV-1a of 64 bits.
@@ -144,45 +139,40 @@ fn salt(text: &str) -> u64 {
     })
 }
 
-fn read_names(table: Table, findings: &mut Findings) -> Vec<(Name, Span)> {
+fn read_names(table: Table) -> Vec<(Name, Span)> {
     let example = "[\"www.example.com\"]";
-    let list = table
-        .required("names", example, findings)
-        .and_then(|value| value.filled_list(example, NAMES_MAX, findings));
-    list.unwrap_or_default().into_iter().filter_map(|value| read_name(value, findings)).collect()
+    let list = table.required("names", example).and_then(|value| value.filled_list(example, NAMES_MAX));
+    list.unwrap_or_default().into_iter().filter_map(read_name).collect()
 }
 
-fn read_name(value: Value, findings: &mut Findings) -> Option<(Name, Span)> {
-    let name: Name = value.parsed("www.example.com", findings)?;
+fn read_name(value: Value) -> Option<(Name, Span)> {
+    let name: Name = value.parsed("www.example.com")?;
     let asterisks = crate::name::labels(name.as_wire()).skip(1).any(|label| label == b"*");
     if asterisks {
-        findings.error(
-            value.span(),
+        value.error(
             format!("{name} has an asterisk behind its first label"),
             "only the first label can stand for any other: write \"*.example.com\"",
         );
     }
-    Some((name, value.span()))
+    Some((name, value.span))
 }
 
-fn read_count(value: Value, findings: &mut Findings) -> Option<AnswerCount> {
+fn read_count(value: Value) -> Option<AnswerCount> {
     const MOST: u8 = ADDRESSES_MAX as u8;
     match value.as_str() {
         Some("all") => Some(AnswerCount::All),
-        Some(_) => value.refuse_type(
-            "a number of addresses",
-            &format!("\"all\" or a whole number from 1 to {MOST}"),
-            findings,
-        ),
-        None => value.integer(1..=MOST, findings).map(AnswerCount::AtMost),
+        Some(_) => {
+            value.refuse_type("a number of addresses", &format!("\"all\" or a whole number from 1 to {MOST}"))
+        }
+        None => value.integer(1..=MOST).map(AnswerCount::AtMost),
     }
 }
 
 /// A ratio above 0 up to 1, or the same in per cent.
-fn read_threshold(value: Value, findings: &mut Findings) -> Option<Share> {
+fn read_threshold(value: Value) -> Option<Share> {
     let ratio = match value.as_str() {
         Some(text) => text.strip_suffix('%').and_then(|n| n.parse::<f64>().ok()).map(|n| n / 100.0),
-        None => value.number(f64::MIN..=f64::MAX, findings),
+        None => value.number(f64::MIN..=f64::MAX),
     };
     let share = ratio.filter(|ratio| (0.0..=1.0).contains(ratio)).map(Share::of_ratio);
     let share = share.filter(|share| *share > Share::NONE);
@@ -193,12 +183,12 @@ fn read_threshold(value: Value, findings: &mut Findings) -> Option<Share> {
             }
             _ => "write a number above 0 up to 1, or \"1%\" to \"100%\"".to_owned(),
         };
-        findings.error(value.span(), "this is no threshold", help);
+        value.error("this is no threshold", help);
     }
     share
 }
 
-fn read_when_all_down(value: Value, findings: &mut Findings) -> Option<WhenAllDown> {
+fn read_when_all_down(value: Value) -> Option<WhenAllDown> {
     if !value.is_table() {
         return match value.as_str() {
             Some("fail-open") => Some(WhenAllDown::FailOpen),
@@ -206,52 +196,50 @@ fn read_when_all_down(value: Value, findings: &mut Findings) -> Option<WhenAllDo
             _ => value.refuse_type(
                 "a word or a table",
                 "\"fail-open\", \"servfail\" or { fallback = [\"192.0.2.1\"] }",
-                findings,
             ),
         };
     }
     let example = "[\"192.0.2.1\"]";
-    let fallback = value.table(&WHEN_ALL_DOWN, findings)?.required("fallback", example, findings)?;
-    let list = fallback.filled_list(example, FALLBACK_MAX, findings)?;
+    let fallback = value.table(&WHEN_ALL_DOWN).required("fallback", example)?;
+    let list = fallback.filled_list(example, FALLBACK_MAX)?;
     let mut addresses: Vec<IpAddr> = Vec::new();
     for value in list {
-        let Some(address) = super::service_region::read_address(value, findings) else { continue };
+        let Some(address) = super::service_region::read_address(value) else { continue };
         if addresses.contains(&address) {
-            findings.error(value.span(), format!("{address} is listed twice"), "leave it out here");
+            value.error(format!("{address} is listed twice"), "leave it out here");
         }
         addresses.push(address);
     }
     Some(WhenAllDown::Fallback(addresses))
 }
 
-fn read_return(table: Table, findings: &mut Findings) -> (FailBack, Duration) {
+fn read_return(table: Table) -> (FailBack, Duration) {
     let ways = [("auto", false), ("manual", true)];
-    let manual = table.value("fail-back").and_then(|value| value.choice(&ways, findings)).unwrap_or(false);
-    let span = |key: &str, default, findings: &mut Findings| {
-        table.value(key).and_then(|value| value.duration(SPAN_OF_RETURN, findings)).unwrap_or(default)
+    let manual = table.value("fail-back").and_then(|value| value.choice(&ways)).unwrap_or(false);
+    let span = |key: &str, default| {
+        table.value(key).and_then(|value| value.duration(SPAN_OF_RETURN)).unwrap_or(default)
     };
-    let (hold, ramp) = (span("hold", HOLD, findings), span("ramp", RAMP, findings));
+    let (hold, ramp) = (span("hold", HOLD), span("ramp", RAMP));
     if let (true, Some(value)) = (manual, table.value("hold")) {
         let help = "leave it out, or write fail-back = \"auto\"";
-        findings.warning(value.span(), "a hold means nothing where people decide when to come back", help);
+        value.warning("a hold means nothing where people decide when to come back", help);
     }
     (if manual { FailBack::Manual } else { FailBack::Automatic { hold } }, ramp)
 }
 
-fn read_bindings(table: Table, findings: &mut Findings) -> Vec<WrittenBinding> {
+fn read_bindings(table: Table) -> Vec<WrittenBinding> {
     let mut bindings = Vec::new();
     for (key, rtype) in [("https", RecordType::HTTPS), ("svcb", RecordType::SVCB)] {
-        let list = table.value(key).and_then(|v| v.filled_list("[\"1 . alpn=h2\"]", BINDINGS_MAX, findings));
+        let list = table.value(key).and_then(|v| v.filled_list("[\"1 . alpn=h2\"]", BINDINGS_MAX));
         for value in list.unwrap_or_default() {
-            let Some(text) = value.text("1 . alpn=h2", findings) else { continue };
+            let Some(text) = value.text("1 . alpn=h2") else { continue };
             if text.contains("ipv4hint") || text.contains("ipv6hint") {
-                findings.error(
-                    value.span(),
+                value.error(
                     "address hints follow the steering and are not written",
                     "leave ipv4hint and ipv6hint out",
                 );
             }
-            bindings.push(WrittenBinding { rtype, text: text.to_owned(), span: value.span() });
+            bindings.push(WrittenBinding { rtype, text: text.to_owned(), span: value.span });
         }
     }
     bindings

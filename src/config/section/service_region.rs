@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::service::Known;
 use crate::config::limit::{ENDPOINTS_MAX, REGION_ENDPOINTS_MAX, REGIONS_MAX, WEIGHT_MAX};
 use crate::config::probe::{Probe, ProbeKind, Target};
+use crate::config::table::{Entry, Section, Table};
 use crate::config::text::Span;
-use crate::config::value::{Entry, Findings, Section, Table, Value};
+use crate::config::value::Value;
 use crate::ids::{EndpointId, ProbeId, TargetId};
 use crate::name::Name;
 use crate::policy::service::{Endpoint, ServiceRegion, Tier};
@@ -88,18 +89,17 @@ pub(in crate::config) fn read_regions(
     service: Table,
     known: &Known,
     endpoints: &mut Endpoints,
-    findings: &mut Findings,
 ) -> Vec<(ServiceRegion, Span)> {
-    let Some(value) = service.required("regions", "{ eu-west = [\"192.0.2.10\"] }", findings) else {
+    let Some(value) = service.required("regions", "{ eu-west = [\"192.0.2.10\"] }") else {
         return Vec::new();
     };
-    let entries = value.entries(REGIONS_MAX, findings);
+    let entries = value.entries(REGIONS_MAX);
     if value.is_table() && entries.is_empty() {
-        findings.error(value.span(), "the service stands nowhere", "write eu-west = [\"192.0.2.10\"]");
+        value.error("the service stands nowhere", "write eu-west = [\"192.0.2.10\"]");
     }
     let mut regions = Vec::new();
     for entry in entries {
-        if let Some(region) = read_region(&entry, known, endpoints, findings) {
+        if let Some(region) = read_region(&entry, known, endpoints) {
             regions.push((region, entry.span));
         }
     }
@@ -107,41 +107,30 @@ pub(in crate::config) fn read_regions(
 }
 
 /// An array of endpoints, or a table that has one.
-fn read_region(
-    entry: &Entry,
-    known: &Known,
-    endpoints: &mut Endpoints,
-    findings: &mut Findings,
-) -> Option<ServiceRegion> {
-    let region = known.regions.resolve_key(entry, findings);
-    let table = if entry.value.is_table() { Some(entry.value.table(&REGION, findings)?) } else { None };
-    let list = match table {
-        Some(table) => table.required("endpoints", "[\"192.0.2.10\"]", findings),
-        None => Some(entry.value),
+fn read_region(entry: &Entry, known: &Known, endpoints: &mut Endpoints) -> Option<ServiceRegion> {
+    let region = known.regions.resolve_key(entry);
+    let (table, list) = if entry.value.is_table() {
+        let table = entry.value.table(&REGION);
+        (table, table.required("endpoints", "[\"192.0.2.10\"]"))
+    } else {
+        (entry.value.no_table(&REGION), Some(entry.value))
     };
-    let endpoints = list.map(|list| read_endpoints(list, entry.key, known, endpoints, findings));
-    let cname = table.and_then(|table| table.value("cname"));
-    let tier = table.and_then(|table| table.value("tier"));
+    let endpoints = list.map(|list| read_endpoints(list, entry.key, known, endpoints));
+    let (tier, cname) = (table.value("tier"), table.value("cname"));
     Some(ServiceRegion {
-        tier: tier.and_then(|value| value.choice(&TIERS, findings)).unwrap_or(Tier::Primary),
-        weight: table.map_or(1, |table| read_weight(table, findings)),
-        cname: cname.and_then(|value| value.parsed::<Name>("eu-west.cdn.example.net", findings)),
+        tier: tier.and_then(|value| value.choice(&TIERS)).unwrap_or(Tier::Primary),
+        weight: read_weight(table),
+        cname: cname.and_then(|value| value.parsed::<Name>("eu-west.cdn.example.net")),
         endpoints: endpoints.unwrap_or_default(),
         region: region?,
     })
 }
 
-fn read_endpoints(
-    list: Value,
-    region: &str,
-    known: &Known,
-    endpoints: &mut Endpoints,
-    findings: &mut Findings,
-) -> Vec<Endpoint> {
-    let values = list.filled_list("[\"192.0.2.10\"]", REGION_ENDPOINTS_MAX, findings).unwrap_or_default();
+fn read_endpoints(list: Value, region: &str, known: &Known, endpoints: &mut Endpoints) -> Vec<Endpoint> {
+    let values = list.filled_list("[\"192.0.2.10\"]", REGION_ENDPOINTS_MAX).unwrap_or_default();
     let mut read = Vec::with_capacity(values.len());
     for value in &values {
-        read.extend(read_endpoint(*value, region, known, endpoints, findings));
+        read.extend(read_endpoint(*value, region, known, endpoints));
     }
     // What is wrong with some says nothing about the families and weights of all.
     if read.len() < values.len() {
@@ -150,8 +139,7 @@ fn read_endpoints(
     for v4 in [true, false] {
         let mut weights = read.iter().filter(|e| e.address.is_ipv4() == v4).map(|e| e.weight).peekable();
         if weights.peek().is_some() && weights.all(|weight| weight == 0) {
-            findings.warning(
-                list.span(),
+            list.warning(
                 format!("all {} endpoints have weight 0", if v4 { "IPv4" } else { "IPv6" }),
                 "give one of them a weight; as it stands they are all used alike",
             );
@@ -161,37 +149,31 @@ fn read_endpoints(
 }
 
 /// An address, or a table that has one.
-fn read_endpoint(
-    value: Value,
-    region: &str,
-    known: &Known,
-    endpoints: &mut Endpoints,
-    findings: &mut Findings,
-) -> Option<Endpoint> {
-    let table = if value.is_table() { Some(value.table(&ENDPOINT, findings)?) } else { None };
-    let written = match table {
-        Some(table) => table.required("address", "\"192.0.2.10\"", findings)?,
-        None => value,
+fn read_endpoint(value: Value, region: &str, known: &Known, endpoints: &mut Endpoints) -> Option<Endpoint> {
+    let (table, written) = if value.is_table() {
+        let table = value.table(&ENDPOINT);
+        (table, table.required("address", "\"192.0.2.10\""))
+    } else {
+        (value.no_table(&ENDPOINT), Some(value))
     };
-    let own = |key: &str| table.and_then(|table| table.value(key));
-    let weight = table.map_or(1, |table| read_weight(table, findings));
-    let probe = own("probe").and_then(|value| known.probes.resolve(value, findings));
-    let at = own("probe-address").and_then(|value| read_probe_address(value, findings));
-    let address = read_address(written, findings)?;
+    let weight = read_weight(table);
+    let probe = table.value("probe").and_then(|value| known.probes.resolve(value));
+    let at = table.value("probe-address").and_then(read_probe_address);
+    let written = written?;
+    let address = read_address(written)?;
     let probe = probe.or(endpoints.service_probe);
-    if let (Some(value), None) = (own("probe-address"), probe) {
-        findings.warning(value.span(), "the endpoint is not probed", "give it, or its service, a probe");
+    if let (Some(value), None) = (table.value("probe-address"), probe) {
+        value.warning("the endpoint is not probed", "give it, or its service, a probe");
     }
-    if let Some(first) = endpoints.addresses.insert(address, written.span()) {
-        findings.error(
-            written.span(),
+    if let Some(first) = endpoints.addresses.insert(address, written.span) {
+        written.error(
             format!("{address} is an endpoint of this service already"),
-            format!("leave it out here, or on line {}", findings.line(first)),
+            format!("leave it out here, or on line {}", value.line_of(first)),
         );
     }
     if endpoints.count >= ENDPOINTS_MAX {
         let help = format!("write at most {ENDPOINTS_MAX}");
-        findings.error(written.span(), "there are too many endpoints in all", help);
+        written.error("there are too many endpoints in all", help);
         return None;
     }
     endpoints.count += 1;
@@ -200,30 +182,30 @@ fn read_endpoint(
     Some(Endpoint { id, address, weight, target })
 }
 
-fn read_weight(table: Table, findings: &mut Findings) -> u32 {
-    table.value("weight").and_then(|value| value.integer(0..=WEIGHT_MAX, findings)).unwrap_or(1)
+fn read_weight(table: Table) -> u32 {
+    table.value("weight").and_then(|value| value.integer(0..=WEIGHT_MAX)).unwrap_or(1)
 }
 
 /// An address that clients can be sent to.
-pub(in crate::config) fn read_address(value: Value, findings: &mut Findings) -> Option<IpAddr> {
-    let text = value.text("192.0.2.10", findings)?;
+pub(in crate::config) fn read_address(value: Value) -> Option<IpAddr> {
+    let text = value.text("192.0.2.10")?;
     let Ok(address) = text.parse::<IpAddr>() else {
         let help = match text.parse::<SocketAddr>() {
             Ok(with_port) => format!("write \"{}\"; the port belongs to the probe", with_port.ip()),
             Err(_) => "write an IPv4 or IPv6 address, such as \"192.0.2.10\" or \"2001:db8::10\"".to_owned(),
         };
-        findings.error(value.span(), format!("{text:?} is no address"), help);
+        value.error(format!("{text:?} is no address"), help);
         return None;
     };
     if let Some(why) = unreachable(address) {
         let help = "write the address that clients connect to";
-        findings.error(value.span(), format!("{address} is {why}"), help);
+        value.error(format!("{address} is {why}"), help);
     }
     if let IpAddr::V6(v6) = address
         && let Some(v4) = v6.to_ipv4_mapped()
     {
         let help = format!("write \"{v4}\"");
-        findings.error(value.span(), format!("{address} is an IPv4 address in the form of IPv6"), help);
+        value.error(format!("{address} is an IPv4 address in the form of IPv6"), help);
     }
     Some(address)
 }
@@ -241,16 +223,15 @@ fn unreachable(address: IpAddr) -> Option<&'static str> {
 }
 
 /// An address, with or without a port.
-fn read_probe_address(value: Value, findings: &mut Findings) -> Option<ProbeAddress> {
-    let text = value.text("192.0.2.10", findings)?;
+fn read_probe_address(value: Value) -> Option<ProbeAddress> {
+    let text = value.text("192.0.2.10")?;
     let read = match (text.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
         (Ok(ip), _) => ProbeAddress { ip: Some(ip), port: None },
         (_, Ok(socket)) if socket.port() != 0 => {
             ProbeAddress { ip: Some(socket.ip()), port: Some(socket.port()) }
         }
         _ => {
-            findings.error(
-                value.span(),
+            value.error(
                 format!("{text:?} is no address to probe"),
                 "write an address with or without a port, such as \"192.0.2.10\" or \"127.0.0.1:8081\"",
             );
@@ -258,7 +239,7 @@ fn read_probe_address(value: Value, findings: &mut Findings) -> Option<ProbeAddr
         }
     };
     if let Some(why) = read.ip.and_then(unreachable) {
-        findings.error(value.span(), format!("{text} is {why}"), "write the address that is probed");
+        value.error(format!("{text} is {why}"), "write the address that is probed");
     }
     Some(read)
 }

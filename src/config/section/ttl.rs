@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::limit::TTL_SECONDS_MAX;
-use crate::config::value::{Findings, Section, Table, Value};
+use crate::config::table::{Section, Table};
+use crate::config::value::Value;
 use crate::policy::service::TtlPolicy;
 
 pub(in crate::config) const TTL: Section =
@@ -17,9 +18,8 @@ const MOVED: u32 = 10;
 const FLOOR: u32 = 1;
 
 /// Reads the TTLs. One that was not written is its default, or the bound that another sets it.
-pub(in crate::config) fn read_ttl(value: Option<Value>, findings: &mut Findings) -> TtlPolicy {
-    let table = value.and_then(|value| value.table(&TTL, findings));
-    let mut read = |key: &str| table.and_then(|table| read_seconds(table.value(key)?, findings));
+pub(in crate::config) fn read_ttl(table: Table) -> TtlPolicy {
+    let read = |key: &str| read_seconds(table.value(key)?);
     let (steady, suspect, moved, floor) = (read("steady"), read("suspect"), read("moved"), read("floor"));
     let steady = steady.unwrap_or(STEADY.max(floor.unwrap_or(0)));
     let least = floor.unwrap_or(0).min(steady);
@@ -29,34 +29,33 @@ pub(in crate::config) fn read_ttl(value: Option<Value>, findings: &mut Findings)
         moved: moved.unwrap_or(MOVED.clamp(least, steady)),
         floor: floor.unwrap_or(FLOOR.min(steady).min(suspect.unwrap_or(FLOOR)).min(moved.unwrap_or(FLOOR))),
     };
-    if let Some(table) = table {
-        check_order(&ttl, table, findings);
-    }
+    check_order(&ttl, table);
     ttl
 }
 
-fn check_order(ttl: &TtlPolicy, table: Table, findings: &mut Findings) {
-    let span = |key: &str| table.value(key).map_or(table.span(), Value::span);
-    if ttl.floor > ttl.steady {
-        let help = format!("write at most \"{}s\"", ttl.steady);
-        findings.error(span("floor"), "the floor is above the steady TTL", help);
+fn check_order(ttl: &TtlPolicy, table: Table) {
+    if let Some(value) = table.value("floor")
+        && ttl.floor > ttl.steady
+    {
+        value.error("the floor is above the steady TTL", format!("write at most \"{}s\"", ttl.steady));
         return;
     }
     for (key, seconds) in [("suspect", ttl.suspect), ("moved", ttl.moved)] {
+        let Some(value) = table.value(key) else { continue };
         let help = format!("write a TTL from \"{}s\" to \"{}s\"", ttl.floor, ttl.steady);
         if seconds > ttl.steady {
-            findings.error(span(key), format!("the {key} TTL is longer than the steady one"), help);
+            value.error(format!("the {key} TTL is longer than the steady one"), help);
         } else if seconds < ttl.floor {
-            findings.error(span(key), format!("the {key} TTL is below the floor"), help);
+            value.error(format!("the {key} TTL is below the floor"), help);
         }
     }
 }
 
-fn read_seconds(value: Value, findings: &mut Findings) -> Option<u32> {
-    let ttl = value.duration(RANGE, findings)?;
+fn read_seconds(value: Value) -> Option<u32> {
+    let ttl = value.duration(RANGE)?;
     if ttl.subsec_nanos() != 0 {
         let help = format!("write \"{}s\"", ttl.as_secs() + 1);
-        findings.error(value.span(), "a TTL is a whole number of seconds", help);
+        value.error("a TTL is a whole number of seconds", help);
     }
     u32::try_from(ttl.as_secs()).ok()
 }

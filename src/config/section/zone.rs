@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use crate::config::findings::Findings;
+use crate::config::table::{Entry, Section};
 use crate::config::text::Span;
-use crate::config::value::{Entry, Findings, Section};
 use crate::ids::ZoneId;
 use crate::name::Name;
 
@@ -22,18 +23,15 @@ pub struct Zone {
 pub(in crate::config) const ZONE: Section = Section { path: "zones.*", keys: &["file"] };
 
 /// Reads one zone; `None` when its name is no domain name.
-pub(in crate::config) fn read_zone(entry: &Entry, findings: &mut Findings) -> Option<Zone> {
-    let origin = entry.value.at(entry.span).parsed_as(entry.key, "example.com", findings);
-    let table = entry.value.table(&ZONE, findings)?;
-    let file = table
-        .required("file", "\"zones/example.com.zone\"", findings)
-        .and_then(|value| value.path("zones/example.com.zone", findings))
-        .unwrap_or_default();
+pub(in crate::config) fn read_zone(entry: &Entry) -> Option<Zone> {
+    let origin = entry.value.at(entry.span).parsed_as(entry.key, "example.com");
+    let file = entry.value.table(&ZONE).required("file", "\"zones/example.com.zone\"");
+    let file = file.and_then(|value| value.path("zones/example.com.zone")).unwrap_or_default();
     Some(Zone { origin: origin?, file, span: entry.span })
 }
 
 /// The zones by their names; a second zone of one name is a fault.
-pub(in crate::config) fn index_zones(zones: &[Zone], findings: &mut Findings) -> HashMap<Name, ZoneId> {
+pub(in crate::config) fn index_zones(zones: &[Zone], findings: &Findings) -> HashMap<Name, ZoneId> {
     let mut index = HashMap::with_capacity(zones.len());
     for (position, zone) in zones.iter().enumerate() {
         if let Some(first) = index.insert(zone.origin.clone(), ZoneId::from_index(position)) {
