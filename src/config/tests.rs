@@ -84,6 +84,23 @@ fn keys_by_path(found: &mut BTreeMap<String, BTreeSet<String>>, path: &str, tabl
     }
 }
 
+/// Under each header of the example in turn, whatever the table is.
+#[test]
+fn a_stray_line_is_told_in_every_table() {
+    let source = example_with_all_lines();
+    let lines: Vec<_> = source.lines().collect();
+    let headers: Vec<_> = (0..lines.len()).filter(|at| lines[*at].starts_with('[')).collect();
+    assert!(headers.len() > 25);
+    for header in headers {
+        let mut lines = lines.clone();
+        lines.insert(header + 1, "stray = true");
+        let faults = parse(&lines.join("\n"), "rhumb.toml").unwrap_err();
+        let told: Vec<_> =
+            faults.iter().filter_map(|fault| fault.spot.as_ref().map(|spot| spot.line)).collect();
+        assert!(told.contains(&(header + 2)), "{}: {}", lines[header], shown(&faults));
+    }
+}
+
 /// Each `tests/cases/config/*.toml` has beside it the faults that it must give, all of them.
 /// `UPDATE_EXPECT=1` writes them anew.
 #[test]
