@@ -7,7 +7,6 @@ use super::in_zone::check_zone;
 use crate::config::findings::Findings;
 use crate::config::section::map::MapRead;
 use crate::config::section::service::ServiceDetails;
-use crate::config::text::Span;
 use crate::ids::ZoneId;
 use crate::name::Name;
 use crate::net::Family;
