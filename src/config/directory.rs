@@ -19,7 +19,7 @@ pub(super) struct Directory<'d, Id> {
 impl<'d, Id: Copy> Directory<'d, Id> {
     /// The names of `entries`, numbered in the order written; `kind` is the word for one of them.
     pub(super) fn of(kind: &'static str, entries: &[Entry<'d>], id: fn(usize) -> Id) -> Self {
-        entries.iter().for_each(|entry| check_name(kind, entry));
+        check_names(kind, entries);
         let names: Vec<_> = entries.iter().map(|entry| entry.key).collect();
         let ids = names.iter().enumerate().map(|(index, name)| (*name, id(index))).collect();
         Self { kind, names, ids }
@@ -50,12 +50,12 @@ impl<'d, Id: Copy> Directory<'d, Id> {
 }
 
 /// Names travel into metrics, logs, state files and globs, so they are plain words.
-fn check_name(kind: &str, entry: &Entry) {
+pub(super) fn check_names(kind: &str, entries: &[Entry]) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if entry.key.is_empty() || entry.key.len() > WORD_OCTETS_MAX || !entry.key.chars().all(plain) {
-        let message = format!("{:?} cannot be the name of a {kind}", entry.key);
+    let fits = |name: &str| (1..=WORD_OCTETS_MAX).contains(&name.len()) && name.chars().all(plain);
+    for entry in entries.iter().filter(|entry| !fits(entry.key)) {
         entry.error(
-            message,
+            format!("{:?} cannot be the name of a {kind}", entry.key),
             format!("write 1 to {WORD_OCTETS_MAX} letters, digits, hyphens, underscores and dots"),
         );
     }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::limit;
 use super::text::{Span, Text};
@@ -10,7 +11,7 @@ use crate::fault::{Fault, Severity};
 /// What is wrong with a text, as far as it was read. Every value that is read carries a reference to it.
 #[derive(Debug)]
 pub(super) struct Findings<'t> {
-    text: &'t Text,
+    text: Arc<Text>,
     folder: &'t Path,
     found: RefCell<Found>,
 }
@@ -22,26 +23,34 @@ struct Found {
     warnings: usize,
 }
 
+/// A text longer than this is cut where a fault quotes it.
+const MESSAGE_CHARACTERS_MAX: usize = 400;
+
 impl<'t> Findings<'t> {
     /// Nothing yet; paths are relative to `folder`.
-    pub(super) fn new(text: &'t Text, folder: &'t Path) -> Self {
-        Self { text, folder, found: RefCell::default() }
+    pub(super) fn new(text: Text, folder: &'t Path) -> Self {
+        Self { text: Arc::new(text), folder, found: RefCell::default() }
     }
 
     pub(super) fn error(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         let mut found = self.found.borrow_mut();
-        if found.errors < limit::FAULTS_MAX {
-            found.faults.push(self.text.fault(Severity::Error, span, message.into(), help.into()));
-        }
         found.errors += 1;
+        if found.errors <= limit::FAULTS_MAX {
+            found.faults.push(self.fault(Severity::Error, span, message, help));
+        }
     }
 
     pub(super) fn warning(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         let mut found = self.found.borrow_mut();
-        if found.warnings < limit::FAULTS_MAX {
-            found.faults.push(self.text.fault(Severity::Warning, span, message.into(), help.into()));
-        }
         found.warnings += 1;
+        if found.warnings <= limit::FAULTS_MAX {
+            found.faults.push(self.fault(Severity::Warning, span, message, help));
+        }
+    }
+
+    /// What is read.
+    pub(super) fn text(&self) -> Arc<Text> {
+        Arc::clone(&self.text)
     }
 
     /// The line on which `span` begins, for a fault that points at another place too.
@@ -70,4 +79,19 @@ impl<'t> Findings<'t> {
         }
         faults
     }
+    fn fault(
+        &self,
+        severity: Severity,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Fault {
+        self.text.fault(severity, span, printable(&message.into()), printable(&help.into()))
+    }
+}
+
+/// What a fault quotes is bounded and cannot move a terminal's cursor.
+fn printable(message: &str) -> String {
+    let characters = message.chars().take(MESSAGE_CHARACTERS_MAX);
+    characters.map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -39,7 +40,7 @@ use crate::name::Name;
 use crate::policy::map::{Map, Region};
 use crate::policy::service::{Binding, Service};
 use crate::wire::code::RecordType;
-use directory::Directory;
+use directory::{Directory, check_names};
 use findings::Findings;
 use probe::{Probe, Target};
 use section::service::Known;
@@ -51,7 +52,7 @@ use text::{Span, Text};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What it was read from; later faults point into it.
-    pub text: Text,
+    pub text: Arc<Text>,
     /// How the server meets the network and the operator.
     pub server: Server,
     /// What is logged, and how.
@@ -105,8 +106,7 @@ pub fn parse(source: &str, file: &str) -> Loaded {
 }
 
 fn parse_in(folder: &Path, source: &str, file: &str) -> Loaded {
-    let text = Text::new(source, file);
-    let findings = Findings::new(&text, folder);
+    let findings = Findings::new(Text::new(source, file), folder);
     let (document, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
         let span = error.span().unwrap_or_default();
@@ -125,7 +125,7 @@ fn parse_in(folder: &Path, source: &str, file: &str) -> Loaded {
     let config = read_config(top, &findings);
     let refused = findings.has_errors();
     let faults = findings.into_faults();
-    if refused { Err(faults) } else { Ok((Config { text, ..config }, faults)) }
+    if refused { Err(faults) } else { Ok((config, faults)) }
 }
 
 /// Whether the parser left out a key or a table that was there already; the rest is as it was written.
@@ -158,7 +158,7 @@ fn read_config(top: Table, findings: &Findings) -> Config {
     let regions: Vec<_> = region_entries.iter().map(section::region::read_region).collect();
 
     let vantage_entries = top.entries("vantages", limit::VANTAGES_MAX);
-    Directory::of("vantage", &vantage_entries, |_| ());
+    check_names("vantage", &vantage_entries);
     let vantages =
         vantage_entries.iter().map(|entry| section::region::read_vantage(entry, &region_names)).collect();
 
@@ -178,7 +178,7 @@ fn read_config(top: Table, findings: &Findings) -> Config {
     let known = Known { regions: &region_names, probes: &probe_names, maps: &map_names };
     let mut endpoints = Endpoints::new(&probes);
     let service_entries = top.entries("services", limit::SERVICES_MAX);
-    Directory::of("service", &service_entries, |_| ());
+    check_names("service", &service_entries);
     let (services, details): (Vec<_>, Vec<_>) = service_entries
         .iter()
         .map(|entry| section::service::read_service(entry, &known, &mut endpoints))
@@ -186,7 +186,7 @@ fn read_config(top: Table, findings: &Findings) -> Config {
     check::check_services(&services, &details, &maps, &regions, &zone_index, findings);
 
     Config {
-        text: Text::new("", ""),
+        text: findings.text(),
         server,
         log,
         metrics_listen,

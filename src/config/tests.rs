@@ -320,10 +320,14 @@ fn odd_documents_are_read_or_refused() {
         "server = 1979-05-27\nlog = inf\nmetrics = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"
             .to_owned(),
         plain.replace("127.0.0.1:0", "\\u0000"),
+        plain.replace("\"us\"", "\"\\u001b[2J\""),
+        plain.replace("\"us\"", &format!("{:?}", "x".repeat(1_000_000))),
         "\0".to_owned(),
     ] {
         let faults = parse(&refused, "f").unwrap_err();
-        assert!(shown(&faults).chars().all(|c| c == '\n' || !c.is_control()));
+        let shown = shown(&faults);
+        assert!(shown.chars().all(|c| c == '\n' || !c.is_control()));
+        assert!(shown.len() < 10_000, "what is quoted is bounded");
     }
 }
 
