@@ -1,0 +1,12 @@
+//! What can only be judged when several tables are known: maps beside regions and databases, services beside
+//! maps and zones.
+
+mod fence;
+mod in_zone;
+mod map;
+mod service;
+
+pub use in_zone::HeldInZone;
+pub(super) use in_zone::zone_of;
+pub(super) use map::check_maps;
+pub(super) use service::check_services;

@@ -1,0 +1,50 @@
+//! How much of everything a configuration may hold.
+
+/// Octets of the configuration file.
+pub const FILE_OCTETS_MAX: u64 = 512 * 1024 * 1024;
+/// Errors, and warnings, that are listed; of the others only the number is told.
+pub const FAULTS_MAX: usize = 1_000;
+/// Octets of a name that the operator gives to a region, a probe, a map, a vantage or a service.
+pub const WORD_OCTETS_MAX: usize = 63;
+/// Addresses that the server listens on.
+pub const LISTEN_MAX: usize = 64;
+/// Workers of one transport.
+pub const WORKERS_MAX: u16 = 1_024;
+/// TCP connections of clients.
+pub const CONNECTIONS_MAX: u32 = 1_000_000;
+/// Queries of one connection that are answered at the same time.
+pub const QUERIES_IN_FLIGHT_MAX: u16 = 1_024;
+/// Regions.
+pub const REGIONS_MAX: usize = 1_024;
+/// Vantages.
+pub const VANTAGES_MAX: usize = 1_024;
+/// Control targets of one vantage.
+pub const CONTROL_TARGETS_MAX: usize = 64;
+/// Probes.
+pub const PROBES_MAX: usize = 4_096;
+/// Status or response codes of one probe.
+pub const CODES_MAX: usize = 64;
+/// Octets of a text that a probe sends or looks for.
+pub const PROBE_TEXT_OCTETS_MAX: usize = 4_096;
+/// Maps.
+pub const MAPS_MAX: usize = 1_024;
+/// Rules of one map.
+pub const RULES_MAX: usize = 100_000;
+/// Zones.
+pub const ZONES_MAX: usize = 100_000;
+/// Services.
+pub const SERVICES_MAX: usize = 100_000;
+/// Names of one service.
+pub const NAMES_MAX: usize = 1_024;
+/// Endpoints of all services together.
+pub const ENDPOINTS_MAX: usize = 1_000_000;
+/// Endpoints of one service in one region.
+pub const REGION_ENDPOINTS_MAX: usize = 64;
+/// HTTPS, or SVCB, records of one service.
+pub const BINDINGS_MAX: usize = 16;
+/// Addresses to fall back to.
+pub const FALLBACK_MAX: usize = 64;
+/// The weight of a region or an endpoint.
+pub const WEIGHT_MAX: u32 = 65_535;
+/// Seconds of a TTL.
+pub const TTL_SECONDS_MAX: u64 = 604_800;

@@ -1,0 +1,51 @@
+//! One file per table of the configuration: what may be written there, and what is believed of it.
+
+pub(super) mod geoip;
+pub(super) mod map;
+pub(super) mod probe;
+pub(super) mod region;
+pub(super) mod server;
+pub(super) mod service;
+pub(super) mod service_region;
+pub(super) mod ttl;
+pub(super) mod zone;
+
+use crate::config::table::Section;
+
+/// The top of the document.
+pub(super) const TOP: Section = Section {
+    path: "",
+    keys: &[
+        "server", "log", "metrics", "geoip", "regions", "vantages", "probes", "maps", "zones", "services",
+    ],
+};
+
+/// Every table there is. The example configuration is held against it.
+#[cfg(test)]
+pub(super) const ALL: &[&Section] = &[
+    &TOP,
+    &server::SERVER,
+    &server::TCP,
+    &server::LOG,
+    &server::METRICS,
+    &geoip::GEOIP,
+    &geoip::FIELDS,
+    &region::REGION,
+    &region::VANTAGE,
+    &probe::PROBE,
+    &probe::HTTP,
+    &probe::HTTPS,
+    &probe::TCP,
+    &probe::TLS,
+    &probe::DNS,
+    &probe::TRUST,
+    &probe::TLS_TRUST,
+    &map::MAP,
+    &map::RULE,
+    &zone::ZONE,
+    &service::SERVICE,
+    &service::WHEN_ALL_DOWN,
+    &service_region::REGION,
+    &service_region::ENDPOINT,
+    &ttl::TTL,
+];

@@ -1,0 +1,203 @@
+//! `[server]`, `[log]` and `[metrics]`: how this process behaves, whatever it answers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::findings::Findings;
+use crate::config::limit::{CONNECTIONS_MAX, LISTEN_MAX, QUERIES_IN_FLIGHT_MAX, WORKERS_MAX};
+use crate::config::table::{Section, Table};
+use crate::config::value::Value;
+
+/// How the server meets the network and the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where queries are taken, by UDP and by TCP; at least one address.
+    pub listen: Vec<SocketAddr>,
+    /// Workers that answer by UDP; one per core when absent.
+    pub workers: Option<u16>,
+    /// Where the last verdicts are kept over a restart.
+    pub state_directory: PathBuf,
+    /// The local socket over which the verbs reach the running server.
+    pub control_socket: PathBuf,
+    /// What clients may take up by TCP.
+    pub tcp: TcpLimits,
+}
+
+/// What clients may take up by TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpLimits {
+    /// Connections in all.
+    pub connections: u32,
+    /// Connections from one client address.
+    pub connections_per_address: u32,
+    /// A connection without a query for so long is closed.
+    pub idle_timeout: Duration,
+    /// Queries of one connection that are answered at the same time.
+    pub queries_in_flight: u16,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// Events of less weight are left out.
+    pub level: LogLevel,
+    /// Whether client addresses are cut to /24 and /48.
+    pub shorten_clients: bool,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The weight of an event, the heaviest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+pub(in crate::config) const SERVER: Section =
+    Section { path: "server", keys: &["listen", "workers", "state-directory", "control-socket", "tcp"] };
+pub(in crate::config) const TCP: Section = Section {
+    path: "server.tcp",
+    keys: &["connections", "connections-per-address", "idle-timeout", "queries-in-flight"],
+};
+pub(in crate::config) const LOG: Section =
+    Section { path: "log", keys: &["format", "level", "client-addresses"] };
+pub(in crate::config) const METRICS: Section = Section { path: "metrics", keys: &["listen"] };
+
+/// The longest path of a local socket (`sun_path` of Linux, its final NUL left out).
+const SOCKET_PATH_OCTETS_MAX: usize = 107;
+const IDLE_TIMEOUT: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3_600);
+
+/// Reads `[server]`, which must be there.
+pub(in crate::config) fn read_server(top: Table, findings: &Findings) -> Server {
+    top.required("server", "{ listen = [\"127.0.0.1:5300\"] }");
+    let table = top.table("server", &SERVER);
+    let path = |key: &str, default: &str| {
+        table.value(key).and_then(|value| value.path(default)).unwrap_or_else(|| findings.completed(default))
+    };
+    let control_socket = path("control-socket", "state/rhumb.sock");
+    if control_socket.as_os_str().len() > SOCKET_PATH_OCTETS_MAX {
+        findings.warning(
+            table.value("control-socket").map_or(table.span, |value| value.span),
+            format!("the path of the control socket, {}, is too long to be bound", control_socket.display()),
+            format!("write a path of at most {SOCKET_PATH_OCTETS_MAX} octets"),
+        );
+    }
+    Server {
+        listen: read_listen(table),
+        workers: table.value("workers").and_then(read_workers),
+        state_directory: path("state-directory", "state"),
+        control_socket,
+        tcp: read_tcp(table.table("tcp", &TCP)),
+    }
+}
+
+/// Reads `[log]`.
+pub(in crate::config) fn read_log(top: Table) -> Log {
+    let table = top.table("log", &LOG);
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let levels = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    let clients = [("shortened", true), ("whole", false)];
+    Log {
+        format: table.value("format").and_then(|v| v.choice(&formats)).unwrap_or(LogFormat::Text),
+        level: table.value("level").and_then(|v| v.choice(&levels)).unwrap_or(LogLevel::Info),
+        shorten_clients: table.value("client-addresses").and_then(|v| v.choice(&clients)).unwrap_or(true),
+    }
+}
+
+/// Reads `[metrics]`: where Prometheus may ask, if anywhere.
+pub(in crate::config) fn read_metrics(top: Table) -> Option<SocketAddr> {
+    let value = top.table("metrics", &METRICS).value("listen")?;
+    let listen = read_socket_address(value, "127.0.0.1:9153")?;
+    if !listen.ip().is_loopback() {
+        value.warning(
+            "metrics are shown to everybody who reaches this address",
+            "write a loopback address, or let a firewall guard the port",
+        );
+    }
+    Some(listen)
+}
+
+fn read_listen(table: Table) -> Vec<SocketAddr> {
+    let example = "[\"127.0.0.1:5300\"]";
+    let list = table.required("listen", example).and_then(|value| value.filled_list(example, LISTEN_MAX));
+    let mut listen = Vec::new();
+    for value in list.unwrap_or_default() {
+        let Some(address) = read_socket_address(value, "127.0.0.1:5300") else { continue };
+        if listen.contains(&address) && address.port() != 0 {
+            value.error(format!("{address} is listed twice"), "leave it out here");
+        }
+        if address.ip().is_multicast() {
+            value.error(format!("{address} is a multicast address"), "write an address of this machine");
+        }
+        listen.push(address);
+    }
+    listen
+}
+
+fn read_socket_address(value: Value, example: &str) -> Option<SocketAddr> {
+    let text = value.text(example)?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        let help = match text.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+            Ok(std::net::IpAddr::V6(bare)) => format!("the port is missing; write \"[{bare}]:53\""),
+            Ok(bare) => format!("the port is missing; write \"{bare}:53\""),
+            Err(_) => format!("write an address and a port, such as {example:?} or \"[::1]:5300\""),
+        };
+        value.error(format!("{text:?} is no address with a port"), help);
+    }
+    address
+}
+
+fn read_workers(value: Value) -> Option<u16> {
+    match value.as_str() {
+        Some("auto") => None,
+        Some(_) => value.refuse_type("a number of workers", "\"auto\" or a whole number"),
+        None => value.integer(1..=WORKERS_MAX),
+    }
+}
+
+fn read_tcp(table: Table) -> TcpLimits {
+    let count = |key: &str, default: u32| {
+        table.value(key).and_then(|value| value.integer(1..=CONNECTIONS_MAX)).unwrap_or(default)
+    };
+    let connections = count("connections", 1_000);
+    let connections_per_address = count("connections-per-address", connections.min(20));
+    if connections_per_address > connections
+        && let Some(value) = table.value("connections-per-address")
+    {
+        value.error(
+            "one address may open more connections than there may be in all",
+            format!("write at most {connections}"),
+        );
+    }
+    let idle_timeout = table.value("idle-timeout").and_then(|value| value.duration(IDLE_TIMEOUT));
+    let queries_in_flight =
+        table.value("queries-in-flight").and_then(|value| value.integer(1..=QUERIES_IN_FLIGHT_MAX));
+    TcpLimits {
+        connections,
+        connections_per_address,
+        idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(10)),
+        queries_in_flight: queries_in_flight.unwrap_or(16),
+    }
+}
