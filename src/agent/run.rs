@@ -329,3 +329,220 @@ fn identities(targets: &Targets) -> impl Iterator<Item = (SocketAddr, &ProbeKind
         .iter()
         .map(|target| (target.address, &targets.probes[target.probe.index()].kind, target.key.as_str()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::agent::testing::{AMPLE, Server, http_at, ok, probe, read_head};
+    use crate::health::outcome::{Failure, TargetReport};
+    use crate::ids::ProbeId;
+
+    const RARELY: Duration = Duration::from_secs(60);
+
+    /// One HTTP probe per address.
+    fn targets(addresses: &[SocketAddr], interval: Duration, watch: bool) -> Arc<Targets> {
+        let http =
+            |address: &SocketAddr| Probe { interval, watch, ..probe(ProbeKind::Http(http_at(*address))) };
+        let target = |(position, address): (usize, &SocketAddr)| Target {
+            address: *address,
+            probe: ProbeId::from_index(position),
+            key: format!("eu/www/{address}"),
+        };
+        Arc::new(Targets {
+            probes: addresses.iter().map(http).collect(),
+            targets: addresses.iter().enumerate().map(target).collect(),
+            vantage: VantageId(2),
+            agent: 7,
+        })
+    }
+
+    /// A running agent.
+    struct Running {
+        targets: channel::Sender<Arc<Targets>>,
+        reports: broadcast::Receiver<Arc<Snapshot>>,
+        task: JoinHandle<()>,
+    }
+
+    fn start(targets: Arc<Targets>) -> Running {
+        let (targets, of_agent) = channel::channel(targets);
+        let (to_us, reports) = broadcast::channel(16);
+        Running { targets, reports, task: tokio::spawn(run(of_agent, to_us, Chance::seeded(1))) }
+    }
+
+    impl Running {
+        /// The first snapshot for which `wanted` holds.
+        async fn snapshot(&mut self, wanted: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+            let search = async {
+                loop {
+                    match self.reports.recv().await {
+                        Ok(snapshot) if wanted(&snapshot) => return snapshot,
+                        Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            };
+            tokio::time::timeout(AMPLE, search).await.expect("the agent reports it in time")
+        }
+
+        /// Waits for the first snapshot in which the last outcome of a target is this.
+        async fn sees(&mut self, target: usize, result: Result<(), Failure>) -> Arc<Snapshot> {
+            self.snapshot(|snapshot| last(snapshot, target) == Some(&result)).await
+        }
+    }
+
+    fn of(snapshot: &Snapshot, target: usize) -> &TargetReport {
+        &snapshot.report.targets[target]
+    }
+
+    fn last(snapshot: &Snapshot, target: usize) -> Option<&Result<(), Failure>> {
+        of(snapshot, target).outcomes.last().map(|outcome| &outcome.result)
+    }
+
+    /// Answers each request and leaves the connection open, until `idle` passes without one.
+    async fn keep_alive(mut stream: TcpStream, requests: Arc<AtomicUsize>, idle: Duration) {
+        while let Ok(head) = tokio::time::timeout(idle, read_head(&mut stream)).await
+            && !head.is_empty()
+        {
+            requests.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.write_all(ok("").as_bytes()).await;
+        }
+    }
+
+    async fn backend(idle: Duration) -> (Server, Arc<AtomicUsize>) {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = requests.clone();
+        (Server::start(move |stream| keep_alive(stream, count.clone(), idle)).await, requests)
+    }
+
+    async fn until(holds: impl Fn() -> bool) {
+        let wait = async {
+            while !holds() {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(AMPLE, wait).await.expect("it comes to hold in time");
+    }
+
+    #[tokio::test]
+    async fn a_watched_backend_that_dies_is_reported_at_once_though_its_turn_is_far() {
+        let (server, _) = backend(RARELY).await;
+        let mut agent = start(targets(&[server.address], RARELY, true));
+        agent.sees(0, Ok(())).await;
+        until(|| server.count() == 2).await; // The probe and the watch.
+        let killed = clock::now();
+        drop(server);
+        let snapshot = agent.sees(0, Err(Failure::Refused)).await;
+        // The aim is 150 ms, and on an idle machine it takes 20; the rest is for a busy one.
+        assert!(clock::now().since(killed) < Duration::from_secs(1));
+        assert_eq!((snapshot.report.vantage, snapshot.report.agent), (VantageId(2), 7));
+        let snapshot = agent.snapshot(|snapshot| of(snapshot, 0).newest == 4).await;
+        assert_eq!(of(&snapshot, 0).outcomes.len(), 4, "one that passed, and rechecks until fall");
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_closes_idle_connections_is_not_stormed() {
+        let (server, requests) = backend(Duration::from_millis(20)).await;
+        let mut agent = start(targets(&[server.address], RARELY, true));
+        agent.sees(0, Ok(())).await;
+        sleep(Duration::from_millis(1500)).await;
+        let requests = requests.load(Ordering::SeqCst);
+        assert!((2..=6).contains(&requests), "{requests} probes");
+        assert!(server.count() <= 12, "{} connections", server.count());
+    }
+
+    #[tokio::test]
+    async fn without_a_watch_no_connection_is_held() {
+        let (server, _) = backend(RARELY).await;
+        let mut agent = start(targets(&[server.address], RARELY, false));
+        agent.sees(0, Ok(())).await;
+        sleep(watch::FIRST_PAUSE_MAX).await;
+        assert_eq!(server.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn snapshots_are_numbered_and_come_at_every_tick() {
+        let mut agent = start(targets(&[], RARELY, false));
+        let began = clock::now();
+        for number in 1..=4 {
+            let snapshot = agent.snapshot(|_| true).await;
+            assert_eq!(snapshot.report.number, number);
+        }
+        assert!(clock::now().since(began) >= Duration::from_millis(750));
+    }
+
+    #[tokio::test]
+    async fn a_target_that_persists_through_a_reload_keeps_its_outcomes() {
+        let (first, _) = backend(RARELY).await;
+        let (second, _) = backend(RARELY).await;
+        let (third, _) = backend(RARELY).await;
+        let mut agent = start(targets(&[first.address, second.address], RARELY, true));
+        agent.sees(0, Ok(())).await;
+        agent.sees(1, Ok(())).await;
+
+        let newer = targets(&[second.address, third.address], RARELY, true);
+        agent.targets.send(newer.clone()).unwrap();
+        let snapshot = agent.snapshot(|snapshot| Arc::ptr_eq(&snapshot.targets, &newer)).await;
+        assert_eq!(of(&snapshot, 0).newest, 1);
+        assert_eq!(last(&snapshot, 0), Some(&Ok(())));
+        let snapshot = agent.sees(1, Ok(())).await;
+        assert_eq!(of(&snapshot, 0).newest, 1, "it was not probed again");
+
+        let changed = targets(&[second.address, third.address], RARELY, true);
+        let mut changed = Targets::clone(&changed);
+        changed.probes[0].kind = ProbeKind::File { path: "no such file".into() };
+        agent.targets.send(Arc::new(changed)).unwrap();
+        let snapshot = agent.snapshot(|snapshot| !Arc::ptr_eq(&snapshot.targets, &newer)).await;
+        assert_eq!(of(&snapshot, 0).newest, 0, "another kind of probe begins anew");
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_is_out_at_a_reload_still_counts() {
+        let silent = Server::silent().await;
+        let (other, _) = backend(RARELY).await;
+        let older = Targets::clone(&targets(&[silent.address], RARELY, false));
+        let mut agent = start(Arc::new(older));
+        until(|| silent.count() == 1).await;
+        agent.targets.send(targets(&[other.address, silent.address], RARELY, false)).unwrap();
+        agent.sees(0, Ok(())).await;
+        assert_eq!(silent.count(), 1, "no second probe was sent beside it");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_was_held_up_says_that_it_lags_and_recovers() {
+        let mut agent = start(targets(&[], RARELY, false));
+        assert!(!agent.snapshot(|_| true).await.report.lagging);
+        std::thread::sleep(TICK_AND_MORE);
+        agent.snapshot(|snapshot| snapshot.report.lagging).await;
+        agent.snapshot(|snapshot| !snapshot.report.lagging).await;
+    }
+
+    /// Longer than a tick and the lateness that is let pass.
+    const TICK_AND_MORE: Duration = Duration::from_millis(600);
+
+    #[tokio::test]
+    async fn probes_that_are_out_are_bounded_and_the_rest_waits_without_spinning() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let many = targets(&[address; PROBES_OUT_MAX + 100], Duration::from_millis(1), false);
+        let (lost, _losses) = mpsc::channel(1);
+        let mut agent = Agent::new(lost, Chance::seeded(1));
+        agent.install(prepare(many).await.unwrap());
+        let later = clock::now() + Duration::from_secs(2);
+        agent.send_probes(later);
+        assert_eq!(agent.out.len(), PROBES_OUT_MAX);
+        assert_eq!(agent.next_wake(), agent.cadence.due());
+    }
+
+    #[tokio::test]
+    async fn the_agent_and_its_connections_end_with_the_sender_of_targets() {
+        let (server, _) = backend(RARELY).await;
+        let mut agent = start(targets(&[server.address], RARELY, true));
+        agent.sees(0, Ok(())).await;
+        drop(agent.targets);
+        tokio::time::timeout(AMPLE, agent.task).await.expect("it ends").unwrap();
+    }
+}

@@ -19,7 +19,7 @@ use crate::health::streak::Thresholds;
 use crate::ids::ProbeId;
 
 /// A time-out that no probe reaches that is going to end at all, on the slowest machine.
-const AMPLE: Duration = Duration::from_secs(5);
+pub(super) const AMPLE: Duration = Duration::from_secs(5);
 
 /// A probe of `kind` once a second.
 pub(super) fn probe(kind: ProbeKind) -> Probe {

@@ -169,3 +169,103 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
     rest.ends_with(last)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: &str = "eu/www/192.0.2.1";
+
+    fn found(text: &str) -> Finding {
+        States::parse(text).unwrap().finding(KEY)
+    }
+
+    fn down() -> Finding {
+        Finding::Fail(Failure::File("down".to_owned()))
+    }
+
+    #[test]
+    fn a_line_says_up_down_or_how_much() {
+        assert_eq!(found("eu/www/192.0.2.1 up"), Finding::Pass);
+        assert_eq!(found("\t eu/www/192.0.2.1\tdown # broken\r\n"), down());
+        assert_eq!(found("eu/www/192.0.2.1 40%"), Finding::Pass);
+        assert_eq!(found("eu/www/192.0.2.1 0%"), down());
+    }
+
+    #[test]
+    fn the_last_line_that_fits_wins() {
+        assert_eq!(found("* down\neu/www/192.0.2.1 up"), Finding::Pass);
+        assert_eq!(found("eu/www/192.0.2.1 up\neu/* down"), down());
+        assert_eq!(found("eu/www/192.0.2.1 up\neu/www/192.0.2.1 down"), down());
+        assert_eq!(found("eu/* up\n*/192.0.2.1 down\nus/* up"), down());
+        assert!(matches!(found("* down\neu/www/* unknown"), Finding::Nothing(_)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown_and_spoils_no_other_line() {
+        for word in ["", "dwon", "UP", "101%", "-1%", "%", "up down"] {
+            let Finding::Nothing(why) = found(&format!("* down\n{KEY} {word}")) else { panic!("{word}") };
+            assert!(why.starts_with("line 2 "), "{why}");
+            assert_eq!(found(&format!("us/www/192.0.2.2 {word}\n{KEY} down")), down());
+        }
+        for text in ["", "\n\n", "# eu/www/192.0.2.1 down", "us/* down"] {
+            assert!(matches!(found(text), Finding::Nothing(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_bounded() {
+        assert!(States::parse(&"* up\n".repeat(PATTERNS_MAX)).is_ok());
+        assert!(States::parse(&"* up\n".repeat(PATTERNS_MAX + 1)).is_err());
+    }
+
+    /// Matching as it is defined, one character at a time.
+    fn fits(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], []) => true,
+            ([b'*', rest @ ..], _) => (0..=text.len()).any(|skip| fits(rest, &text[skip..])),
+            ([p, pattern @ ..], [t, text @ ..]) => p == t && fits(pattern, text),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_match_as_they_are_defined(pattern in "[ab*]{0,7}", text in "[ab]{0,8}") {
+            prop_assert_eq!(matches(&pattern, &text), fits(pattern.as_bytes(), text.as_bytes()));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "(?s).{0,200}") {
+            let _ = States::parse(&text).map(|states| states.finding(KEY));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_missing_too_large_or_no_text_is_no_evidence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("states");
+        let found = async || StateFile::new(&path).probe(KEY).await;
+        assert!(matches!(found().await, Finding::Nothing(why) if why.contains("No such file")));
+        std::fs::write(&path, format!("* down\n{}", " ".repeat(FILE_OCTETS_MAX as usize))).unwrap();
+        assert!(matches!(found().await, Finding::Nothing(why) if why.contains("larger")));
+        std::fs::write(&path, b"* down\n\xff").unwrap();
+        assert!(matches!(found().await, Finding::Nothing(why) if why.contains("UTF-8")));
+        std::fs::write(&path, "* down").unwrap();
+        assert_eq!(found().await, down());
+    }
+
+    #[tokio::test]
+    async fn a_change_is_seen_once_the_last_reading_is_no_longer_fresh() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("states");
+        std::fs::write(&path, "* down").unwrap();
+        let file = StateFile::new(&path);
+        assert_eq!(file.probe(KEY).await, down());
+        std::fs::write(&path, "* up").unwrap();
+        tokio::time::sleep(FRESH * 2).await;
+        assert_eq!(file.probe(KEY).await, Finding::Pass);
+    }
+}

@@ -143,8 +143,11 @@ fn finding_of(error: &(dyn Error + 'static)) -> Finding {
 
 fn finding_of_io(error: &io::Error) -> Finding {
     use io::ErrorKind as Kind;
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Finding::Fail(Failure::Tls(bounded(tls)));
+    // Layers wrap one such error in another, and TLS its own in that.
+    if let Some(inner) = error.get_ref()
+        && (inner.is::<rustls::Error>() || inner.is::<io::Error>())
+    {
+        return finding_of(inner);
     }
     if is_our_own(error) {
         return Finding::Nothing(bounded(error));
