@@ -338,7 +338,8 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::agent::testing::{AMPLE, Server, http_at, ok, probe, read_head};
+    use crate::agent::plan::FIRST_ROUND;
+    use crate::agent::testing::{AMPLE, Server, answer_http, http_at, ok, probe, read_head, refusing};
     use crate::health::outcome::{Failure, TargetReport};
     use crate::ids::ProbeId;
 
@@ -400,7 +401,7 @@ mod tests {
     }
 
     fn last(snapshot: &Snapshot, target: usize) -> Option<&Result<(), Failure>> {
-        of(snapshot, target).outcomes.last().map(|outcome| &outcome.result)
+        snapshot.report.targets.get(target)?.outcomes.last().map(|outcome| &outcome.result)
     }
 
     /// Answers each request and leaves the connection open, until `idle` passes without one.
@@ -502,14 +503,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_that_is_out_at_a_reload_still_counts() {
-        let silent = Server::silent().await;
-        let (other, _) = backend(RARELY).await;
-        let older = Targets::clone(&targets(&[silent.address], RARELY, false));
-        let mut agent = start(Arc::new(older));
-        until(|| silent.count() == 1).await;
-        agent.targets.send(targets(&[other.address, silent.address], RARELY, false)).unwrap();
-        agent.sees(0, Ok(())).await;
-        assert_eq!(silent.count(), 1, "no second probe was sent beside it");
+        let slow = Server::start(|stream| async {
+            sleep(Duration::from_millis(600)).await;
+            answer_http(stream, ok("").into()).await;
+        })
+        .await;
+        let mut agent = start(targets(&[slow.address], RARELY, false));
+        until(|| slow.count() == 1).await;
+        let (closed, _socket) = refusing();
+        agent.targets.send(targets(&[closed, slow.address], RARELY, false)).unwrap();
+        agent.sees(1, Ok(())).await;
+        sleep(FIRST_ROUND).await;
+        assert_eq!(slow.count(), 1, "no second probe was sent beside it");
     }
 
     #[tokio::test]

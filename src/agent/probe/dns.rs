@@ -136,7 +136,6 @@ fn fail(why: impl std::fmt::Display) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use hickory_proto::op::ResponseCode;
@@ -156,9 +155,14 @@ mod tests {
         by_udp: impl Fn(Message) -> Vec<Vec<u8>> + Send + Sync + 'static,
         by_tcp: impl Fn(Message) -> Vec<u8> + Send + Sync + 'static,
     ) -> SocketAddr {
-        let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // A port that is free for one may be taken for the other.
+        let (tcp, udp) = loop {
+            let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+                break (tcp, udp);
+            }
+        };
         let address = tcp.local_addr().unwrap();
-        let udp = Arc::new(UdpSocket::bind(address).await.unwrap());
         tokio::spawn(async move {
             let mut buffer = [0; 512];
             while let Ok((length, client)) = udp.recv_from(&mut buffer).await {
