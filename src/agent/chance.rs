@@ -1,6 +1,7 @@
 //! Chance as an argument: a small generator with a seed, so that a plan can be played again. It spreads work
 //! and numbers DNS queries; nothing secret comes from it.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 /// A generator after SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
@@ -14,18 +15,11 @@ impl Chance {
         Self(seed)
     }
 
-    /// A generator that no one can foresee; for the rim alone.
-    ///
-    /// # Panics
-    /// When the system gives no random numbers, without which no TLS works either.
+    /// A generator that differs from process to process and from call to call.
     #[must_use]
     pub fn of_system() -> Self {
-        let mut seed = [0; 8];
-        rustls::crypto::ring::default_provider()
-            .secure_random
-            .fill(&mut seed)
-            .expect("the system gives random numbers");
-        Self(u64::from_ne_bytes(seed))
+        // The keys of a new hasher are the standard library's one way to the system's random numbers.
+        Self(RandomState::new().build_hasher().finish())
     }
 
     /// The next 64 bits.

@@ -19,6 +19,8 @@ pub struct Record {
     count: u64,
     /// The last [`OUTCOMES_MAX`] of them, oldest first.
     recent: VecDeque<Past>,
+    /// The last probe learned nothing.
+    silent: bool,
 }
 
 /// An outcome that keeps the moment rather than the age.
@@ -41,7 +43,13 @@ impl Record {
         }
         self.recent.push_back(past);
         self.count += 1;
+        self.silent = false;
         changed
+    }
+
+    /// A probe learned nothing, which is no outcome. Whether it is the first since there was one.
+    pub fn pass_over(&mut self) -> bool {
+        !std::mem::replace(&mut self.silent, true)
     }
 
     /// The target's part of a report that is made now.
@@ -116,6 +124,16 @@ mod tests {
             .map(|result| record.push(past(0, result)))
             .collect();
         assert_eq!(changes, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn silence_is_no_outcome_and_is_told_once() {
+        let mut record = Record::default();
+        record.push(past(0, Ok(())));
+        assert_eq!([record.pass_over(), record.pass_over()], [true, false]);
+        assert!(!record.push(past(1, Ok(()))));
+        assert!(record.pass_over());
+        assert_eq!(record.tell(TargetId(0), Moment::START).newest, 2);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The agent's one task: it owns the plan and the records, sends probes out and takes them back, and tells what
 //! it sees at every tick. Dropping the task's future ends all that it started.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,21 +201,23 @@ impl Agent {
     }
 
     fn take_back(&mut self, back: Result<(task::Id, Back), JoinError>) {
-        let (id, back) = match back {
-            Ok((id, back)) => (id, Some(back)),
-            Err(error) => (error.id(), None),
-        };
+        let id = back.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let (Some(target), Some(world)) = (self.target_of.remove(&id), &mut self.world) else { return };
-        let result = match back.as_ref().map(|back| &back.finding) {
-            Some(Finding::Pass) => Some(Ok(())),
-            Some(Finding::Fail(failure)) => Some(Err(failure.clone())),
-            Some(Finding::Nothing(_)) | None => None,
+        let past = back.map_err(|error| error.to_string()).and_then(|(_, back)| back.into_past());
+        let passed = past.as_ref().ok().map(|past| past.result.is_ok());
+        let record = &mut world.records[target];
+        let is_change = match past {
+            Ok(past) => record.push(past),
+            Err(why) => {
+                if record.pass_over() {
+                    let Target { address, key, .. } = &world.targets.targets[target];
+                    tracing::warn!(%address, key, why, "probes learn nothing of a target; it is left unknown");
+                }
+                false
+            }
         };
-        let mut urgent = world.plan.done(target, result.as_ref().map(Result::is_ok), clock::now());
-        if let (Some(result), Some(Back { ended, latency, .. })) = (result, back) {
-            urgent |= world.records[target].push(Past { ended, latency, result });
-        }
-        if urgent {
+        let is_urgent = world.plan.done(target, passed, clock::now());
+        if is_change || is_urgent {
             self.cadence.hurry();
         }
     }
@@ -241,6 +243,7 @@ impl Agent {
             agent: world.targets.agent,
             boot: self.boot,
             number: self.number,
+            // No control targets yet: the other targets must show whether this agent sees anything.
             control: None,
             lagging: now < self.lagging_until,
             targets: told.map(|(target, record)| record.tell(TargetId::from_index(target), now)).collect(),
@@ -302,12 +305,20 @@ impl Agent {
     }
 }
 
+impl Back {
+    /// The outcome; why there is none when nothing was learned.
+    fn into_past(self) -> Result<Past, String> {
+        let result = match self.finding {
+            Finding::Pass => Ok(()),
+            Finding::Fail(failure) => Err(failure),
+            Finding::Nothing(why) => return Err(why),
+        };
+        Ok(Past { ended: self.ended, latency: self.latency, result })
+    }
+}
+
 impl World {
     fn new(Ready { targets, probers }: Ready, chance: Chance) -> Self {
-        let unready = probers.iter().filter_map(|prober| prober.unready()).collect::<HashSet<_>>();
-        for why in unready {
-            tracing::warn!(why, "some targets cannot be probed as configured and stay unknown");
-        }
         let mut paces = Vec::with_capacity(targets.targets.len());
         let mut watched: HashMap<_, Vec<_>> = HashMap::new();
         for (position, target) in targets.targets.iter().enumerate() {

@@ -82,12 +82,6 @@ impl Prober {
         Self { address: target.address, timeout: probe.timeout, kind: kind.unwrap_or_else(Kind::Unready) }
     }
 
-    /// Why the target can never be probed as it is configured, if so.
-    #[must_use]
-    pub fn unready(&self) -> Option<&str> {
-        if let Kind::Unready(why) = &self.kind { Some(why) } else { None }
-    }
-
     /// Probes once. `id` numbers the query of a DNS probe.
     pub async fn probe(&self, id: u16) -> Finding {
         let work = async {
