@@ -99,7 +99,7 @@ struct Ready {
     probers: Vec<Arc<Prober>>,
 }
 
-/// Makes targets ready beside the loop: certificates and state files are read, which may block.
+/// Makes targets ready beside the loop: certificate files are read, which may block.
 fn prepare(targets: Arc<Targets>) -> JoinHandle<Ready> {
     task::spawn_blocking(move || {
         let mut shared = Shared::default();

@@ -163,6 +163,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_turns_to_closing_at_once_is_left_alone_for_longer_and_longer() {
+        let mut patience = Patience::default();
+        patience.renewed();
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            patience.lost(Duration::ZERO);
+            pauses.push(patience.pause);
+        }
+        assert_eq!(pauses[..3], [PAUSE_MIN, PAUSE_MIN * 2, PAUSE_MIN * 4]);
+        assert_eq!(pauses[11], PAUSE_MAX);
+    }
+
+    #[test]
     fn a_server_that_is_away_is_tried_less_and_less_often() {
         let mut patience = Patience::default();
         for _ in 0..20 {

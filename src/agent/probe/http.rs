@@ -5,11 +5,14 @@
 //! after the listener behind it is gone. Redirects are answers, not orders; proxies of the environment are not
 //! for probes; nothing is tried twice.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HOST, HeaderValue};
 use reqwest::{Client, Request, Response, Url, redirect, retry};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use super::tls::{TrustCache, client_config, server_name};
 use super::{Finding, bounded, finding_of};
@@ -29,37 +32,26 @@ pub(super) struct HttpTarget {
 impl HttpTarget {
     pub(super) fn new(address: SocketAddr, spec: &HttpProbe, trust: &mut TrustCache) -> Result<Self, String> {
         let scheme = if spec.tls.is_some() { "https" } else { "http" };
-        let by_address = parse_url(scheme, &address.to_string())?;
         let named = spec.host.as_deref().map(|host| parse_url(scheme, host)).transpose()?;
-        let is_name = named.as_ref().is_some_and(|url| url.domain().is_some());
-        // A host that is an address would be connected to, past the resolver; so the URL keeps the target's
-        // address, and the certificate is checked for the host all the same.
-        let checked = named.as_ref().filter(|_| !is_name).and_then(Url::host_str);
-        let checked = checked.map(|host| server_name(host.trim_matches(['[', ']']))).transpose()?;
-        // Plain HTTP uses none, but the client would otherwise make one of its own, with all the system's
-        // authorities, for each target.
-        let tls = spec.tls.as_ref().unwrap_or(&TlsTrust::Anything);
-        let mut tls = client_config(tls, checked, trust)?;
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(Only(address))
-            .user_agent(concat!("rhumb/", env!("CARGO_PKG_VERSION")))
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .no_proxy()
-            .build()
-            .map_err(|error| bounded(with_causes(&error)))?;
         let host = spec.host.as_deref().map(HeaderValue::from_str).transpose();
-        let mut url = named.filter(|_| is_name).unwrap_or(by_address);
+        // A host that is an address would be connected to, past the resolver; so the URL keeps the target's
+        // address then, and the certificate is checked for the host all the same.
+        let (mut url, checked) = match named {
+            Some(url) if url.domain().is_some() => (url, None),
+            Some(url) => {
+                (parse_url(scheme, &address.to_string())?, url.host_str().map(address_name).transpose()?)
+            }
+            None => (parse_url(scheme, &address.to_string())?, None),
+        };
         url.set_port(Some(address.port())).map_err(|()| "the host takes no port".to_owned())?;
         let (path, query) = spec.path.split_once('?').map_or((&*spec.path, None), |(p, q)| (p, Some(q)));
         url.set_path(path);
         url.set_query(query);
+        // Plain HTTP uses no TLS, but the client would otherwise make its own, with all the system's
+        // authorities, for each target.
+        let tls = client_config(spec.tls.as_ref().unwrap_or(&TlsTrust::Anything), checked, trust)?;
         Ok(Self {
-            client,
+            client: client(address, tls)?,
             url,
             host: host.map_err(|_| "the host is not fit for a header".to_owned())?,
             status: spec.status.clone(),
@@ -90,6 +82,21 @@ impl HttpTarget {
     }
 }
 
+fn client(address: SocketAddr, mut tls: ClientConfig) -> Result<Client, String> {
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(Only(address))
+        .user_agent(concat!("rhumb/", env!("CARGO_PKG_VERSION")))
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .build()
+        .map_err(|error| bounded(with_causes(&error)))
+}
+
 /// Reads the body until it holds `wanted` or its first [`BODY_OCTETS_MAX`] octets do not.
 async fn find_in_body(mut response: Response, wanted: &[u8]) -> Finding {
     let mut body = Vec::new();
@@ -116,8 +123,20 @@ fn contains(body: &[u8], wanted: &[u8]) -> bool {
     wanted.is_empty() || body.windows(wanted.len()).any(|window| window == wanted)
 }
 
+/// The URL of a host, with or without a port, and nothing else.
 fn parse_url(scheme: &str, host: &str) -> Result<Url, String> {
-    Url::parse(&format!("{scheme}://{host}")).map_err(|error| bounded(format!("host {host:?}: {error}")))
+    let fault = |why: &dyn Display| bounded(format_args!("{host:?} is no host: {why}"));
+    let url = Url::parse(&format!("{scheme}://{host}")).map_err(|error| fault(&error))?;
+    let has_more = url.path() != "/" || url.query().is_some() || url.fragment().is_some();
+    if has_more || host.contains('@') {
+        return Err(fault(&"write a name or an address, and a port if need be"));
+    }
+    Ok(url)
+}
+
+/// The name to check a certificate for, where a URL's host is an address.
+fn address_name(host: &str) -> Result<ServerName<'static>, String> {
+    server_name(host.trim_matches(['[', ']']))
 }
 
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
@@ -288,8 +307,10 @@ mod tests {
         }
         assert_eq!(found(&server, |_| {}).await, Finding::Pass);
         assert!(head.recv().await.unwrap().contains(&format!("host: {}\r\n", server.address)));
-        let finding = found(&server, |spec| spec.host = Some("no host".to_owned())).await;
-        assert!(matches!(finding, Finding::Nothing(_)), "{finding:?}");
+        for host in ["no host", "", "a/b", "a?b", "user@a", "a#b", "a\n"] {
+            let finding = found(&server, |spec| spec.host = Some(host.to_owned())).await;
+            assert!(matches!(finding, Finding::Nothing(_)), "{host}: {finding:?}");
+        }
     }
 
     #[tokio::test]
