@@ -35,7 +35,7 @@ pub enum Failure {
     Body,
     /// A DNS reply that does not pass; its code or what is missing.
     Dns(String),
-    /// The outside state file says down, or says nothing usable.
+    /// The outside state file says down; one that says nothing usable makes no outcome.
     File(String),
     /// Anything else, in few words.
     Other(String),
