@@ -47,7 +47,6 @@ pub fn respond(
     reply: &mut [u8],
     counters: &Counters,
 ) -> Action {
-    counters.received.add(1);
     let mut room = [0; 256];
     let (rcode, length) = match Message::parse(packet, &mut room) {
         Message::Ignore => {

@@ -7,12 +7,15 @@ use std::path::Path;
 use super::{Config, FieldPaths, HeldInZone, Zone};
 use crate::answer::compile::{Plan, World};
 use crate::answer::maps::Databases;
+use crate::answer::zones::ZonesFault;
 use crate::fault::{Fault, Severity};
 use crate::geo::database::Database;
 use crate::geo::layout::{Field, FieldPath, Layout};
 use crate::health::board::{BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
 use crate::health::rules::Rules;
 use crate::ids::ServiceId;
+use crate::name::{self, Name};
+use crate::wire::code::RecordType;
 use crate::zone;
 
 /// A configuration with all that it comes to.
@@ -69,14 +72,8 @@ pub fn build(mut config: Config, mut warnings: Vec<Fault>) -> Loaded {
             Ok((Generation { config, plan, board, serials }, warnings))
         }
         Err(faults) => {
-            let of_whole = |fault: crate::answer::zones::ZonesFault| Fault {
-                severity: Severity::Error,
-                file: config.text.file().into(),
-                spot: None,
-                message: fault.to_string(),
-                help: String::new(),
-            };
-            Err(with_warnings(faults.into_iter().map(of_whole).collect(), warnings))
+            let of_whole = |fault: &ZonesFault| config.text.remark(Severity::Error, fault.to_string());
+            Err(with_warnings(faults.iter().map(of_whole).collect(), warnings))
         }
     }
 }
@@ -86,7 +83,11 @@ fn with_warnings(errors: Vec<Fault>, warnings: Vec<Fault>) -> Vec<Fault> {
 }
 
 /// All zones; `None` when one of them is none, since nothing can be said of names in it.
-fn read_zones(config: &Config, errors: &mut Vec<Fault>, warnings: &mut Vec<Fault>) -> Option<Vec<zone::Zone>> {
+fn read_zones(
+    config: &Config,
+    errors: &mut Vec<Fault>,
+    warnings: &mut Vec<Fault>,
+) -> Option<Vec<zone::Zone>> {
     let mut zones = Vec::new();
     for Zone { origin, file, .. } in &config.zones {
         match zone::load(origin, file) {
@@ -101,9 +102,20 @@ fn read_zones(config: &Config, errors: &mut Vec<Fault>, warnings: &mut Vec<Fault
 }
 
 /// What a zone holds at a steered name.
-fn held(zone: &zone::Zone, name: &crate::name::Name) -> HeldInZone {
-    let types = zone.find(name.as_wire()).map(|owner| owner.rrsets().map(|set| set.rtype()).collect());
-    HeldInZone { types: types.unwrap_or_default() }
+fn held(zone: &zone::Zone, name: &Name) -> HeldInZone {
+    let rtypes = zone.find(name.as_wire()).map(|owner| owner.rrsets().map(|set| set.rtype()).collect());
+    HeldInZone { rtypes: rtypes.unwrap_or_default(), taken_by: taken_by(zone, name) }
+}
+
+/// The delegation at or above a name, or the DNAME above it, that takes it out of the zone's hands.
+fn taken_by(zone: &zone::Zone, name: &Name) -> Option<Name> {
+    let inside = |suffix: &&[u8]| suffix.len() > zone.origin().as_wire().len();
+    let takes = |suffix: &&[u8]| {
+        let Some(owner) = zone.find(suffix) else { return false };
+        owner.rrset(RecordType::NS).is_some()
+            || owner.rrset(RecordType::DNAME).is_some() && *suffix != name.as_wire()
+    };
+    name::suffixes(name.as_wire()).take_while(inside).find(takes).map(Name::from_checked)
 }
 
 fn read_databases(config: &Config, errors: &mut Vec<Fault>) -> Databases {
@@ -175,7 +187,12 @@ fn board(config: &Config) -> BoardConfig {
             thresholds: probe.thresholds,
         }
     });
-    BoardConfig { rules: Rules::default(), vantages, targets: targets.collect(), endpoints: endpoints(config) }
+    BoardConfig {
+        rules: Rules::default(),
+        vantages,
+        targets: targets.collect(),
+        endpoints: endpoints(config),
+    }
 }
 
 fn endpoints(config: &Config) -> Vec<EndpointSpec> {
@@ -198,4 +215,3 @@ fn endpoints(config: &Config) -> Vec<EndpointSpec> {
     }
     specs
 }
-

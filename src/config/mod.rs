@@ -7,6 +7,7 @@
 //! holds, are found by who reads them, and pointed at through [`Config::error`].
 
 pub mod duration;
+pub mod generation;
 pub mod limit;
 pub mod probe;
 pub mod text;

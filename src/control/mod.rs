@@ -1,1 +1,4 @@
-//! control
+//! The rim around the state: agents' reports, the operator's socket, metrics, what is kept on disk. [`state`] is
+//! its pure heart; the rest is plumbing around it.
+
+pub mod state;

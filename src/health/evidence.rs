@@ -93,6 +93,16 @@ pub struct Change {
 }
 
 impl Change {
+    /// Adds what a later event changed.
+    pub fn absorb(&mut self, later: Change) {
+        self.transitions.extend(later.transitions);
+        self.moves.extend(later.moves);
+        self.notices.extend(later.notices);
+        self.rechecks.extend(later.rechecks);
+        self.late += later.late;
+        self.unknown_targets += later.unknown_targets;
+    }
+
     /// Whether an answer may have changed.
     #[must_use]
     pub fn touches_answers(&self) -> bool {
