@@ -59,6 +59,15 @@ impl<'d> Value<'d> {
         self.inner.as_integer().map(|integer| integer.as_str())
     }
 
+    /// The number, with or without a fraction, if it is one.
+    pub(super) fn as_number(self) -> Option<f64> {
+        match self.inner {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().parse().ok(),
+            _ => None,
+        }
+    }
+
     pub(super) fn as_str(self) -> Option<&'d str> {
         self.inner.as_str()
     }
@@ -117,16 +126,12 @@ impl<'d> Value<'d> {
     /// A number with or without a fraction.
     pub(super) fn number(self, range: RangeInclusive<f64>) -> Option<f64> {
         let help = format!("a number from {} to {}", range.start(), range.end());
-        let number = match self.inner {
-            DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
-            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().parse().ok(),
-            _ => return self.refuse_type("a number", &help),
-        };
-        let number = number.filter(|number| range.contains(number));
-        if number.is_none() {
+        let Some(number) = self.as_number() else { return self.refuse_type("a number", &help) };
+        if !range.contains(&number) {
             self.error("the number is out of range", format!("write {help}"));
+            return None;
         }
-        number
+        Some(number)
     }
 
     pub(super) fn duration(self, range: RangeInclusive<Duration>) -> Option<Duration> {

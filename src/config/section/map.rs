@@ -66,28 +66,21 @@ fn read_map_order(value: Value, regions: &Directory<RegionId>) -> Option<Order> 
     if value.is_array() {
         return read_regions(value, regions).map(Order::Listed);
     }
-    match value.as_str() {
-        Some("nearest") => Some(Order::Nearest),
-        Some("weighted") => Some(Order::Weighted),
-        _ => value.refuse_type("an order", "\"nearest\", \"weighted\" or regions in brackets"),
-    }
+    let weighted = value.choice(&[("nearest", false), ("weighted", true)])?;
+    Some(if weighted { Order::Weighted } else { Order::Nearest })
 }
 
 fn read_rule(entry: &Entry, regions: &Directory<RegionId>) -> Option<Rule> {
     let matcher = read_matcher(entry);
     let table = entry.value.table(&RULE);
     let named = table.required("regions", "[\"eu-west\"]").and_then(|value| read_regions(value, regions));
-    let orders = [("listed", 0), ("nearest", 1), ("weighted", 2)];
-    let order = table.value("order").and_then(|value| value.choice(&orders));
+    let orders = [("listed", None), ("nearest", Some(false)), ("weighted", Some(true))];
+    let weighted = table.value("order").and_then(|value| value.choice(&orders)).flatten();
     let fence = table.value("fence").and_then(|value| value.choice(&FENCES));
     Some(Rule {
         matcher: matcher?,
         regions: named.unwrap_or_default(),
-        order: match order {
-            Some(1) => Some(Order::Nearest),
-            Some(2) => Some(Order::Weighted),
-            _ => None,
-        },
+        order: weighted.map(|weighted| if weighted { Order::Weighted } else { Order::Nearest }),
         fence: fence.unwrap_or(Fence::None),
     })
 }

@@ -172,7 +172,7 @@ fn read_count(value: Value) -> Option<AnswerCount> {
 fn read_threshold(value: Value) -> Option<Share> {
     let ratio = match value.as_str() {
         Some(text) => text.strip_suffix('%').and_then(|n| n.parse::<f64>().ok()).map(|n| n / 100.0),
-        None => value.number(f64::MIN..=f64::MAX),
+        None => value.as_number(),
     };
     let share = ratio.filter(|ratio| (0.0..=1.0).contains(ratio)).map(Share::of_ratio);
     let share = share.filter(|share| *share > Share::NONE);
@@ -190,14 +190,8 @@ fn read_threshold(value: Value) -> Option<Share> {
 
 fn read_when_all_down(value: Value) -> Option<WhenAllDown> {
     if !value.is_table() {
-        return match value.as_str() {
-            Some("fail-open") => Some(WhenAllDown::FailOpen),
-            Some("servfail") => Some(WhenAllDown::Servfail),
-            _ => value.refuse_type(
-                "a word or a table",
-                "\"fail-open\", \"servfail\" or { fallback = [\"192.0.2.1\"] }",
-            ),
-        };
+        let servfail = value.choice(&[("fail-open", false), ("servfail", true)])?;
+        return Some(if servfail { WhenAllDown::Servfail } else { WhenAllDown::FailOpen });
     }
     let example = "[\"192.0.2.1\"]";
     let fallback = value.table(&WHEN_ALL_DOWN).required("fallback", example)?;
