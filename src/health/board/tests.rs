@@ -498,6 +498,60 @@ fn a_flapping_endpoint_stays_down_though_it_works() {
 }
 
 #[test]
+fn a_persons_word_ends_a_suppression() {
+    let mut config = hasty(1, 2);
+    config.rules.damping.half_life = Duration::from_secs(600);
+    let mut world = World::of(config);
+    for _ in 0..2 {
+        world.seconds(16, &[".."]);
+        world.seconds(3, &["x."]);
+    }
+    assert!(world.board.status(EndpointId(0), at(world.second)).suppressed_until.is_some());
+    world.board.allow(EndpointId(0), at(world.second));
+    assert_eq!(world.state(0), State::Down, "it does not work yet");
+    world.seconds(2, &[".."]);
+    assert_eq!(world.standing(0).ramp, Share::of_ratio(0.05));
+}
+
+#[test]
+fn a_vantage_that_falls_silent_moves_its_clients_no_more() {
+    let mut world = World::new(3, 4);
+    world.seconds(5, &["....", "....", "...."]);
+    world.seconds(10, &["x...", "....", "...."]);
+    assert_eq!(world.board.standing_from(VantageId(0), EndpointId(0)).state, State::Down);
+    world.seconds(6, &["", "....", "...."]);
+    assert_eq!(world.board.standing_from(VantageId(0), EndpointId(0)).state, State::Up);
+}
+
+#[test]
+fn a_fault_domain_alone_withdraws_nothing_however_many_vantages_it_has() {
+    let mut config = config(4, 6);
+    for (vantage, domain) in config.vantages.iter_mut().zip(["a", "a", "a", "b"]) {
+        vantage.fault_domain = Some(domain.into());
+    }
+    let mut world = World::of(config);
+    world.seconds(5, &["......"; 4]);
+    world.seconds(30, &["x.....", "x.....", "x.....", "......"]);
+    assert_eq!((world.state(0), world.frozen(0)), (State::Suspect, Some(Freeze::OneFaultDomain)));
+    world.seconds(3, &["x....."; 4]);
+    assert_eq!(world.state(0), State::Down);
+}
+
+#[test]
+fn a_restart_of_an_agent_neither_withdraws_nor_revives() {
+    let mut world = World::new(1, 2);
+    world.seconds(5, &[".."]);
+    world.seconds(5, &["x."]);
+    world.boot = 2;
+    world.seen = vec![vec![0; 2]];
+    world.seconds(4, &[".x"]);
+    assert_eq!([0, 1].map(|r| world.state(r)), [State::Down, State::Down]);
+    assert_eq!(world.withdrawals().len(), 2, "three failures of the new boot are its own");
+    world.second(&[".."]);
+    assert_eq!(world.state(0), State::Recovering);
+}
+
+#[test]
 fn a_restart_keeps_what_is_down_down_until_it_is_proven() {
     let mut world = World::new(1, 2);
     world.seconds(5, &[".."]);
