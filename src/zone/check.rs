@@ -230,7 +230,13 @@ impl Check<'_, '_> {
             owner.situation() == Situation::Cut && (owner.name() == target || is_below(target, owner.name()));
         let what = if is_glue { "glue is missing: " } else { "" };
         let message = format!("{what}the name server {} has no A or AAAA record in this zone", show(target));
-        let help = format!("add `{} A ADDRESS`, or name another server", show(target));
+        let origin = self.zone.origin.as_wire();
+        let relative = &target[..target.len() - origin.len()];
+        let help = if origin.len() > 1 && relative.ends_with(&origin[..origin.len() - 1]) {
+            "end the name with a dot: without one the origin completes it".to_owned()
+        } else {
+            format!("add `{} A ADDRESS`, or name another server", show(target))
+        };
         let place = self.report.target_place(&self.records[record]);
         self.report.error(place, &message, &help);
     }

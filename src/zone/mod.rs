@@ -4,6 +4,7 @@
 
 mod build;
 mod check;
+mod directive;
 mod generate;
 pub mod lexer;
 mod load;
@@ -18,9 +19,10 @@ use std::path::Path;
 use crate::fault::Fault;
 use crate::name::Name;
 
+pub use directive::{GENERATED_MAX, INCLUDE_DEPTH_MAX, INCLUDES_MAX};
 pub use load::load;
 pub use raw::{ARENA_OCTETS_MAX, RECORDS_MAX};
-pub use read::{GENERATED_MAX, INCLUDE_DEPTH_MAX, INCLUDES_MAX, Include, TEXT_OCTETS_MAX, TTL_MAX};
+pub use read::{Include, TEXT_OCTETS_MAX, TTL_MAX};
 pub use report::FAULTS_MAX;
 pub use store::{Owner, Rrset, Situation, Zone};
 

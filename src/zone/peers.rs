@@ -54,6 +54,7 @@ fn bind_reads_the_same_records() {
     let ours = lines(&zone(EVERY_TYPE));
     let from_file = shown_by_bind(&output("named-checkzone", &arguments, EVERY_TYPE));
     let from_ours = shown_by_bind(&output("named-checkzone", &arguments, ours.join("\n").as_bytes()));
+    assert_eq!((from_file.len(), from_ours.len()), (ours.len(), ours.len()));
     for ((line, theirs), theirs_of_ours) in sorted(ours).into_iter().zip(from_file).zip(from_ours) {
         assert_eq!((&line, &line), (&theirs, &theirs_of_ours));
     }
@@ -88,9 +89,9 @@ fn ldns_reads_the_same_records() {
         .filter(|line| !unknown.iter().any(|rtype| line.contains(rtype)))
         .collect();
     let theirs = output("ldns-read-zone", &["/dev/stdin"], ours.join("\n").as_bytes());
-    for (theirs, ours) in
-        lines(&zone(theirs.as_bytes())).into_iter().zip(lines(&zone(ours.join("\n").as_bytes())))
-    {
-        assert_eq!(theirs, ours);
+    let (ours, theirs) = (lines(&zone(ours.join("\n").as_bytes())), lines(&zone(theirs.as_bytes())));
+    assert_eq!(ours.len(), theirs.len());
+    for (ours, theirs) in ours.into_iter().zip(theirs) {
+        assert_eq!(ours, theirs);
     }
 }

@@ -39,6 +39,12 @@ pub(super) struct RawRecord {
 }
 
 impl Raw {
+    /// Room for the records of a text: names and data are about as long as their text. Room that is not used costs
+    /// addresses only, and growing by doubling would cost copies.
+    pub(super) fn with_room_for(text_octets: usize) -> Self {
+        Self { octets: Vec::with_capacity(text_octets.min(ARENA_OCTETS_MAX)), ..Self::default() }
+    }
+
     pub(super) fn name(&self, owner: RawOwner) -> &[u8] {
         &self.octets[owner.name as usize..][..usize::from(owner.length)]
     }

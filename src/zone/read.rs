@@ -1,5 +1,5 @@
-//! Master files into records (RFC 1035 section 5.1, RFC 2308 section 4): owners, TTLs, classes and directives.
-//! It reads on after a fault. What the records are to each other is judged in `build` and `check`.
+//! Master files into records (RFC 1035 section 5.1, RFC 2308 section 4): owners, TTLs, classes. What begins with a
+//! dollar sign is in `directive`. It reads on after a fault. What the records are to each other is judged in `build` and `check`.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -7,7 +7,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::generate::{self, Range};
 use super::lexer::{FirstColumn, Lexer, Span, Token};
 use super::raw::{ARENA_OCTETS_MAX, RECORDS_MAX, Raw, RawOwner, RawRecord};
 use super::rdata::{self, Tokens, Word, period};
@@ -17,15 +16,8 @@ use crate::wire::code::RecordType;
 
 /// The largest TTL in seconds (RFC 2181 section 8).
 pub const TTL_MAX: u32 = (1 << 31) - 1;
-/// How deep `$INCLUDE` may nest.
-pub const INCLUDE_DEPTH_MAX: usize = 8;
-/// The most files that one zone may include.
-pub const INCLUDES_MAX: usize = 1_000;
 /// The most octets of text of one zone, all its files together.
 pub const TEXT_OCTETS_MAX: usize = 1 << 30;
-/// The most records that the `$GENERATE` directives of one zone may make.
-pub const GENERATED_MAX: usize = 1 << 20;
-
 /// Gives the octets of a file that `$INCLUDE` names, by its path as written.
 pub type Include<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
@@ -41,7 +33,7 @@ pub(super) struct Read<'a> {
 pub(super) struct Lost {
     types: BTreeSet<RecordType>,
     /// A fault that may have cost records of any type.
-    any: bool,
+    pub(super) any: bool,
 }
 
 impl Lost {
@@ -52,7 +44,7 @@ impl Lost {
 
 /// Whose records follow.
 #[derive(Clone, Copy)]
-enum CurrentOwner {
+pub(super) enum CurrentOwner {
     None,
     Known(u32),
     /// The owner could not be read; its records are read for their faults only.
@@ -61,13 +53,13 @@ enum CurrentOwner {
 
 /// Where the words of an entry stand.
 #[derive(Clone, Copy)]
-struct Entry<'t> {
-    octets: &'t [u8],
-    tokens: &'t [Token],
-    column: FirstColumn,
-    source: u16,
+pub(super) struct Entry<'t> {
+    pub(super) octets: &'t [u8],
+    pub(super) tokens: &'t [Token],
+    pub(super) column: FirstColumn,
+    pub(super) source: u16,
     /// The directive that made this entry; faults are told there.
-    made_by: Option<Span>,
+    pub(super) made_by: Option<Span>,
 }
 
 impl Entry<'_> {
@@ -76,27 +68,28 @@ impl Entry<'_> {
     }
 }
 
-struct Reader<'a, 'i> {
+pub(super) struct Reader<'a, 'i> {
     zone: &'a Name,
-    include: Include<'i>,
-    folder: PathBuf,
-    read: Read<'a>,
+    pub(super) include: Include<'i>,
+    pub(super) folder: PathBuf,
+    pub(super) read: Read<'a>,
     /// What relative names refer to.
-    origin: Vec<u8>,
-    owner: CurrentOwner,
+    pub(super) origin: Vec<u8>,
+    pub(super) owner: CurrentOwner,
     /// From `$TTL`, or the minimum of an SOA without TTL.
-    default_ttl: Option<u32>,
+    pub(super) default_ttl: Option<u32>,
     last_ttl: Option<u32>,
-    text_octets: usize,
-    generated: usize,
+    pub(super) text_octets: usize,
+    pub(super) generated: usize,
     /// A limit is reached; nothing more is read.
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 /// Reads the zone `zone` from `octets`, which are those of `file`.
 pub(super) fn read<'a>(zone: &'a Name, file: &Path, octets: &'a [u8], include: Include<'_>) -> Read<'a> {
     let main = Source { name: file.to_string_lossy().into(), octets: Rc::new(Cow::Borrowed(octets)) };
-    let read = Read { raw: Raw::default(), report: Report::new(main), lost: Lost::default() };
+    let read =
+        Read { raw: Raw::with_room_for(octets.len()), report: Report::new(main), lost: Lost::default() };
     let mut reader = Reader {
         zone,
         include,
@@ -122,7 +115,8 @@ pub(super) fn read<'a>(zone: &'a Name, file: &Path, octets: &'a [u8], include: I
 }
 
 impl Reader<'_, '_> {
-    fn source(&mut self, index: u16, depth: usize) {
+    /// Reads one file, and those that it includes.
+    pub(super) fn source(&mut self, index: u16, depth: usize) {
         let octets = Rc::clone(&self.read.report.sources[usize::from(index)].octets);
         let mut lexer = Lexer::new(&octets, 0);
         let mut tokens = Vec::new();
@@ -152,7 +146,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn error(
+    pub(super) fn error(
         &mut self,
         entry: Entry,
         span: Span,
@@ -162,194 +156,8 @@ impl Reader<'_, '_> {
         self.read.report.error(entry.place(span), message, help);
     }
 
-    //--- Directives
-
-    fn directive(&mut self, entry: Entry, depth: usize) {
-        let mut words = Tokens::new(entry.octets, entry.tokens);
-        let word = words.take().expect("an entry has a word");
-        match word.text.to_ascii_uppercase().as_slice() {
-            b"$ORIGIN" => self.origin_directive(entry, words),
-            b"$TTL" => self.ttl_directive(entry, words),
-            b"$INCLUDE" => self.include_directive(entry, words, depth),
-            b"$GENERATE" => self.generate_directive(entry, words),
-            _ => {
-                self.read.lost.any = true;
-                let help = "there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; a name that begins with $ is written \\$";
-                self.error(entry, word.span, &"this is no directive", &help);
-            }
-        }
-    }
-
-    /// Takes a directive's argument; tells when it is missing.
-    fn argument<'t>(&mut self, entry: Entry, words: &mut Tokens<'t>, form: &str) -> Option<Word<'t>> {
-        let word = words.take();
-        if word.is_none() {
-            self.read.lost.any = true;
-            self.error(entry, words.rest_span(), &"the directive is not complete", &format!("write {form}"));
-        }
-        word
-    }
-
-    fn no_more_arguments(&mut self, entry: Entry, words: &Tokens, form: &str) {
-        if words.peek().is_some() {
-            self.error(
-                entry,
-                words.rest_span(),
-                &"the directive should end before this word",
-                &format!("write {form}"),
-            );
-        }
-    }
-
-    fn origin_directive(&mut self, entry: Entry, mut words: Tokens) {
-        let form = "$ORIGIN NAME";
-        let Some(word) = self.argument(entry, &mut words, form) else { return };
-        if let Some(origin) = self.name(entry, word) {
-            self.origin = origin;
-        }
-        self.no_more_arguments(entry, &words, form);
-    }
-
-    /// The wire name that a word of a directive is.
-    fn name(&mut self, entry: Entry, word: Word) -> Option<Vec<u8>> {
-        let mut wire = Vec::new();
-        match name::parse_to_wire(word.text, Some(&self.origin), &mut wire) {
-            Ok(()) => Some(wire),
-            Err(fault) => {
-                self.read.lost.any = true;
-                self.error(entry, word.span, &fault, &"");
-                None
-            }
-        }
-    }
-
-    fn ttl_directive(&mut self, entry: Entry, mut words: Tokens) {
-        let form = "$TTL SECONDS, or a span such as 1h30m";
-        let Some(word) = self.argument(entry, &mut words, form) else { return };
-        // A TTL that cannot be read still is one: the records that rely on it are not at fault.
-        self.default_ttl = Some(self.ttl(entry, word).unwrap_or_default());
-        self.no_more_arguments(entry, &words, form);
-    }
-
-    fn ttl(&mut self, entry: Entry, word: Word) -> Option<u32> {
-        let ttl = period(word.text).filter(|&ttl| ttl <= TTL_MAX);
-        if ttl.is_none() {
-            let help = format!("write seconds or a span such as 1h30m, at most {TTL_MAX} seconds");
-            self.error(entry, word.span, &"this is no TTL", &help);
-        }
-        ttl
-    }
-
-    fn include_directive(&mut self, entry: Entry, mut words: Tokens, depth: usize) {
-        let form = "$INCLUDE FILE, or $INCLUDE FILE ORIGIN";
-        let Some(file) = self.argument(entry, &mut words, form) else { return };
-        let origin = match words.take() {
-            None => self.origin.clone(),
-            Some(word) => match self.name(entry, word) {
-                Some(origin) => origin,
-                None => return,
-            },
-        };
-        self.no_more_arguments(entry, &words, form);
-        let Some(index) = self.open(entry, file, depth) else {
-            self.read.lost.any = true;
-            return;
-        };
-        let outer_origin = std::mem::replace(&mut self.origin, origin);
-        let outer_owner = self.owner;
-        self.source(index, depth + 1);
-        self.origin = outer_origin;
-        self.owner = outer_owner;
-    }
-
-    fn open(&mut self, entry: Entry, file: Word, depth: usize) -> Option<u16> {
-        let span = file.span;
-        if depth >= INCLUDE_DEPTH_MAX || self.read.report.sources.len() > INCLUDES_MAX {
-            let help = format!(
-                "files nest {INCLUDE_DEPTH_MAX} deep at most, and a zone includes {INCLUDES_MAX} at most"
-            );
-            self.error(entry, span, &"too many files are included", &help);
-            return None;
-        }
-        let mut path = file.text.to_vec();
-        path.retain(|&octet| octet != b'\\');
-        let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
-        let octets = match (self.include)(&path) {
-            Ok(octets) => octets,
-            Err(error) => {
-                let help = "name a file inside the folder of the zone";
-                self.error(entry, span, &format!("the file cannot be read: {error}"), &help);
-                return None;
-            }
-        };
-        self.text_octets = self.text_octets.saturating_add(octets.len());
-        if self.text_octets > TEXT_OCTETS_MAX {
-            self.error(
-                entry,
-                span,
-                &"the zone is too long",
-                &format!("its files have at most {TEXT_OCTETS_MAX} octets"),
-            );
-            self.stopped = true;
-            return None;
-        }
-        let index = u16::try_from(self.read.report.sources.len()).expect("INCLUDES_MAX is below");
-        let name = self.folder.join(path).to_string_lossy().into();
-        self.read.report.sources.push(Source { name, octets: Rc::new(Cow::Owned(octets)) });
-        Some(index)
-    }
-
-    fn generate_directive(&mut self, entry: Entry, mut words: Tokens) {
-        let form = "$GENERATE START-STOP/STEP OWNER TYPE DATA";
-        let Some(word) = self.argument(entry, &mut words, form) else { return };
-        let range = match Range::parse(word.text) {
-            Ok(range) => range,
-            Err(fault) => {
-                self.read.lost.any = true;
-                return self.error(entry, word.span, &fault, &fault.help());
-            }
-        };
-        self.generated = self.generated.saturating_add(range.count());
-        if self.generated > GENERATED_MAX {
-            self.read.lost.any = true;
-            let help = format!("all $GENERATE of a zone make at most {GENERATED_MAX} records");
-            return self.error(entry, word.span, &"this makes too many records", &help);
-        }
-        self.generate(entry, range, &template(&words));
-    }
-
-    /// Reads the records of one directive, up to the first with a fault.
-    fn generate(&mut self, entry: Entry, range: Range, template: &[u8]) {
-        let directive = entry.tokens[0].span;
-        let (mut text, mut tokens) = (Vec::new(), Vec::new());
-        let outer_owner = self.owner;
-        for number in range.numbers() {
-            if let Err(fault) = generate::expand(template, number, &mut text) {
-                self.read.lost.any = true;
-                return self.error(entry, directive, &fault, &fault.help());
-            }
-            match Lexer::new(&text, 0).entry(&mut tokens) {
-                Ok(None) => break,
-                Ok(Some(column)) => {
-                    let made =
-                        Entry { octets: &text, tokens: &tokens, column, made_by: Some(directive), ..entry };
-                    if !self.record(made) || self.stopped {
-                        break;
-                    }
-                }
-                Err((_, fault)) => {
-                    self.error(entry, directive, &fault, &fault.help());
-                    break;
-                }
-            }
-        }
-        self.owner = outer_owner;
-    }
-
-    //--- Records
-
     /// Reads a record; whether it had no fault.
-    fn record(&mut self, entry: Entry) -> bool {
+    pub(super) fn record(&mut self, entry: Entry) -> bool {
         let mut words = Tokens::new(entry.octets, entry.tokens);
         if entry.column == FirstColumn::Word {
             let word = words.take().expect("an entry has a word");
@@ -476,6 +284,15 @@ impl Reader<'_, '_> {
         }
     }
 
+    pub(super) fn ttl(&mut self, entry: Entry, word: Word) -> Option<u32> {
+        let ttl = period(word.text).filter(|&ttl| ttl <= TTL_MAX);
+        if ttl.is_none() {
+            let help = format!("write seconds or a span such as 1h30m, at most {TTL_MAX} seconds");
+            self.error(entry, word.span, &"this is no TTL", &help);
+        }
+        ttl
+    }
+
     fn record_type(&mut self, entry: Entry, word: Word) -> Option<RecordType> {
         let rtype = match word.text {
             b"A" => Some(RecordType::A),
@@ -538,20 +355,4 @@ fn class(word: Word) -> Option<bool> {
     } else {
         rdata::decimal(digits?.1).map(|number| number == 1)
     }
-}
-
-/// The words of a `$GENERATE` after its range as one line, quotes kept.
-fn template(words: &Tokens) -> Vec<u8> {
-    let mut text = Vec::new();
-    let mut end = 0;
-    for word in words.words() {
-        let start = word.span.start - u32::from(word.quoted);
-        if !text.is_empty() && start > end {
-            text.push(b' ');
-        }
-        let quote: &[u8] = if word.quoted { b"\"" } else { b"" };
-        text.extend([quote, word.text, quote].concat());
-        end = word.span.end + u32::from(word.quoted);
-    }
-    text
 }

@@ -337,6 +337,12 @@ fn name_servers_in_the_zone_have_addresses() {
 }
 
 #[test]
+fn a_forgotten_dot_is_guessed() {
+    let faults = read_zone("@ NS ns.example.com\n").unwrap_err();
+    assert!(faults[0].help.starts_with("end the name with a dot"), "{}", faults[0]);
+}
+
+#[test]
 fn what_should_be_looked_at_is_a_warning() {
     assert_eq!(
         warnings(
