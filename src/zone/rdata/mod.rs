@@ -202,9 +202,9 @@ pub fn show(rtype: RecordType, rdata: &[u8], out: &mut impl fmt::Write) -> fmt::
 /// The names in checked record data: where each begins, and how it may be treated. Gateways, relays and rendezvous
 /// servers are not among them: nothing compresses, lower-cases or follows those.
 pub fn names(rtype: RecordType, rdata: &[u8]) -> impl Iterator<Item = (usize, Case)> {
-    let named = fields(rtype).filter(|fields| fields.iter().any(|field| matches!(field, Field::Name(_))));
+    let named = if has_names(rtype) { fields(rtype).unwrap_or_default() } else { &[] };
     let mut at = 0;
-    named.unwrap_or_default().iter().filter_map(move |field| {
+    named.iter().filter_map(move |field| {
         let start = at;
         at += field.length(&rdata[start..]).expect("the record data was checked");
         match field {
@@ -214,15 +214,17 @@ pub fn names(rtype: RecordType, rdata: &[u8]) -> impl Iterator<Item = (usize, Ca
     })
 }
 
+/// Whether [`names`] can find any in record data of that type.
+#[must_use]
+pub fn has_names(rtype: RecordType) -> bool {
+    fields(rtype).is_some_and(|fields| fields.iter().any(|field| matches!(field, Field::Name(_))))
+}
+
 /// Canonical order of two checked record data of one type (RFC 4034 section 6.3): as octets, with the names that
 /// section 6.2 lowers taken as lowered.
 #[must_use]
 pub fn canonical_order(rtype: RecordType, a: &[u8], b: &[u8]) -> Ordering {
-    if fields(rtype).is_some_and(|fields| fields.iter().any(|field| matches!(field, Field::Name(_)))) {
-        canonical(rtype, a).cmp(&canonical(rtype, b))
-    } else {
-        a.cmp(b)
-    }
+    if has_names(rtype) { canonical(rtype, a).cmp(&canonical(rtype, b)) } else { a.cmp(b) }
 }
 
 /// Checked record data in canonical form.

@@ -271,7 +271,7 @@ fn field_octets(field: Field) -> BoxedStrategy<Vec<u8>> {
         Field::Loc => (some(3..4), 0u32..=648_000_000, 0u32..=1_296_000_000, any::<u32>())
             .prop_map(|(sizes, latitude, longitude, altitude)| {
                 let mut octets = vec![0];
-                octets.extend(sizes.iter().map(|size| (size >> 4) % 10 << 4 | (size & 15) % 10));
+                octets.extend(sizes.iter().map(|size| (((size >> 4) % 10) << 4) | ((size & 15) % 10)));
                 octets.extend(((1u32 << 31) - 324_000_000 + latitude).to_be_bytes());
                 octets.extend(((1u32 << 31) - 648_000_000 + longitude).to_be_bytes());
                 octets.extend(altitude.to_be_bytes());

@@ -57,8 +57,7 @@ impl<'a> Tokens<'a> {
         Span { start: self.rest.first().map_or(self.end, |token| token.span.start), end: self.end }
     }
 
-    /// What stands between the next word and the end of the last, quotes included.
-    #[must_use]
+    /// The words, which stay.
     pub fn words(&self) -> impl Iterator<Item = Word<'a>> {
         let mut rest = self.clone();
         std::iter::from_fn(move || rest.take())
@@ -86,7 +85,7 @@ impl Word<'_> {
     }
 
     /// Appends the octets that the word means, its escapes resolved.
-    pub(super) fn unescape(&self, out: &mut Vec<u8>) -> Result<(), RdataFault> {
+    pub(in crate::zone) fn unescape(&self, out: &mut Vec<u8>) -> Result<(), RdataFault> {
         let mut rest = self.text;
         while let Some((&octet, tail)) = rest.split_first() {
             rest = tail;
