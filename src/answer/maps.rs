@@ -14,8 +14,10 @@ use crate::policy::map::{Class, Map, Region};
 /// What is known of addresses.
 #[derive(Debug, Default)]
 pub struct Databases {
-    /// Countries, or cities with subdivisions and coordinates.
-    pub places: Option<Database>,
+    /// Cities with subdivisions and coordinates; believed over the countries where both know an address.
+    pub cities: Option<Database>,
+    /// Countries.
+    pub countries: Option<Database>,
     /// Autonomous systems.
     pub networks: Option<Database>,
 }
@@ -55,19 +57,18 @@ fn family<A: Address>(
     };
     let rules = map.network_rules().map(|(prefix, at)| (prefix, Some(at as RuleAt)));
     let rules = Spans::uniform(None).overlay(rules);
-    let places = known(&databases.places).zip(&known(&databases.networks), |place, network| (place, network));
-    places.zip(&rules, |(place, network), rule| {
-        classifier.class_of(&databases.place(place, network), rule.map(usize::from))
-    })
+    let places = known(&databases.cities).zip(&known(&databases.countries), |city, country| (city, country));
+    let records =
+        places.zip(&known(&databases.networks), |(city, country), network| [city, country, network]);
+    records.zip(&rules, |records, rule| classifier.class_of(&databases.place(records), rule.map(usize::from)))
 }
 
 impl Databases {
     /// What is known of where an address is, in words.
     #[must_use]
     pub fn describe(&self, address: IpAddr) -> String {
-        let place = |database: &Option<Database>| database.as_ref().map(|database| database.place(address).0);
-        let mut known = place(&self.places).unwrap_or_default();
-        known.asn = place(&self.networks).and_then(|network| network.asn).or(known.asn);
+        let at = |database: &Option<Database>| database.as_ref().map(|database| database.place(address).0);
+        let known = together(at(&self.cities), at(&self.countries), at(&self.networks));
         let words = [
             known.country.map(|country| format!("country {country}")),
             known.subdivision.map(|subdivision| format!("subdivision {subdivision}")),
@@ -79,13 +80,21 @@ impl Databases {
         if words.is_empty() { "no database knows it".to_owned() } else { words.join(", ") }
     }
 
-    /// What both say together.
-    fn place(&self, place: PlaceId, network: PlaceId) -> Place {
+    /// What the records of city, country and network say together.
+    fn place(&self, [city, country, network]: [PlaceId; 3]) -> Place {
         let record = |database: &Option<Database>, id| {
             database.as_ref().and_then(|database| database.record(id)).copied()
         };
-        let mut known = record(&self.places, place).unwrap_or_default();
-        known.asn = record(&self.networks, network).and_then(|network| network.asn).or(known.asn);
-        known
+        together(
+            record(&self.cities, city),
+            record(&self.countries, country),
+            record(&self.networks, network),
+        )
     }
+}
+
+/// The city's word over the country's where it knows the country at all; the number of the network beside it.
+fn together(city: Option<Place>, country: Option<Place>, network: Option<Place>) -> Place {
+    let known = city.filter(|city| city.country.is_some()).or(country).or(city).unwrap_or_default();
+    Place { asn: network.and_then(|network| network.asn).or(known.asn), ..known }
 }

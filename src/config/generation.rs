@@ -2,7 +2,7 @@
 //! verdicts. `check`, `serve`, `reload` and `explain` all come through here, so that what passes the check loads.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Config, FieldPaths, HeldInZone, Zone};
 use crate::answer::compile::{Plan, World};
@@ -120,16 +120,15 @@ fn taken_by(zone: &zone::Zone, name: &Name) -> Option<Name> {
 
 fn read_databases(config: &Config, errors: &mut Vec<Fault>) -> Databases {
     let geoip = &config.geoip;
-    let fields = &geoip.fields;
-    let places = geoip.city.as_ref().or(geoip.country.as_ref());
-    let mut read = |path: Option<&std::path::PathBuf>, layout: fn(&FieldPaths) -> Layout| {
-        let path = path?;
-        let read = read_database(path, &layout(fields));
-        read.map_err(|fault| errors.push(fault)).ok()
+    let mut read = |path: &Option<PathBuf>, layout: fn(&FieldPaths) -> Layout| {
+        let path = path.as_ref()?;
+        read_database(path, &layout(&geoip.fields)).map_err(|fault| errors.push(fault)).ok()
     };
-    let places = read(places, place_layout);
-    let networks = read(geoip.asn.as_ref(), network_layout);
-    Databases { places, networks }
+    Databases {
+        cities: read(&geoip.city, place_layout),
+        countries: read(&geoip.country, place_layout),
+        networks: read(&geoip.asn, network_layout),
+    }
 }
 
 /// Reads one database whole: a file that is cut short under a running server must not end it.

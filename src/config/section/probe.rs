@@ -263,11 +263,11 @@ fn read_thresholds(table: Table) -> Thresholds {
     let count = |key: &str, range, default: u8| {
         table.value(key).and_then(|value| value.integer(range)).unwrap_or(default)
     };
-    let window = count("window", COUNT, 20);
+    let window = count("window", COUNT, 10);
     Thresholds {
         fall: count("fall", COUNT, 3),
         rise: count("rise", COUNT, 5),
         window,
-        window_failures: count("window-failures", 1..=window, window.div_ceil(2)),
+        window_failures: count("window-failures", 1..=window, (window * 3).div_ceil(5)),
     }
 }

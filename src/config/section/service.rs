@@ -82,8 +82,8 @@ pub(in crate::config) const WHEN_ALL_DOWN: Section =
 /// Stands for a map that could not be read; there are never so many.
 const NO_MAP: MapId = MapId(u16::MAX);
 const SPAN_OF_RETURN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
-const HOLD: Duration = Duration::from_secs(10);
-const RAMP: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_secs(30);
+const RAMP: Duration = Duration::from_secs(90);
 const THRESHOLD: f64 = 0.5;
 
 /// Reads one service. Its endpoints are numbered on from those in `endpoints`, its bindings are still empty.

@@ -11,6 +11,7 @@ use crate::config::text::Span;
 use crate::config::value::Value;
 use crate::ids::{EndpointId, ProbeId, TargetId};
 use crate::name::Name;
+use crate::policy::lots::key_of;
 use crate::policy::service::{Endpoint, ServiceRegion, Tier};
 
 pub(in crate::config) const REGION: Section =
@@ -118,6 +119,7 @@ fn read_region(entry: &Entry, known: &Known, endpoints: &mut Endpoints) -> Optio
     let endpoints = list.map(|list| read_endpoints(list, entry.key, known, endpoints));
     let (tier, cname) = (table.value("tier"), table.value("cname"));
     Some(ServiceRegion {
+        key: key_of(entry.key),
         tier: tier.and_then(|value| value.choice(&TIERS)).unwrap_or(Tier::Primary),
         weight: read_weight(table),
         cname: cname.and_then(|value| value.parsed::<Name>("eu-west.cdn.example.net")),
