@@ -11,28 +11,15 @@ use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::chance::Chance;
-use super::plan::{Pace, Plan};
-use super::probe::{Finding, Prober, Shared, uses_tcp};
-use super::record::{Cadence, Past, Record};
+use super::probe::Finding;
+use super::record::{Cadence, Past};
 use super::watch;
+use super::world::{Ready, Targets, World, prepare};
 use crate::clock;
-use crate::config::probe::{Probe, ProbeKind, Target};
+use crate::config::probe::Target;
 use crate::health::outcome::Report;
-use crate::ids::{TargetId, VantageId};
+use crate::ids::TargetId;
 use crate::time::Moment;
-
-/// What an agent probes, and as whom.
-#[derive(Clone, Debug)]
-pub struct Targets {
-    /// The probes, by [`ProbeId`](crate::ids::ProbeId).
-    pub probes: Vec<Probe>,
-    /// The targets, by [`TargetId`].
-    pub targets: Vec<Target>,
-    /// Where the agent stands.
-    pub vantage: VantageId,
-    /// Which of the vantage's agents it is.
-    pub agent: u32,
-}
 
 /// A report with the targets that its ids count, since a reload gives the same ids to other targets.
 #[derive(Debug)]
@@ -91,34 +78,6 @@ pub async fn run(
         }
         agent.note_lateness(wake, clock::now());
     }
-}
-
-/// Targets with all that could be built ahead for them.
-struct Ready {
-    targets: Arc<Targets>,
-    probers: Vec<Arc<Prober>>,
-}
-
-/// Makes targets ready beside the loop: certificate files are read, which may block.
-fn prepare(targets: Arc<Targets>) -> JoinHandle<Ready> {
-    task::spawn_blocking(move || {
-        let mut shared = Shared::default();
-        let probers = targets.targets.iter().map(|target| {
-            let probe = &targets.probes[target.probe.index()];
-            Arc::new(Prober::new(target, probe, &mut shared))
-        });
-        Ready { probers: probers.collect(), targets }
-    })
-}
-
-/// One generation of targets and what is known of them; all lists by [`TargetId`].
-struct World {
-    targets: Arc<Targets>,
-    probers: Vec<Arc<Prober>>,
-    records: Vec<Record>,
-    plan: Plan,
-    /// The targets that hurry when the watched connection to their address is lost.
-    watched: HashMap<SocketAddr, Vec<usize>>,
 }
 
 /// A probe that came back.
@@ -258,24 +217,10 @@ impl Agent {
         }
     }
 
-    /// Puts new targets in the place of the old ones. A target that persists (address, kind of probe and key
-    /// are the same) keeps its outcomes, its place in the plan and the probe that is out.
+    /// Puts new targets in the place of the old ones. A target that persists keeps the probe that is out, too.
     fn install(&mut self, ready: Ready) {
-        let older = self.world.take();
         let mut world = World::new(ready, self.chance.split());
-        let mut moves = HashMap::new();
-        if let Some(mut older) = older {
-            let same = identities(&older.targets).zip(0..).collect::<HashMap<_, usize>>();
-            for (target, identity) in identities(&world.targets).enumerate() {
-                // Of two targets that are alike, only one can take what was known over.
-                let Some(&position) = same.get(&identity).filter(|at| !moves.contains_key(*at)) else {
-                    continue;
-                };
-                world.plan.adopt(target, &older.plan, position);
-                world.records[target] = std::mem::take(&mut older.records[position]);
-                moves.insert(position, target);
-            }
-        }
+        let moves = self.world.take().map(|older| world.inherit(older)).unwrap_or_default();
         self.target_of.retain(|_, target| match moves.get(target) {
             Some(moved) => {
                 *target = *moved;
@@ -317,30 +262,6 @@ impl Back {
     }
 }
 
-impl World {
-    fn new(Ready { targets, probers }: Ready, chance: Chance) -> Self {
-        let mut paces = Vec::with_capacity(targets.targets.len());
-        let mut watched: HashMap<_, Vec<_>> = HashMap::new();
-        for (position, target) in targets.targets.iter().enumerate() {
-            let probe = &targets.probes[target.probe.index()];
-            paces.push(Pace { interval: probe.interval, fall: probe.thresholds.fall });
-            if probe.watch && uses_tcp(&probe.kind) {
-                watched.entry(target.address).or_default().push(position);
-            }
-        }
-        let plan = Plan::new(&paces, clock::now(), chance);
-        Self { records: vec![Record::default(); targets.targets.len()], targets, probers, plan, watched }
-    }
-}
-
-/// What makes a target the same target in two configurations.
-fn identities(targets: &Targets) -> impl Iterator<Item = (SocketAddr, &ProbeKind, &str)> {
-    targets
-        .targets
-        .iter()
-        .map(|target| (target.address, &targets.probes[target.probe.index()].kind, target.key.as_str()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -351,8 +272,9 @@ mod tests {
     use super::*;
     use crate::agent::plan::FIRST_ROUND;
     use crate::agent::testing::{AMPLE, Server, answer_http, http_at, ok, probe, read_head, refusing};
+    use crate::config::probe::{Probe, ProbeKind};
     use crate::health::outcome::{Failure, TargetReport};
-    use crate::ids::ProbeId;
+    use crate::ids::{ProbeId, VantageId};
 
     const RARELY: Duration = Duration::from_secs(60);
 
