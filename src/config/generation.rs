@@ -12,6 +12,7 @@ use crate::fault::{Fault, Severity};
 use crate::geo::database::Database;
 use crate::geo::layout::{Field, FieldPath, Layout};
 use crate::health::board::{BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
+use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
 use crate::ids::ServiceId;
 use crate::name::{self, Name};
@@ -33,6 +34,9 @@ pub struct Generation {
 
 /// A generation with its warnings, or every fault of all its files.
 pub type Loaded = Result<(Generation, Vec<Fault>), Vec<Fault>>;
+
+/// Steps from first traffic to whole in the ramp 5, 25, 50, 100 %.
+const RAMP_STEPS: u32 = 3;
 
 /// The vantage that the server itself is, where none is configured.
 pub const OWN_VANTAGE: &str = "server";
@@ -207,7 +211,7 @@ fn endpoints(config: &Config) -> Vec<EndpointSpec> {
                     region: region.region,
                     target: endpoint.target,
                     capacity: endpoint.weight,
-                    fail_back: details.fail_back,
+                    way_back: WayBack { fail_back: details.fail_back, ramp_step: details.ramp / RAMP_STEPS },
                 });
             }
         }

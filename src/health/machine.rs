@@ -44,6 +44,22 @@ impl Default for FailBack {
     }
 }
 
+/// The way back of one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WayBack {
+    /// What begins it.
+    pub fail_back: FailBack,
+    /// From one step of the ramp to the next: 30 s, one steady TTL, so that each step's load is felt before the
+    /// next. From first traffic to whole takes 90 s by default.
+    pub ramp_step: Duration,
+}
+
+impl Default for WayBack {
+    fn default() -> Self {
+        Self { fail_back: FailBack::default(), ramp_step: Duration::from_secs(30) }
+    }
+}
+
 /// What the votes amount to, for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
@@ -147,12 +163,12 @@ impl Machine {
         &mut self,
         now: Moment,
         heard: Heard,
-        fail_back: FailBack,
+        way: WayBack,
         rules: &Rules,
         may_withdraw: bool,
     ) -> Option<Why> {
-        self.note(now, heard, fail_back);
-        let (next, why) = self.next(now, heard, fail_back, rules, may_withdraw)?;
+        self.note(now, heard, way.fail_back);
+        let (next, why) = self.next(now, heard, way, rules, may_withdraw)?;
         if next == Phase::Down {
             self.fall(now, rules);
         }
@@ -252,7 +268,7 @@ impl Machine {
 
     /// A verdict saved `age` ago; unknown if that is too long. It stands until there is news, or it is too old.
     #[must_use]
-    pub fn restored(saved: &SavedVerdict, age: Duration, rules: &Rules, now: Moment) -> Self {
+    pub fn restored(saved: &SavedVerdict, age: Duration, way: WayBack, rules: &Rules, now: Moment) -> Self {
         let Some(left) = rules.saved_limit.checked_sub(age).filter(|left| !left.is_zero()) else {
             return Self::unknown(now);
         };
@@ -262,7 +278,7 @@ impl Machine {
             (State::Suspect, _) => Phase::Suspect,
             (State::Down, _) => Phase::Down,
             (State::Recovering, None) => Phase::Holding { until: None },
-            (State::Recovering, Some(step)) => Phase::Ramping { step, next: now + rules.ramp_step },
+            (State::Recovering, Some(step)) => Phase::Ramping { step, next: now + way.ramp_step },
         };
         let suppressed = Duration::from_millis(saved.suppressed_ms).min(rules.damping.suppressed_max);
         let suppressed_until = suppressed.checked_sub(age).map(|left| now + left);
@@ -304,7 +320,7 @@ impl Machine {
         &self,
         now: Moment,
         heard: Heard,
-        fail_back: FailBack,
+        way: WayBack,
         rules: &Rules,
         may_withdraw: bool,
     ) -> Option<(Phase, Why)> {
@@ -322,27 +338,27 @@ impl Machine {
             Phase::Unknown | Phase::Waiting if works => Some((Phase::Up, Why::Votes)),
             Phase::Suspect if !heard.doubted && !frozen => Some((Phase::Up, Why::Votes)),
             Phase::Down if heard.finding == (Finding::Works { proven: true }) => {
-                self.way_back(now, fail_back, rules)
+                self.way_back(now, way, rules)
             }
             Phase::Holding { until: Some(until) } if until <= now => {
-                Some((ramp_from(0, now, rules), Why::RampBegins))
+                Some((ramp_from(0, now, way, rules), Why::RampBegins))
             }
             Phase::Ramping { step, next } if next <= now && works && !heard.doubted => {
-                Some((ramp_from(step.saturating_add(1), now, rules), Why::RampStep))
+                Some((ramp_from(step.saturating_add(1), now, way, rules), Why::RampStep))
             }
             _ => None,
         }
     }
 
-    fn way_back(&self, now: Moment, fail_back: FailBack, rules: &Rules) -> Option<(Phase, Why)> {
+    fn way_back(&self, now: Moment, way: WayBack, rules: &Rules) -> Option<(Phase, Why)> {
         // A person's word stands in for the hold and ends a suppression, whatever the service's way back.
-        let barred = self.flaps.suppressed_until(now).is_some() || fail_back == FailBack::Manual;
+        let barred = self.flaps.suppressed_until(now).is_some() || way.fail_back == FailBack::Manual;
         if barred && !self.allowed {
             return None;
         }
-        let hold = hold(fail_back);
+        let hold = hold(way.fail_back);
         if self.allowed || hold.is_zero() {
-            return Some((ramp_from(0, now, rules), Why::RampBegins));
+            return Some((ramp_from(0, now, way, rules), Why::RampBegins));
         }
         Some((Phase::Holding { until: Some(now + hold) }, Why::Votes))
     }
@@ -371,9 +387,9 @@ fn hold(fail_back: FailBack) -> Duration {
 }
 
 /// The ramp at `step`; past the last step or at a whole share it is simply up.
-fn ramp_from(step: u8, now: Moment, rules: &Rules) -> Phase {
+fn ramp_from(step: u8, now: Moment, way: WayBack, rules: &Rules) -> Phase {
     match rules.ramp.iter().take(RAMP_STEPS_MAX).nth(step.into()) {
-        Some(&share) if share < Share::WHOLE => Phase::Ramping { step, next: now + rules.ramp_step },
+        Some(&share) if share < Share::WHOLE => Phase::Ramping { step, next: now + way.ramp_step },
         _ => Phase::Up,
     }
 }

@@ -24,9 +24,6 @@ pub struct Rules {
     /// The shares of its lots that an endpoint gets as it comes back; 5, 25, 50, 100 %. At most
     /// [`RAMP_STEPS_MAX`].
     pub ramp: Vec<Share>,
-    /// From one step of the ramp to the next; 30 s, one steady TTL, so that each step's load is felt before
-    /// the next. From first traffic to whole takes 90 s by default.
-    pub ramp_step: Duration,
     /// How endpoints that come and go are kept away.
     pub damping: Damping,
     /// How fast endpoints may be withdrawn.
@@ -111,7 +108,6 @@ impl Default for Rules {
             lone_wait: Duration::from_secs(5),
             doubt_lasts: Duration::from_secs(60),
             ramp: [0.05, 0.25, 0.5, 1.0].map(Share::of_ratio).to_vec(),
-            ramp_step: Duration::from_secs(30),
             damping: Damping::default(),
             speed: SpeedLimit::default(),
             saved_limit: Duration::from_secs(600),

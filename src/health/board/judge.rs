@@ -88,7 +88,7 @@ impl Board {
         now: Moment,
         change: &mut Change,
     ) -> Option<Moment> {
-        let fail_back = self.specs[endpoint.index()].fail_back;
+        let way_back = self.specs[endpoint.index()].way_back;
         for _ in 0..STEPS_MAX {
             let held_back_until = self.held_back_until(endpoint, heard, now);
             let record = &mut self.records[endpoint.index()];
@@ -97,8 +97,7 @@ impl Board {
             }
             record.held_back_until = held_back_until;
             let from = record.machine.state();
-            let Some(why) =
-                record.machine.step(now, heard, fail_back, &self.rules, held_back_until.is_none())
+            let Some(why) = record.machine.step(now, heard, way_back, &self.rules, held_back_until.is_none())
             else {
                 break;
             };

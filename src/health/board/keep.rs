@@ -45,7 +45,7 @@ impl Board {
         let by_key: HashMap<&str, &SavedVerdict> = saved.iter().map(|one| (one.key.as_str(), one)).collect();
         for (spec, record) in self.specs.iter().zip(&mut self.records) {
             if let Some(one) = by_key.get(spec.key.as_str()) {
-                record.machine = Machine::restored(one, age, &self.rules, now);
+                record.machine = Machine::restored(one, age, spec.way_back, &self.rules, now);
             }
         }
         let every_target = (0..self.targets.len()).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Target;
-use crate::health::machine::FailBack;
+use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
 use crate::health::streak::Thresholds;
 use crate::ids::{EndpointId, RegionId, ServiceId, TargetId, VantageId};
@@ -55,7 +55,7 @@ pub struct EndpointSpec {
     /// Its part of the service's capacity, for the speed limit; 0 counts as 1.
     pub capacity: u32,
     /// How it comes back.
-    pub fail_back: FailBack,
+    pub way_back: WayBack,
 }
 
 impl EndpointSpec {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::health::evidence::Notice;
-use crate::health::machine::{FailBack, SavedVerdict, Why};
+use crate::health::machine::{FailBack, SavedVerdict, WayBack, Why};
 use crate::health::outcome::{Failure, Outcome, TargetReport};
 use crate::health::vantage::{Blindness, voice};
 use crate::ids::{RegionId, ServiceId};
@@ -41,7 +41,7 @@ fn config(vantages: usize, regions: usize) -> BoardConfig {
         region: RegionId::from_index(region),
         target: Some(TargetId::from_index(region)),
         capacity: 1,
-        fail_back: FailBack::default(),
+        way_back: WayBack::default(),
     };
     BoardConfig {
         rules: Rules::default(),
@@ -261,7 +261,7 @@ fn a_failure_during_the_hold_begins_it_anew() {
 #[test]
 fn manual_fail_back_waits_for_a_person() {
     let mut config = config(1, 2);
-    config.endpoints[0].fail_back = FailBack::Manual;
+    config.endpoints[0].way_back.fail_back = FailBack::Manual;
     let mut world = World::of(config);
     world.seconds(5, &[".."]);
     world.seconds(5, &["x."]);
@@ -278,7 +278,7 @@ fn manual_fail_back_waits_for_a_person() {
 #[test]
 fn a_word_given_while_it_is_down_is_kept_until_it_works() {
     let mut config = config(1, 2);
-    config.endpoints[0].fail_back = FailBack::Manual;
+    config.endpoints[0].way_back.fail_back = FailBack::Manual;
     let mut world = World::of(config);
     world.seconds(5, &[".."]);
     world.board.allow(EndpointId(0), at(world.second));
@@ -484,7 +484,7 @@ fn what_every_vantage_sees_goes_at_once() {
 #[test]
 fn a_flapping_endpoint_stays_down_though_it_works() {
     let mut config = config(1, 2);
-    config.endpoints[0].fail_back = FailBack::Automatic { hold: Duration::ZERO };
+    config.endpoints[0].way_back.fail_back = FailBack::Automatic { hold: Duration::ZERO };
     let mut world = World::of(config);
     for _ in 0..3 {
         world.seconds(8, &[".."]);
@@ -657,7 +657,7 @@ fn an_endpoint_that_is_alone_in_its_new_service_serves_at_once() {
 fn endpoints_share_a_target_but_not_a_verdict() {
     let mut shared = config(1, 2);
     shared.endpoints[1].target = Some(TargetId(0));
-    shared.endpoints[1].fail_back = FailBack::Manual;
+    shared.endpoints[1].way_back.fail_back = FailBack::Manual;
     shared.endpoints[1].service = ServiceId(1);
     shared.targets.truncate(1);
     let mut world = World::of(shared);
@@ -784,14 +784,14 @@ fn play(world: &mut World, history: &[(Vec<String>, u64)], mut each: impl FnMut(
 /// Hold none and short ramps, so that a history sees many falls.
 fn hasty(vantages: usize, regions: usize) -> BoardConfig {
     let mut config = config(vantages, regions);
-    config.rules.ramp_step = Duration::from_secs(2);
+    config.endpoints.iter_mut().for_each(|spec| spec.way_back.ramp_step = Duration::from_secs(2));
     config.rules.damping.suppress = 1500;
     config.rules.damping.half_life = Duration::from_secs(5);
     for spec in &mut config.targets {
         spec.thresholds = Thresholds { fall: 2, rise: 2, window: 10, window_failures: 6 };
     }
     for spec in &mut config.endpoints {
-        spec.fail_back = FailBack::Automatic { hold: Duration::from_secs(1) };
+        spec.way_back.fail_back = FailBack::Automatic { hold: Duration::from_secs(1) };
     }
     config
 }

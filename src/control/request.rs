@@ -1,0 +1,135 @@
+//! What the verbs say to the running server and what it answers: one line of JSON each way over the operator's
+//! socket.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// What an operator asks of the running server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Read the configuration, zones and databases anew. Answered once the new state is live.
+    Reload,
+    /// Tell what is in force and what is believed.
+    Status,
+    /// Tell why a question gets its answer.
+    Explain {
+        /// The name.
+        name: String,
+        /// The type's mnemonic.
+        rtype: String,
+        /// The client.
+        client: IpAddr,
+        /// Regions to suppose down.
+        down: Vec<String>,
+    },
+    /// Let a service come back to a region that works again, where that waits for a person.
+    FailBack {
+        /// The service.
+        service: String,
+        /// The region; all of them when absent.
+        region: Option<String>,
+    },
+}
+
+/// What the server answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Response {
+    /// The new state is live.
+    Reloaded {
+        /// The generation of the table.
+        generation: u64,
+        /// What somebody should look at, each rendered whole.
+        warnings: Vec<String>,
+    },
+    /// What is in force.
+    Status(Box<Status>),
+    /// The explanation, as text for people and as JSON for programs.
+    Explained {
+        /// For people.
+        text: String,
+        /// For programs.
+        detail: serde_json::Value,
+    },
+    /// So many endpoints may come back.
+    FailBackAllowed {
+        /// How many.
+        endpoints: usize,
+    },
+    /// Nothing was done; why, each fault rendered whole.
+    Failed {
+        /// At least one.
+        faults: Vec<String>,
+    },
+}
+
+/// What is in force and what is believed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Generation of the answer table: grows with every change of an answer.
+    pub generation: u64,
+    /// How often a configuration was loaded.
+    pub configuration: u64,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Addresses that queries are taken on.
+    pub listen: Vec<String>,
+    /// Zones with their serials.
+    pub zones: Vec<ZoneStatus>,
+    /// Services in the order of the configuration.
+    pub services: Vec<ServiceStatus>,
+    /// What somebody should look at now.
+    pub alarms: Vec<String>,
+}
+
+/// A zone that is served.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ZoneStatus {
+    /// Its origin.
+    pub origin: String,
+    /// Its serial.
+    pub serial: u32,
+}
+
+/// A service and what is believed of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub service: String,
+    /// Its steered names.
+    pub names: Vec<String>,
+    /// Some class is answered though nothing that it may be given is usable.
+    pub all_down: bool,
+    /// Its endpoints by region, in the order of the configuration.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// An endpoint and what is believed of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct EndpointStatus {
+    /// Its region.
+    pub region: String,
+    /// Its address.
+    pub address: String,
+    /// The verdict.
+    pub state: String,
+    /// For how many seconds it has held.
+    pub held_seconds: u64,
+    /// How much of it is usable, in percent.
+    pub usable_percent: u8,
+    /// How many of its lots it may serve, in percent.
+    pub ramp_percent: u8,
+    /// What the last change rested on.
+    pub evidence: String,
+    /// What keeps it where it is: frozen, held back, suppressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
