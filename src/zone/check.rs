@@ -71,12 +71,12 @@ impl Check<'_, '_> {
         let origin = &self.zone.origin;
         let apex = self.zone.owners().next().filter(|owner| owner.name() == origin.as_wire());
         let has = |rtype| apex.is_some_and(|apex| apex.rrset(rtype).is_some());
-        if !has(RecordType::SOA) && !self.lost.may_hold(RecordType::SOA) {
+        if !has(RecordType::SOA) && !self.lost.may_hold(origin.as_wire(), RecordType::SOA) {
             let help =
                 format!("write a record `{origin} SOA SERVER MAILBOX SERIAL REFRESH RETRY EXPIRE MINIMUM`");
             self.report.error_in_all(&format!("the zone has no SOA at {origin}"), &help);
         }
-        if !has(RecordType::NS) && !self.lost.may_hold(RecordType::NS) {
+        if !has(RecordType::NS) && !self.lost.may_hold(origin.as_wire(), RecordType::NS) {
             let help = format!("write a record `{origin} NS SERVER` for each name server of the zone");
             self.report.error_in_all(&format!("the zone has no NS at {origin}"), &help);
         }
@@ -223,7 +223,7 @@ impl Check<'_, '_> {
     }
 
     fn missing_glue(&mut self, owner: Owner, record: usize, target: &[u8]) {
-        if self.lost.may_hold(RecordType::A) || self.lost.may_hold(RecordType::AAAA) {
+        if self.lost.may_hold(target, RecordType::A) || self.lost.may_hold(target, RecordType::AAAA) {
             return;
         }
         let is_glue =
