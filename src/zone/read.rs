@@ -19,6 +19,9 @@ pub const TTL_MAX: u32 = (1 << 31) - 1;
 /// The most octets of text of one zone, all its files together.
 pub const TEXT_OCTETS_MAX: usize = 1 << 30;
 
+/// The most records that could not be read and are remembered; beyond, any may be missing.
+const LOST_MAX: usize = 10_000;
+
 /// Gives the octets of a file that `$INCLUDE` names, by its path as written.
 pub type Include<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
@@ -177,10 +180,12 @@ impl Reader<'_, '_> {
     /// Notes that a record of the current owner could not be read.
     fn lose(&mut self, rtype: Option<RecordType>) {
         match self.owner {
+            _ if self.read.lost.any => {}
             CurrentOwner::Known(owner) => {
                 let raw = &self.read.raw;
                 let name = raw.name(raw.owners[owner as usize]).to_vec();
                 self.read.lost.records.insert((name, rtype));
+                self.read.lost.any |= self.read.lost.records.len() > LOST_MAX;
             }
             CurrentOwner::Outside => {}
             CurrentOwner::None | CurrentOwner::Lost => self.read.lost.any = true,

@@ -355,9 +355,13 @@ fn name_servers_in_the_zone_have_addresses() {
 }
 
 #[test]
-fn a_forgotten_dot_is_guessed() {
-    let faults = read_zone("@ NS ns.example.com\n").unwrap_err();
-    assert!(faults[0].help.starts_with("end the name with a dot"), "{}", faults[0]);
+fn usual_slips_are_guessed() {
+    let help = |text: &str| read_zone(text).unwrap_err()[0].help.clone();
+    assert!(help("@ NS ns.example.com").starts_with("end the name with a dot"));
+    assert!(help("@ NS 192.0.2.1").starts_with("name a host here"));
+    assert!(help("@ NS ns").starts_with("add `ns.example.com. A ADDRESS`"));
+    let (_, faults) = read_whole("$TTL 1\n@ SOA ns. me@example.net. 1 1 1 1 1\n@ NS ns.\n").unwrap();
+    assert_eq!(told(&faults), ["warning 2:3 `SOA` the mailbox of the SOA holds an @"]);
 }
 
 #[test]
