@@ -4,7 +4,8 @@
 //! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
 //! [`policy`] (which region suits). What is answered: [`answer`]; how a new table reaches who
 //! answers: [`publish`]. What was written: [`config`]. The rims, where
-//! the sockets, clocks and logs live: [`serve`], [`agent`], [`control`]; [`cli`] puts them together.
+//! the sockets, clocks and logs live: [`serve`], [`agent`], [`control`]; [`simulate`] plays their pure parts in virtual time;
+//! [`cli`] puts them together.
 //! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
 
 pub mod fault;
@@ -29,5 +30,7 @@ pub mod agent;
 pub mod clock;
 pub mod control;
 pub mod serve;
+
+pub mod simulate;
 
 pub mod cli;

@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "publish"],
     &["clock"],
     &["serve", "agent", "control"],
+    &["simulate"],
     &["cli"],
     &["main"],
 ];

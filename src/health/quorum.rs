@@ -6,10 +6,18 @@
 //!  fewer than half of the configured eligible     frozen: keep the last verdict, alarm
 //!  two thirds of the eligible fail
 //!    - within one fault domain of several         frozen
+//!    - and have not seen enough of it together    mixed
 //!    - else                                       fails; corroborated if all of them do
 //!  two thirds of the eligible reach it            works; proven if they have for long enough
 //!  else                                           mixed: keep the last verdict
 //! ```
+//!
+//! Why they must have seen enough *together*: that each vantage of a quorum has its three failures in a row says
+//! less than it seems to. A failure brings rechecks from everywhere, so chance gets many draws at the same time,
+//! and two vantages of three need only six unlucky ones. So the failures, less the passes, of all vantages that
+//! agree are added up, and must come to [`Thresholds::together`](super::streak::Thresholds::together). Of an
+//! endpoint that is really dead all vantages fail, and three times three are nearly there; where only some
+//! see it, the same certainty takes these some more probes.
 
 use std::fmt;
 use std::time::Duration;
@@ -35,6 +43,8 @@ pub struct Votes {
     pub proven: u32,
     /// How many have an agent that saw any failure.
     pub troubled: u32,
+    /// How many failures, less passes, those saw together that see it fail.
+    pub weight: u32,
     /// In how many fault domains it is seen to fail; counted up to [`FAULT_DOMAINS_MIN`].
     pub domains: usize,
     /// Whether it is in doubt: a recheck failed somewhere or a second vantage saw a failure, not too long ago;
@@ -59,7 +69,7 @@ pub enum Finding {
         /// See [`super::vantage::Voice::Proven`].
         proven: bool,
     },
-    /// No quorum either way.
+    /// No quorum either way, or one that has not seen enough together.
     Mixed,
 }
 
@@ -105,6 +115,7 @@ pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Mom
         votes.proven += u32::from(vote == Vote::Works { proven: true });
         if vote == Vote::Fails {
             votes.fails += 1;
+            votes.weight += tally.weight();
             match (domain, first_domain) {
                 (Some(_), None) => (first_domain, votes.domains) = (domain, 1),
                 (Some(domain), Some(first)) if domain != first => votes.domains = FAULT_DOMAINS_MIN,
@@ -124,9 +135,10 @@ pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Mom
     votes
 }
 
-/// What counted votes amount to. `domains_configured` is how many fault domains the vantages name.
+/// What counted votes amount to. `domains_configured` is how many fault domains the vantages name, `together`
+/// how many failures several vantages must have seen together.
 #[must_use]
-pub fn judge(votes: &Votes, domains_configured: usize, rules: &Rules) -> Finding {
+pub fn judge(votes: &Votes, domains_configured: usize, together: u8, rules: &Rules) -> Finding {
     let eligible = u64::from(votes.eligible);
     let agree = |count: u32| count > 0 && rules.quorum.is_reached(count.into(), eligible);
     if votes.eligible == 0 || !rules.eligible.is_reached(eligible, votes.configured.into()) {
@@ -135,6 +147,8 @@ pub fn judge(votes: &Votes, domains_configured: usize, rules: &Rules) -> Finding
     } else if agree(votes.fails) {
         if domains_configured >= FAULT_DOMAINS_MIN && votes.domains < FAULT_DOMAINS_MIN {
             Finding::Frozen(Freeze::OneFaultDomain)
+        } else if votes.configured > 1 && votes.weight < together.into() {
+            Finding::Mixed
         } else {
             Finding::Fails { corroborated: votes.fails == votes.eligible }
         }
@@ -191,7 +205,7 @@ mod tests {
     /// at second 100.
     fn tallies(voices: &str) -> Vec<Tally> {
         let voice = |letter| match letter {
-            'f' => Voice::Fails,
+            'f' => Voice::Fails(5),
             'd' => Voice::Doubts,
             'c' => Voice::Checks,
             'w' => Voice::Works,
@@ -212,7 +226,7 @@ mod tests {
     }
 
     fn finding(voices: &str) -> Finding {
-        judge(&votes(voices, 101), 0, &Rules::default())
+        judge(&votes(voices, 101), 0, 10, &Rules::default())
     }
 
     #[test]
@@ -249,7 +263,7 @@ mod tests {
     fn one_fault_domain_of_several_withdraws_nothing() {
         let judged = |domains: &[Option<u16>]| {
             let votes = count(&tallies("ffw"), domains, &Rules::default(), Moment::START);
-            judge(&votes, 2, &Rules::default())
+            judge(&votes, 2, 10, &Rules::default())
         };
         let frozen = Finding::Frozen(Freeze::OneFaultDomain);
         assert_eq!(judged(&[Some(0), Some(0), Some(1)]), frozen);
@@ -278,7 +292,7 @@ mod tests {
         #[test]
         fn a_withdrawal_has_its_quorum(voices in "[fdcwp-]{0,9}") {
             let votes = votes(&voices, 101);
-            if let Finding::Fails { corroborated } = judge(&votes, 0, &Rules::default()) {
+            if let Finding::Fails { corroborated } = judge(&votes, 0, 10, &Rules::default()) {
                 prop_assert!(votes.fails * 3 >= votes.eligible * 2);
                 prop_assert!(votes.eligible * 2 >= votes.configured);
                 prop_assert_eq!(corroborated, !voices.contains(['d', 'c', 'w', 'p']));

@@ -24,7 +24,8 @@ impl Board {
     fn judge(&mut self, target: usize, now: Moment, change: &mut Change) {
         let row = target * self.vantages.len()..(target + 1) * self.vantages.len();
         let votes = Votes { blind: self.blind, ..count(&self.tallies[row], &self.domains, &self.rules, now) };
-        let finding = judge(&votes, self.domains_configured, &self.rules);
+        let finding =
+            judge(&votes, self.domains_configured, self.targets[target].thresholds.together, &self.rules);
         let heard = Heard { finding, doubted: votes.doubted };
         let mut wake = earliest(votes.ask_again, self.move_clients(target, now, change));
         for position in 0..self.targets[target].endpoints.len() {
@@ -46,7 +47,9 @@ impl Board {
         }
         for vantage in (0..self.vantages.len()).map(VantageId::from_index) {
             let cell = self.cell(target, vantage);
-            let from = self.tallies[cell].moves_clients_from(self.rules.lone_wait);
+            let together = self.targets[target].thresholds.together;
+            let from =
+                self.tallies[cell].moves_clients_from(self.rules.lone_wait, together, self.moved[cell]);
             let unreachable = from.is_some_and(|from| from <= now);
             wake = earliest(wake, from.filter(|&from| from > now));
             if unreachable != self.moved[cell] {

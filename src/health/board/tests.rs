@@ -788,7 +788,7 @@ fn hasty(vantages: usize, regions: usize) -> BoardConfig {
     config.rules.damping.suppress = 1500;
     config.rules.damping.half_life = Duration::from_secs(5);
     for spec in &mut config.targets {
-        spec.thresholds = Thresholds { fall: 2, rise: 2, window: 10, window_failures: 6 };
+        spec.thresholds = Thresholds { fall: 2, rise: 2, window: 10, window_failures: 6, together: 6 };
     }
     for spec in &mut config.endpoints {
         spec.way_back.fail_back = FailBack::Automatic { hold: Duration::from_secs(1) };
