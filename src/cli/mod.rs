@@ -14,9 +14,12 @@ use std::process::ExitCode;
 pub fn run() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("simulate") {
         use clap::{Args, Command, FromArgMatches};
-        let command = simulate::Simulate::augment_args(Command::new("rhumb simulate"));
+        let command = simulate::Arguments::augment_args(Command::new("rhumb simulate"));
         let matches = command.get_matches_from(std::env::args().skip(1));
-        return simulate::run(&simulate::Simulate::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()));
+        return simulate::run(
+            &simulate::Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()),
+            false,
+        );
     }
     let path = std::env::args().nth(2).unwrap_or_else(|| "rhumb.toml".to_owned());
     serve::run(Path::new(&path))
