@@ -243,6 +243,10 @@ impl Streak {
         if self.condition == Condition::Clear {
             self.proven |= risen;
             self.failure = None;
+            // A long trouble that is over must not lend its weight to the next.
+            if risen {
+                self.weight = 0;
+            }
         }
     }
 
@@ -377,6 +381,15 @@ mod tests {
         let (streak, asked) = after_with(". x", &thresholds);
         assert_eq!((streak.condition(), asked), (Condition::Failing, 1));
         assert_eq!(after_with(". x .", &thresholds).0.condition(), Condition::Clear);
+    }
+
+    #[test]
+    fn weight_is_failures_less_passes_and_ends_with_the_trouble() {
+        let weight = |outcomes| after_with(outcomes, &Thresholds::default()).0.weight();
+        assert_eq!((weight(". . x x x"), weight("x x x . x"), weight("x . . x")), (3, 3, 1));
+        assert_eq!(weight("x x x x x x x x x x . . . ."), 6);
+        assert_eq!(weight("x x x x x x x x x x . . . . ."), 0, "it works again");
+        assert_eq!(weight(&"x".repeat(99)), WEIGHT_MAX);
     }
 
     #[test]

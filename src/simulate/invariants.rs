@@ -50,6 +50,8 @@ struct Ramp {
 pub(super) const WITHDRAWN_WITHIN: Duration = Duration::from_secs(15);
 /// A lone agent has seen failures this long before it moves clients; somewhat less than the rule has.
 const LONE_WAIT: Duration = Duration::from_millis(4_500);
+/// Where more than this part of all probes fails, chance alone may move the clients of a lone agent.
+const LOSS_OF_MOVES: f64 = 0.01;
 /// No more withdrawals of one endpoint in this time ...
 const FLAPS_WITHIN: Duration = Duration::from_secs(600);
 /// ... than this: three until it is suppressed, and as many after.
@@ -182,7 +184,7 @@ impl Witness {
         if !one.unreachable {
             return Ok(());
         }
-        if truth.surely_reaches(vantage, region, now) {
+        if truth.surely_reaches(vantage, region, now) && truth.loss <= LOSS_OF_MOVES {
             return Err(format!("vantage {vantage} moves its clients from {}, which it reaches", one.key));
         }
         let (health, path) = (truth.health(region), truth.path(vantage, region));

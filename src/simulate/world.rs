@@ -115,9 +115,8 @@ impl<'s> World<'s> {
             let server = world.start(server, twins && server == 0);
             world.servers.push(server);
         }
-        let pace = Pace { interval: Duration::from_secs(1), fall: Default::default() };
-        let targets = &world.servers[0].state.generation().config.probes[0].thresholds;
-        let pace = Pace { fall: targets.rechecked(), ..pace };
+        let probe = &world.servers[0].state.generation().config.probes[0];
+        let pace = Pace { interval: probe.interval, fall: probe.thresholds.rechecked() };
         let paces = vec![pace; scenario.services * scenario.regions];
         for vantage in 0..scenario.vantages {
             world.agents.push(Agent::new(vantage, &paces, chance.split(), world.now));
@@ -210,6 +209,7 @@ impl<'s> World<'s> {
 
     fn plan_probes(&mut self, agent: usize) {
         let Some(wake) = self.agents[agent].plan.next_wake() else { return };
+        let wake = wake.max(self.now);
         if wake < self.agents[agent].probes_at {
             self.agents[agent].probes_at = wake;
             self.push(wake, Event::Probes(agent));
@@ -404,10 +404,10 @@ impl<'s> World<'s> {
         }
         if !change.rechecks.is_empty() {
             let targets: Rc<[TargetId]> = change.rechecks.into();
-            for agent in (0..self.agents.len()).filter(|agent| !self.truth.parted(*agent, server)) {
-                self.queued += 1;
-                let event = Event::Recheck { agent, targets: Rc::clone(&targets) };
-                self.queue.push(Reverse(Due { at: self.now + WAY, number: self.queued, event }));
+            let heard: Vec<usize> =
+                (0..self.agents.len()).filter(|agent| !self.truth.parted(*agent, server)).collect();
+            for agent in heard {
+                self.push(self.now + WAY, Event::Recheck { agent, targets: Rc::clone(&targets) });
             }
         }
         match table {
