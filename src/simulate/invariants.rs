@@ -74,6 +74,11 @@ impl Witness {
         }
     }
 
+    /// These served nobody before it began to look.
+    pub(super) fn knows_idle(&mut self, endpoints: impl Iterator<Item = EndpointId>) {
+        self.idle.extend(endpoints);
+    }
+
     fn place(&self, endpoint: EndpointId) -> (usize, usize) {
         (endpoint.index() / self.regions, endpoint.index() % self.regions)
     }
@@ -188,9 +193,9 @@ impl Witness {
             return Err(format!("vantage {vantage} moves its clients from {}, which it reaches", one.key));
         }
         let (health, path) = (truth.health(region), truth.path(vantage, region));
-        let broken = now.since(health.since).max(now.since(path.since));
-        let newly = (health.value != Health::Works || path.value > 0.0) && broken < LONE_WAIT;
-        if newly && truth.loss == 0.0 && now.since(Moment::START) > SETTLED {
+        let broken = now.since(health.since);
+        let newly = health.value != Health::Works && broken < LONE_WAIT;
+        if newly && truth.loss == 0.0 && path.value == 0.0 && now.since(path.since) > SETTLED {
             return Err(format!("vantage {vantage} moves its clients from {} after {broken:?}", one.key));
         }
         Ok(())
@@ -299,11 +304,13 @@ impl Witness {
     ) -> Verdict {
         let heard = |v: &usize| truth.sees_all(*v, now) && truth.surely_heard(*v, self.server, now);
         let seeing = (0..self.vantages).filter(heard).count();
-        let enough = if truth.dead_regions() * 2 > self.regions {
-            seeing == self.vantages
+        let audible = truth.audible(self.server, now);
+        let agree = if truth.dead_regions() * 2 > self.regions {
+            seeing == audible
         } else {
-            seeing * 3 >= self.vantages * 2
+            seeing * 3 >= audible * 2
         };
+        let enough = agree && seeing * 2 >= self.vantages;
         let standing = board.standing(endpoint);
         if enough && standing.state != State::Down && standing.ramp != Share::NONE {
             return Err(format!(

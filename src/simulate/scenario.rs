@@ -210,14 +210,14 @@ impl Scenario {
         let span = Duration::from_millis([2_000, 20_000, 60_000][below(3)] + below(60_000) as u64);
         let health = [Health::Killed, Health::Hangs, Health::Errs][below(3)];
         let part = [1.0, 1.0, 0.3, 0.6][below(4)];
-        // How many vantages a trouble of vantages befalls: one, or enough for a quorum.
-        let several = if below(2) == 0 { 1 } else { self.vantages - 1 };
+        // How many vantages a trouble of vantages befalls: one, half of them, or enough for a quorum.
+        let several = [1, self.vantages / 2, self.vantages - 1][below(3)];
         let mut during = |fault, end| {
             self.events.push((begin, fault));
             self.events.push((begin + span, end));
         };
         let others = (0..several).map(|step| (vantage + step) % vantages as usize);
-        match below(11) {
+        match below(12) {
             0..3 => during(Fault::Region(region, health), Fault::Region(region, Health::Works)),
             3 => (0..self.regions).filter(|other| *other != region).for_each(|other| {
                 self.events.push((begin, Fault::Region(other, health)));
@@ -230,7 +230,24 @@ impl Scenario {
                 let mood = [Mood::Stalled, Mood::Frozen, Mood::Lags][below(3)];
                 others.for_each(|v| during(Fault::Agent(v, mood), Fault::Agent(v, Mood::Well)));
             }
-            8 => self.events.push((begin, Fault::Restart(server))),
+            8 => {
+                // A region dies while not everybody can say so.
+                let silent = |v| {
+                    [
+                        (Fault::Parted(v, server, true), Fault::Parted(v, server, false)),
+                        (Fault::Agent(v, Mood::Stalled), Fault::Agent(v, Mood::Well)),
+                    ]
+                };
+                let kind = below(2);
+                let later = begin + span / 2;
+                for (fault, end) in others.map(|v| silent(v)[kind]) {
+                    self.events.push((begin, fault));
+                    self.events.push((later + Duration::from_secs(30), end));
+                }
+                self.events.push((later, Fault::Region(region, health)));
+                self.events.push((later + Duration::from_secs(30), Fault::Region(region, Health::Works)));
+            }
+            11 => self.events.push((begin, Fault::Restart(server))),
             9 => self.events.push((begin, Fault::Reload(server))),
             _ => self.flap(region, begin, health),
         }

@@ -68,6 +68,12 @@ impl Truth {
     /// Lets a fault befall; those of servers are the world's.
     pub(super) fn befall(&mut self, fault: Fault, now: Moment) {
         match fault {
+            // What is dead in another way is dead since it was.
+            Fault::Region(region, health)
+                if health != Health::Works && self.health[region].value != Health::Works =>
+            {
+                self.health[region].value = health;
+            }
             Fault::Region(region, health) => self.health[region].set(health, now),
             Fault::Path(vantage, region, part) => self.paths[vantage * self.regions + region].set(part, now),
             Fault::Isolated(vantage, isolated) => self.isolated[vantage].set(isolated, now),

@@ -504,6 +504,9 @@ impl<'s> World<'s> {
         self.agents.iter_mut().for_each(|agent| agent.tell_all = true);
         self.plan_tick(server);
         let serves = |standing: &Standing| standing.state != Verdict::Down && standing.ramp.parts() > 0;
+        let idle = before.iter().enumerate().filter(|(_, standing)| !serves(standing));
+        let idle = idle.map(|(endpoint, _)| EndpointId::from_index(endpoint));
+        self.servers[server].witness.knows_idle(idle);
         for (endpoint, (was, is)) in before.iter().zip(self.standings(server)).enumerate() {
             if serves(was) != serves(&is) {
                 return Err(format!(
