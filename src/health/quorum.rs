@@ -35,6 +35,8 @@ pub struct Votes {
     pub eligible: u32,
     /// How many have an agent that is blind or lags; the caller's to fill in.
     pub blind: u32,
+    /// How many were not heard yet since a recent start, and may yet contradict; the caller's to fill in.
+    pub awaited: u32,
     /// How many see it fail.
     pub fails: u32,
     /// How many reach it.
@@ -141,16 +143,17 @@ pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Mom
 pub fn judge(votes: &Votes, domains_configured: usize, together: u8, rules: &Rules) -> Finding {
     let eligible = u64::from(votes.eligible);
     let agree = |count: u32| count > 0 && rules.quorum.is_reached(count.into(), eligible);
+    let withdraw = rules.quorum.is_reached(votes.fails.into(), eligible + u64::from(votes.awaited));
     if votes.eligible == 0 || !rules.eligible.is_reached(eligible, votes.configured.into()) {
         let Votes { eligible, configured, blind, .. } = *votes;
         Finding::Frozen(Freeze::TooFewEligible { eligible, configured, blind })
     } else if agree(votes.fails) {
         if domains_configured >= FAULT_DOMAINS_MIN && votes.domains < FAULT_DOMAINS_MIN {
             Finding::Frozen(Freeze::OneFaultDomain)
-        } else if votes.configured > 1 && votes.weight < together.into() {
+        } else if !withdraw || votes.configured > 1 && votes.weight < together.into() {
             Finding::Mixed
         } else {
-            Finding::Fails { corroborated: votes.fails == votes.eligible }
+            Finding::Fails { corroborated: votes.fails == votes.eligible + votes.awaited }
         }
     } else if agree(votes.works) {
         Finding::Works { proven: agree(votes.proven) }

@@ -194,7 +194,7 @@ impl Witness {
         }
         let (health, path) = (truth.health(region), truth.path(vantage, region));
         let broken = now.since(health.since);
-        let newly = health.value != Health::Works && broken < LONE_WAIT;
+        let newly = health.value != Health::Works && broken < LONE_WAIT && health.former > SETTLED;
         if newly && truth.loss == 0.0 && path.value == 0.0 && now.since(path.since) > SETTLED {
             return Err(format!("vantage {vantage} moves its clients from {} after {broken:?}", one.key));
         }

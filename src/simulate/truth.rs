@@ -10,6 +10,8 @@ use crate::time::Moment;
 pub(super) struct Lasting<T> {
     pub(super) value: T,
     pub(super) since: Moment,
+    /// How long it had been otherwise before.
+    pub(super) former: Duration,
 }
 
 /// What is really so.
@@ -35,12 +37,12 @@ const FORGOTTEN: Duration = Duration::from_secs(7);
 
 impl<T: PartialEq> Lasting<T> {
     fn of(value: T) -> Self {
-        Self { value, since: Moment::START }
+        Self { value, since: Moment::START, former: Duration::MAX }
     }
 
     fn set(&mut self, value: T, now: Moment) {
         if self.value != value {
-            *self = Self { value, since: now };
+            *self = Self { value, since: now, former: now.since(self.since) };
         }
     }
 

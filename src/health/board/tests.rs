@@ -960,3 +960,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_restart_makes_no_quorum_of_who_speaks_first() {
+    let mut before = World::new(4, 3);
+    before.seconds(10, &["...", "...", "...", "..."]);
+    let mut world = before.restarted(config(4, 3));
+    let tell = |world: &mut World, vantage: usize, column: &str| {
+        let mut report = world.report(vantage, column);
+        for entry in &mut report.targets {
+            let outcome = entry.outcomes[0].clone();
+            (entry.newest, entry.outcomes) = (10, vec![outcome; 10]);
+        }
+        let now = at(1) + Duration::from_millis(10 * vantage as u64);
+        let change = world.board.apply(&report, now).unwrap();
+        world.note(now, change);
+    };
+    for (vantage, column) in ["x..", "x..", "..."].into_iter().enumerate() {
+        tell(&mut world, vantage, column);
+    }
+    assert_ne!(world.state(0), State::Down, "the fourth may yet say otherwise");
+    world.wake_until(at(2));
+    assert_eq!(world.state(0), State::Down, "it said nothing: two of three are a quorum");
+}
