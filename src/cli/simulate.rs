@@ -130,7 +130,7 @@ fn print_played(played: &Played, seconds: f64) {
 fn on_all_cores(
     seeds: Range<u64>,
     work: impl Fn(u64) -> Result<Played, Box<Broken>> + Sync,
-) -> (Played, Vec<Box<Broken>>) {
+) -> (Played, Vec<Broken>) {
     let next = AtomicU64::new(seeds.start);
     let one_core = || {
         let (mut played, mut broken) = (Played::default(), Vec::new());
@@ -141,7 +141,7 @@ fn on_all_cores(
             }
             match work(seed) {
                 Ok(one) => played.add(&one),
-                Err(one) => broken.push(one),
+                Err(one) => broken.push(*one),
             }
         }
     };

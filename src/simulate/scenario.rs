@@ -210,8 +210,8 @@ impl Scenario {
         let span = Duration::from_millis([2_000, 20_000, 60_000][below(3)] + below(60_000) as u64);
         let health = [Health::Killed, Health::Hangs, Health::Errs][below(3)];
         let part = [1.0, 1.0, 0.3, 0.6][below(4)];
-        // How many vantages a trouble of vantages befalls: one, half of them, or enough for a quorum.
-        let several = [1, self.vantages / 2, self.vantages - 1][below(3)];
+        // How many vantages a trouble of vantages befalls: one, about half, or all but one.
+        let several = [1, self.vantages / 2, self.vantages.div_ceil(2), self.vantages - 1][below(4)];
         let mut during = |fault, end| {
             self.events.push((begin, fault));
             self.events.push((begin + span, end));
