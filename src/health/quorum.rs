@@ -15,9 +15,11 @@
 //! Why they must have seen enough *together*: that each vantage of a quorum has its three failures in a row says
 //! less than it seems to. A failure brings rechecks from everywhere, so chance gets many draws at the same time,
 //! and two vantages of three need only six unlucky ones. So the failures, less the passes, of all vantages that
-//! agree are added up, and must come to [`Thresholds::together`](super::streak::Thresholds::together). Of an
-//! endpoint that is really dead all vantages fail, and three times three are nearly there; where only some
-//! see it, the same certainty takes these some more probes.
+//! agree are added up, of each no more than half of [`Thresholds::together`](super::streak::Thresholds::together),
+//! and must come to that half times the vantages of a quorum: two of three need ten by default, four of five
+//! twenty. No vantage counts for another, so the one that has been cut off for an hour and another's bad second
+//! are no quorum. Of an endpoint that is really dead all vantages fail, and three times three are nearly there;
+//! where only a quorum sees it, the same certainty takes each of these some more probes.
 
 use std::fmt;
 use std::time::Duration;
@@ -45,7 +47,7 @@ pub struct Votes {
     pub proven: u32,
     /// How many have an agent that saw any failure.
     pub troubled: u32,
-    /// How many failures, less passes, those saw together that see it fail.
+    /// How many failures, less passes, those saw together that see it fail; of each no more than counts.
     pub weight: u32,
     /// In how many fault domains it is seen to fail; counted up to [`FAULT_DOMAINS_MIN`].
     pub domains: usize,
@@ -104,9 +106,10 @@ impl Freeze {
     }
 }
 
-/// Counts the votes of all vantages about one target; `domains` holds each vantage's fault domain, if named.
+/// Counts the votes of all vantages about one target; `domains` holds each vantage's fault domain, if named;
+/// `together` is how many failures two vantages must have seen together.
 #[must_use]
-pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Moment) -> Votes {
+pub fn count(tallies: &[Tally], domains: &[Option<u16>], together: u8, rules: &Rules, now: Moment) -> Votes {
     let mut votes = Votes { configured: size(tallies), ..Votes::default() };
     let mut first_domain = None;
     let mut young = Young::default();
@@ -117,7 +120,7 @@ pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Mom
         votes.proven += u32::from(vote == Vote::Works { proven: true });
         if vote == Vote::Fails {
             votes.fails += 1;
-            votes.weight += tally.weight();
+            votes.weight += tally.weight().min(half_of(together));
             match (domain, first_domain) {
                 (Some(_), None) => (first_domain, votes.domains) = (domain, 1),
                 (Some(domain), Some(first)) if domain != first => votes.domains = FAULT_DOMAINS_MIN,
@@ -138,19 +141,21 @@ pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Mom
 }
 
 /// What counted votes amount to. `domains_configured` is how many fault domains the vantages name, `together`
-/// how many failures several vantages must have seen together.
+/// is that of [`count`].
 #[must_use]
 pub fn judge(votes: &Votes, domains_configured: usize, together: u8, rules: &Rules) -> Finding {
     let eligible = u64::from(votes.eligible);
     let agree = |count: u32| count > 0 && rules.quorum.is_reached(count.into(), eligible);
-    let withdraw = rules.quorum.is_reached(votes.fails.into(), eligible + u64::from(votes.awaited));
+    let needed = rules.quorum.least_of(eligible + u64::from(votes.awaited));
+    let enough = votes.configured == 1 || u64::from(votes.weight) >= needed * u64::from(half_of(together));
+    let withdraw = enough && u64::from(votes.fails) >= needed;
     if votes.eligible == 0 || !rules.eligible.is_reached(eligible, votes.configured.into()) {
         let Votes { eligible, configured, blind, .. } = *votes;
         Finding::Frozen(Freeze::TooFewEligible { eligible, configured, blind })
     } else if agree(votes.fails) {
         if domains_configured >= FAULT_DOMAINS_MIN && votes.domains < FAULT_DOMAINS_MIN {
             Finding::Frozen(Freeze::OneFaultDomain)
-        } else if !withdraw || votes.configured > 1 && votes.weight < together.into() {
+        } else if !withdraw {
             Finding::Mixed
         } else {
             Finding::Fails { corroborated: votes.fails == votes.eligible + votes.awaited }
@@ -160,6 +165,11 @@ pub fn judge(votes: &Votes, domains_configured: usize, together: u8, rules: &Rul
     } else {
         Finding::Mixed
     }
+}
+
+/// The most that one vantage's failures count for.
+fn half_of(together: u8) -> u32 {
+    together.div_ceil(2).into()
 }
 
 /// The troubles that are young enough to put an endpoint in doubt for everybody.
@@ -225,7 +235,7 @@ mod tests {
 
     fn votes(voices: &str, second: u64) -> Votes {
         let tallies = tallies(voices);
-        count(&tallies, &vec![None; tallies.len()], &Rules::default(), Moment::from_millis(second * 1000))
+        count(&tallies, &vec![None; tallies.len()], 10, &Rules::default(), Moment::from_millis(second * 1000))
     }
 
     fn finding(voices: &str) -> Finding {
@@ -265,13 +275,37 @@ mod tests {
     #[test]
     fn one_fault_domain_of_several_withdraws_nothing() {
         let judged = |domains: &[Option<u16>]| {
-            let votes = count(&tallies("ffw"), domains, &Rules::default(), Moment::START);
+            let votes = count(&tallies("ffw"), domains, 10, &Rules::default(), Moment::START);
             judge(&votes, 2, 10, &Rules::default())
         };
         let frozen = Finding::Frozen(Freeze::OneFaultDomain);
         assert_eq!(judged(&[Some(0), Some(0), Some(1)]), frozen);
         assert_eq!(judged(&[Some(0), None, Some(1)]), frozen, "an unnamed domain may be any");
         assert_eq!(judged(&[Some(0), Some(1), Some(1)]), Finding::Fails { corroborated: false });
+    }
+
+    #[test]
+    fn no_vantage_counts_for_another() {
+        let finding = |weights: &[u8], passing: usize| {
+            let said = weights.iter().map(|weight| Voice::Fails(*weight));
+            let tallies: Vec<Tally> = said
+                .chain(std::iter::repeat_n(Voice::Works, passing))
+                .map(|voice| {
+                    let mut tally = Tally::default();
+                    tally.replace(Voice::Silent, voice, Moment::START);
+                    tally
+                })
+                .collect();
+            let (domains, rules) = (vec![None; tallies.len()], Rules::default());
+            judge(&count(&tallies, &domains, 10, &rules, Moment::START), 0, 10, &rules)
+        };
+        assert_eq!(finding(&[32, 3], 1), Finding::Mixed);
+        assert_eq!(finding(&[32, 5], 1), Finding::Fails { corroborated: false });
+        assert_eq!(finding(&[3, 3, 3], 0), Finding::Mixed);
+        assert_eq!(finding(&[3, 3, 4], 0), Finding::Fails { corroborated: true });
+        assert_eq!(finding(&[32, 32, 32, 3], 1), Finding::Mixed);
+        assert_eq!(finding(&[4, 4, 4, 4, 4], 0), Finding::Fails { corroborated: true });
+        assert_eq!(finding(&[1], 0), Finding::Fails { corroborated: true }, "a lone vantage has its fall");
     }
 
     #[test]

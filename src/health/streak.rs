@@ -32,8 +32,9 @@ pub struct Thresholds {
     pub window: u8,
     /// How many failures in a full window mean failing, in a row or not.
     pub window_failures: u8,
-    /// How many failures, less passes, the vantages that agree must have seen together before an endpoint is
-    /// withdrawn for everybody; see [`quorum`](super::quorum). Of no meaning where there is a single vantage.
+    /// How many failures, less passes, two vantages must have seen together before an endpoint is withdrawn for
+    /// everybody, and more of them in proportion; see [`quorum`](super::quorum). Of no meaning where there is a
+    /// single vantage.
     pub together: u8,
 }
 

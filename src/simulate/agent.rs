@@ -26,6 +26,8 @@ pub(super) struct Agent {
     /// The next report tells everything: an earlier one may not have arrived.
     pub(super) tell_all: bool,
     troubled_at: Moment,
+    /// Its control targets failed when it last looked.
+    blind: bool,
     /// When the world will next let it probe and report.
     pub(super) probes_at: Moment,
     pub(super) reports_at: Moment,
@@ -42,6 +44,7 @@ impl Agent {
             news: Vec::new(),
             tell_all: true,
             troubled_at: now,
+            blind: false,
             probes_at: Moment(u64::MAX),
             reports_at: Moment(u64::MAX),
         }
@@ -75,6 +78,10 @@ impl Agent {
     /// What it reports now; `None` if nobody would learn anything by it.
     pub(super) fn report(&mut self, control: Option<bool>, lagging: bool, now: Moment) -> Option<Report> {
         self.cadence.sent(now);
+        if control == Some(true) && self.blind {
+            self.records.iter_mut().for_each(Record::forget);
+        }
+        self.blind = control == Some(false);
         if self.tell_all {
             self.news = (0..self.records.len()).map(TargetId::from_index).collect();
             self.tell_all = false;

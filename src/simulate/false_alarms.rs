@@ -222,8 +222,8 @@ impl<'s> Endpoint<'s> {
         if self.withdrawn || self.views.iter().all(|view| !matches!(view.said, Voice::Fails(_))) {
             return;
         }
-        let votes = count(&self.tallies, &self.domains, &self.rules, self.now);
         let together = self.setting.thresholds.together;
+        let votes = count(&self.tallies, &self.domains, together, &self.rules, self.now);
         let finding = judge(&votes, self.domains.len(), together, &self.rules);
         self.withdrawn = matches!(finding, Finding::Fails { .. });
         self.alarms.for_all += u64::from(self.withdrawn);

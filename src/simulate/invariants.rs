@@ -121,8 +121,9 @@ impl Witness {
     fn could_not_reach(&self, one: &Transition, region: usize, truth: &Truth, now: Moment) -> Verdict {
         let sure = |vantage: &usize| truth.surely_reaches(*vantage, region, now);
         let may_fail = (0..self.vantages).filter(|v| !sure(v) && !truth.has_no_say(*v, now)).count();
-        let reaches =
-            (0..self.vantages).filter(|v| sure(v) && truth.surely_heard(*v, self.server, now)).count();
+        let reaches = (0..self.vantages)
+            .filter(|v| sure(v) && truth.surely_sees(*v, now) && truth.surely_heard(*v, self.server, now))
+            .count();
         if may_fail * 3 < (may_fail + reaches) * 2 || may_fail == 0 {
             return Err(format!(
                 "{} is withdrawn, which at most {may_fail} vantages can see fail and {reaches} surely reach",
@@ -195,7 +196,12 @@ impl Witness {
         let (health, path) = (truth.health(region), truth.path(vantage, region));
         let broken = now.since(health.since);
         let newly = health.value != Health::Works && broken < LONE_WAIT && health.former > SETTLED;
-        if newly && truth.loss == 0.0 && path.value == 0.0 && now.since(path.since) > SETTLED {
+        if newly
+            && truth.surely_sees(vantage, now)
+            && truth.loss == 0.0
+            && path.value == 0.0
+            && now.since(path.since) > SETTLED
+        {
             return Err(format!("vantage {vantage} moves its clients from {} after {broken:?}", one.key));
         }
         Ok(())

@@ -29,7 +29,7 @@ pub(super) struct Truth {
 }
 
 /// A path that loses no more than this can be judged rightly at any time.
-const LOSS_CALM: f64 = 0.1;
+const LOSS_CALM: f64 = 0.05;
 /// What has been so for this long has reached every streak: five passes, a report and an age limit.
 pub(super) const SETTLED: Duration = Duration::from_secs(12);
 /// From then on a vantage that is not heard has no voice: the age limit, and the last report's way.
@@ -119,14 +119,17 @@ impl Truth {
         self.moods[vantage].value
     }
 
-    /// Whether the vantage has reached the region for so long that it cannot rightly say otherwise.
+    /// Whether the vantage has reached the region for so long that it cannot rightly say otherwise; what it saw
+    /// while it was cut off does not count.
     pub(super) fn surely_reaches(&self, vantage: usize, region: usize, now: Moment) -> bool {
-        let (health, path) = (self.health(region), self.path(vantage, region));
+        let (health, path, mood) = (self.health(region), self.path(vantage, region), self.moods[vantage]);
         health.value == Health::Works
             && health.settled(now)
             && path.value <= LOSS_CALM
             && path.settled(now)
-            && self.surely_sees(vantage, now)
+            && !self.isolated(vantage)
+            && mood.value == Mood::Well
+            && mood.settled(now)
     }
 
     /// Whether the agent has been well and connected to the world for long enough.

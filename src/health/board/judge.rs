@@ -24,10 +24,10 @@ impl Board {
     fn judge(&mut self, target: usize, now: Moment, change: &mut Change) {
         let row = target * self.vantages.len()..(target + 1) * self.vantages.len();
         let awaited = self.awaited(now);
-        let counted = count(&self.tallies[row], &self.domains, &self.rules, now);
+        let together = self.targets[target].thresholds.together;
+        let counted = count(&self.tallies[row], &self.domains, together, &self.rules, now);
         let votes = Votes { blind: self.blind, awaited, ..counted };
-        let finding =
-            judge(&votes, self.domains_configured, self.targets[target].thresholds.together, &self.rules);
+        let finding = judge(&votes, self.domains_configured, together, &self.rules);
         let heard = Heard { finding, doubted: votes.doubted };
         let mut wake = earliest(votes.ask_again, self.move_clients(target, now, change));
         if awaited > 0 && votes.fails > 0 {
