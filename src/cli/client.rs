@@ -91,7 +91,9 @@ fn read_line(stream: impl Read) -> io::Result<Vec<u8>> {
 fn judge(socket: &Path, error: io::Error, within: Duration) -> ClientFault {
     let socket = socket.to_owned();
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientFault::NoServer(socket),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused => {
+            ClientFault::NoServer(socket)
+        }
         io::ErrorKind::PermissionDenied => ClientFault::NotAllowed(socket),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientFault::Late(socket, within),
         _ => ClientFault::Broken(socket, error),

@@ -531,7 +531,13 @@ mod tests {
             build_epoch: 1_767_225_600,
             networks: 6,
             ip_version: 6,
-            fields: vec![],
+            fields: vec![
+                Field::Country,
+                Field::Continent,
+                Field::Subdivision,
+                Field::Latitude,
+                Field::Longitude,
+            ],
         };
         assert_eq!(metadata, expected);
     }
