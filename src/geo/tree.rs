@@ -42,9 +42,9 @@ struct Steps<A: Address> {
     splits: Spans<A, Option<ClassId>>,
 }
 
-/// The addresses that share some first bits. Either the highest bit is set, and what follows is the position
-/// of more slots in 26 bits, and in 5 how many bits of the address choose among them; or it is not, and what
-/// follows is the position of the first step inside, of [`STEPS_MAX`] at most.
+/// The addresses that share some first bits. If the highest bit is set, more slots lead on: 26 bits are the
+/// position of the first, 5 how many bits of the address choose among them. If it is not, the steps inside are
+/// among those from a position in 26 bits, as many as two to the power of 5 bits.
 #[derive(Clone, Copy, Debug)]
 struct Slot(u32);
 
@@ -65,11 +65,17 @@ const TOP_BITS: u32 = 16;
 /// The most bits that choose among the slots behind a slot.
 const MORE_BITS_MAX: u32 = 16;
 
+/// The fewest bits that choose among them: steps that share a long prefix are not to be a long way down.
+const MORE_BITS_MIN: u32 = 4;
+
 /// The most steps inside a slot that are searched without more slots.
-const STEPS_MAX: usize = 4;
+const STEPS_MAX: usize = 8;
 
 /// So many steps have about one slot more.
 const STEPS_PER_SLOT: usize = 2;
+
+/// How many steps or slots a slot can tell apart; where slots run out, more steps are searched by halving.
+const POSITIONS: usize = 1 << 26;
 
 /// Stands for a class where nobody looks.
 const NOBODY: ClassId = ClassId(0);
@@ -122,9 +128,9 @@ impl<A: Address> Steps<A> {
             slot = self.slots[first + rest.leading(bits)];
             rest = rest << bits;
         }
-        let begin = slot.first_step();
-        // Those of later slots lie behind the key: they do no harm, and the search is always as long.
-        let near = &self.steps[begin..self.steps.len().min(begin + STEPS_MAX)];
+        // Steps of later slots lie behind the key and do no harm.
+        let (begin, count) = slot.steps();
+        let near = &self.steps[begin..self.steps.len().min(begin + count)];
         let behind = begin + near.partition_point(|step| step.first <= key);
         // The first step begins at the first address, so there is always one before.
         let step = self.steps[behind - 1];
@@ -150,30 +156,30 @@ impl<A: Address> Steps<A> {
 
 impl Slot {
     fn of_more(first: usize, bits: u32) -> Self {
-        Self(1 << 31 | packed(first, 26) << 5 | bits)
+        Self(1 << 31 | position(first) << 5 | bits)
     }
 
-    fn of_steps(first: usize) -> Self {
-        Self(packed(first, 31))
+    fn of_steps(steps: Range<usize>) -> Self {
+        Self(position(steps.start) << 5 | steps.len().next_power_of_two().ilog2())
     }
 
     /// The position of more slots, and how many bits choose among them.
     #[inline]
     fn more(self) -> Option<(usize, u32)> {
-        let first = self.0 << 1 >> 6;
-        (self.0 >> 31 == 1).then_some((first as usize, self.0 & 0x1f))
+        let (first, bits) = (self.0 << 1 >> 6, self.0 & 0x1f);
+        (self.0 >> 31 == 1).then_some((first as usize, bits))
     }
 
-    /// The position of the first step inside, or behind it where there is none.
+    /// The position of the first step inside, or behind it where there is none; and how many may be inside.
     #[inline]
-    fn first_step(self) -> usize {
-        self.0 as usize
+    fn steps(self) -> (usize, usize) {
+        ((self.0 >> 5) as usize, 1 << (self.0 & 0x1f))
     }
 }
 
-fn packed(number: usize, bits: u32) -> u32 {
-    let number = u32::try_from(number).ok().filter(|number| number >> bits == 0);
-    number.expect("a database of 2 GiB has fewer networks")
+fn position(number: usize) -> u32 {
+    assert!(number < POSITIONS, "databases of at most NETWORKS_MAX networks have fewer steps");
+    number as u32
 }
 
 /// One step for each span that holds a whole key, and one for each key that is split.
@@ -232,16 +238,21 @@ fn fill<K: Bits>(slots: &mut Vec<Slot>, steps: &[Step<K>], inside: Range<usize>,
     for slot in 0..1 << bits {
         let here = |step: &&Step<K>| (step.first << above).leading(bits) == slot;
         let end = begin + steps[begin..inside.end].iter().take_while(here).count();
-        slots[first + slot] = if end - begin <= STEPS_MAX {
-            Slot::of_steps(begin)
+        let more = bits_for(end - begin).min(K::WIDTH - above - bits);
+        let position = slots.len();
+        slots[first + slot] = if end - begin <= STEPS_MAX || position + (1 << more) > POSITIONS {
+            Slot::of_steps(begin..end)
         } else {
-            let more = ((end - begin) / STEPS_PER_SLOT).next_power_of_two().ilog2().min(MORE_BITS_MAX);
-            let position = slots.len();
             fill(slots, steps, begin..end, above + bits, more);
             Slot::of_more(position, more)
         };
         begin = end;
     }
+}
+
+/// How many bits choose among the slots for so many steps.
+fn bits_for(steps: usize) -> u32 {
+    (steps / STEPS_PER_SLOT).next_power_of_two().ilog2().clamp(MORE_BITS_MIN, MORE_BITS_MAX)
 }
 
 #[cfg(test)]
@@ -332,6 +343,24 @@ mod tests {
             ("2002::", "0/16"),
         ] {
             assert_eq!(hit(&tree, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn crowded_networks_are_found_one_by_one() {
+        let networks = |from: u32, length: u8| {
+            (0..300_u32).map(move |host| {
+                let v6 = Ipv6Addr::from_bits(u128::from(from + host) << (128 - length));
+                (Prefix::holding(v6.into(), length).unwrap(), ClassId(1 + (host % 2) as u16))
+            })
+        };
+        // Many side by side under one long prefix, and nothing between the crowds.
+        let rules: Vec<_> =
+            networks(0x2001_0db8, 32).chain(networks(7, 64)).chain(networks(0xffff_0000, 64)).collect();
+        let tree = build(&rules);
+        for (rule, class) in rules {
+            assert_eq!(tree.find(rule.first()), Hit { class, depth: rule.length() });
+            assert_eq!(tree.find(rule.last()), Hit { class, depth: rule.length() });
         }
     }
 
