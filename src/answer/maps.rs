@@ -9,7 +9,7 @@ use crate::geo::tree::Tree;
 use crate::ids::ClassId;
 use crate::place::Place;
 use crate::policy::classify::{Classifier, Why};
-use crate::policy::map::{Class, Map, Region};
+use crate::policy::map::{Class, Map, Matcher, Region};
 
 /// What is known of addresses.
 #[derive(Debug, Default)]
@@ -61,6 +61,10 @@ fn family<A: Address>(
     let records =
         places.zip(&known(&databases.networks), |(city, country), network| [city, country, network]);
     records.zip(&rules, |records, rule| classifier.class_of(&databases.place(records), rule.map(usize::from)))
+}
+
+fn names_system(map: &Map, asn: u32) -> bool {
+    map.rules.iter().any(|rule| rule.matcher == Matcher::Asn(asn))
 }
 
 impl Databases {
