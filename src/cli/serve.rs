@@ -33,7 +33,7 @@ use crate::control::saved::SavedFile;
 use crate::control::socket::OperatorSocket;
 use crate::ids::VantageId;
 use crate::publish::Published;
-use crate::serve::{BindFault, Listeners, Running, Settings, TcpLimits};
+use crate::serve::{BindFault, ClientNames, Listeners, Running, Settings, TcpLimits};
 
 /// A server at work, with a runtime of its own.
 #[derive(Debug)]
@@ -182,7 +182,14 @@ fn settings(config: &Config) -> Settings {
         idle: server.tcp.idle_timeout,
         ..TcpLimits::default()
     };
-    Settings { listen: server.listen.clone(), workers: workers.unwrap_or(cores), pin_workers: false, tcp }
+    let clients = if config.log.shorten_clients { ClientNames::Shortened } else { ClientNames::Whole };
+    Settings {
+        listen: server.listen.clone(),
+        workers: workers.unwrap_or(cores),
+        pin_workers: false,
+        tcp,
+        clients,
+    }
 }
 
 /// Waits until every endpoint is judged, or for [`FIRST_ROUND_MAX`].
