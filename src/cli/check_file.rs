@@ -27,7 +27,7 @@ pub(super) fn zone(origin: &Name, file: &Path, strict: bool) -> Outcome {
 
 /// Checks a database, and tells what it knows. Its layout must be one of those that are known.
 pub(super) fn database(file: &Path) -> Outcome {
-    let database = of_any_type(file).map_err(|fault| Failure::faults(&[fault]))?;
+    let database = of_any_type(file).map_err(|fault| Failure::faults(&[*fault]))?;
     let Metadata { kind, build_epoch, networks, ip_version, fields } = database.metadata();
     let built = date(*build_epoch);
     let told: Vec<&str> = fields.iter().map(|field| field.as_str()).collect();
@@ -50,7 +50,7 @@ pub(super) fn database(file: &Path) -> Outcome {
 }
 
 /// A database of places or of autonomous systems. Where it is neither, the fault is the one of places.
-fn of_any_type(file: &Path) -> Result<Database, Fault> {
+fn of_any_type(file: &Path) -> Result<Database, Box<Fault>> {
     let known = FieldPaths::default();
     read_database(file, &place_layout(&known))
         .or_else(|fault| read_database(file, &network_layout(&known)).map_err(|_| fault))

@@ -7,6 +7,7 @@ mod client;
 mod demo;
 mod explain;
 mod fail_back;
+mod log;
 mod reload;
 mod said;
 mod serve;
@@ -73,7 +74,7 @@ struct Running {
 pub fn run() -> ExitCode {
     let CommandLine { verb, json } = CommandLine::parse();
     let outcome = match verb {
-        Verb::Serve(configuration) => return serve::run(configuration.path()),
+        Verb::Serve(configuration) => serve::run(configuration.path(), json),
         Verb::Demo(arguments) => return demo::run(&arguments, json),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Reload(running) => reload::run(&running),

@@ -10,7 +10,7 @@ use crate::fault::{Fault, Severity};
 /// What a verb that did its work says.
 #[derive(Debug)]
 pub(super) struct Said {
-    /// For people; to standard output.
+    /// For people; to standard output. Empty where there is nothing to say.
     pub(super) text: String,
     /// For programs; in the place of the text.
     pub(super) json: Value,
@@ -104,7 +104,9 @@ pub(super) fn tell(outcome: Outcome, json: bool) -> ExitCode {
         }
         Ok(said) => {
             complain(&said.remarks);
-            print(said.text.trim_end());
+            if !said.text.is_empty() {
+                print(said.text.trim_end());
+            }
             ExitCode::SUCCESS
         }
         Err(failure) => {
