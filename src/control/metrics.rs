@@ -14,7 +14,9 @@ use crate::answer::respond::Transport;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
 use crate::health::verdict::State as Verdict;
-use crate::ids::{ServiceId, TargetId};
+use crate::exchange::identity::Identity;
+use crate::ids::{ServiceId, VantageId};
+use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
 /// All numbers of one server.
@@ -36,8 +38,8 @@ type CountByName = dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync;
 struct Seen {
     /// What the counters of steered answers count.
     answers: Vec<CounterKey>,
-    /// The newest outcome of each target, so that each is told once.
-    newest: HashMap<TargetId, u64>,
+    /// The newest outcome of each target that each agent told of, so that each is told once.
+    newest: HashMap<(VantageId, u32), Vec<u64>>,
     /// The endpoints told last, so that those that are gone are set to nothing.
     verdicts: Vec<Vec<Label>>,
 }
@@ -171,10 +173,12 @@ impl Metrics {
     pub(super) fn report(&self, report: &Report, state: &State) {
         let config = &state.generation().config;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = seen.newest.entry((report.vantage, report.agent)).or_default();
+        newest.resize(config.targets.len(), 0);
         metrics::with_local_recorder(&self.recorder, || {
             for entry in &report.targets {
                 let Some(target) = config.targets.get(entry.target.index()) else { continue };
-                let newest = seen.newest.entry(entry.target).or_default();
+                let newest = &mut newest[entry.target.index()];
                 let fresh = entry.newest.saturating_sub(*newest).min(entry.outcomes.len() as u64) as usize;
                 *newest = entry.newest;
                 let probe = &config.probes[target.probe.index()].name;
@@ -201,8 +205,45 @@ impl Metrics {
             Refused::Board(Refusal::FormerBoot) => "former-boot",
             Refused::Board(Refusal::TooManyAgents) => "too-many-agents",
         };
+        self.refused_report(reason);
+    }
+
+    /// A report was refused.
+    pub(super) fn refused_report(&self, reason: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
             counter!("rhumb_reports_refused_total", "reason" => reason).increment(1);
+        });
+    }
+
+    /// An agent's connection, or its wish for orders, was refused.
+    pub(super) fn refused_agent(&self, reason: &'static str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_agents_refused_total", "reason" => reason).increment(1);
+        });
+    }
+
+    /// So many targets of a report are not known here.
+    pub(super) fn unknown_targets(&self, count: u32) {
+        if count > 0 {
+            metrics::with_local_recorder(&self.recorder, || {
+                counter!("rhumb_report_targets_unknown_total").increment(count.into());
+            });
+        }
+    }
+
+    /// When the certificate that agents are shown ends.
+    pub(super) fn own_certificate(&self, expires: WallTime) {
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_certificate_expiry_timestamp_seconds").set(expires.0 as f64 / 1000.0);
+        });
+    }
+
+    /// When the certificate of an agent ends.
+    pub(super) fn agent_certificate(&self, agent: &Identity, expires: WallTime) {
+        metrics::with_local_recorder(&self.recorder, || {
+            let (vantage, agent) = (agent.vantage.clone(), agent.agent.to_string());
+            gauge!("rhumb_agent_certificate_expiry_timestamp_seconds", "vantage" => vantage, "agent" => agent)
+                .set(expires.0 as f64 / 1000.0);
         });
     }
 
