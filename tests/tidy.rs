@@ -30,6 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["agent", "control"]),
     ("x509_parser", &["credentials"]),
     ("rcgen", &["cli"]),
+    ("time", &["cli"]),
     ("hyper", &["control"]),
     ("hyper_util", &["control"]),
     ("axum", &["control"]),
@@ -52,9 +53,15 @@ const WORDS: &[(&str, &[&str], &str)] = &[
     ("std::net::UdpSocket", RIMS, "leave sockets to the rims"),
     ("println!", &["src/cli/", "src/main.rs"], "return what is to be said; the shell speaks"),
 ];
-const RIMS: &[&str] =
-    &["src/config/", "src/zone/load.rs", "src/serve/", "src/agent/", "src/control/", "src/credentials/",
-     "src/cli/"];
+const RIMS: &[&str] = &[
+    "src/config/",
+    "src/zone/load.rs",
+    "src/serve/",
+    "src/agent/",
+    "src/control/",
+    "src/credentials/",
+    "src/cli/",
+];
 
 /// A file with more lines of code, its tests not counted, is two files.
 const FILE_LINES_MAX: usize = 450;

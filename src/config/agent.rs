@@ -10,7 +10,9 @@ use super::findings::Findings;
 use super::limit::{AGENT_SERVERS_MAX, ALLOWED_MAX, CONTROL_TARGETS_MAX};
 use super::section::agents::{CertificateFiles, read_files};
 use super::section::region::read_control_target;
-use super::section::server::{LOG, Log, read_log, read_socket_address};
+#[cfg(test)]
+use super::section::server::LOG;
+use super::section::server::{Log, read_log, read_socket_address};
 use super::table::{Entry, Section, Table};
 use super::text::Text;
 use super::value::Value;
@@ -57,11 +59,10 @@ pub struct Allow {
 }
 
 pub(in crate::config) const TOP: Section = Section { path: "", keys: &["agent", "servers", "allow", "log"] };
-pub(in crate::config) const AGENT: Section = Section {
-    path: "agent",
-    keys: &["certificate", "key", "authorities", "revocations", "control-targets"],
-};
-pub(in crate::config) const SERVER: Section = Section { path: "servers.*", keys: &["address", "server-name"] };
+pub(in crate::config) const AGENT: Section =
+    Section { path: "agent", keys: &["certificate", "key", "authorities", "revocations", "control-targets"] };
+pub(in crate::config) const SERVER: Section =
+    Section { path: "servers.*", keys: &["address", "server-name"] };
 pub(in crate::config) const ALLOW: Section =
     Section { path: "allow", keys: &["networks", "ports", "folders"] };
 
@@ -93,7 +94,10 @@ fn read(top: Table, findings: &Findings) -> AgentConfig {
         .and_then(|value| value.list("[\"https://control.example.net/\"]", CONTROL_TARGETS_MAX));
     let entries = top.entries("servers", AGENT_SERVERS_MAX);
     if entries.is_empty() {
-        top.error("the agent has nobody to report to", "write servers.ns1 = { address = \"192.0.2.53:8453\" }");
+        top.error(
+            "the agent has nobody to report to",
+            "write servers.ns1 = { address = \"192.0.2.53:8453\" }",
+        );
     }
     AgentConfig {
         text: findings.text(),
@@ -189,7 +193,8 @@ mod tests {
 
     #[test]
     fn ports_are_numbers_or_ranges() {
-        let with = |ports: &str| example().replace("ports = [443, \"8000-8100\"]", &format!("ports = [{ports}]"));
+        let with =
+            |ports: &str| example().replace("ports = [443, \"8000-8100\"]", &format!("ports = [{ports}]"));
         assert_ne!(with("1"), example());
         let (config, _) = parse(&with("0, 53, \"8000-8000\""), "agent.toml").unwrap();
         assert_eq!(config.allow.ports, [0..=0, 53..=53, 8000..=8000]);

@@ -152,7 +152,11 @@ mod tests {
     fn a_first_report_that_was_held_up_does_not_make_the_others_odd() {
         let mut arrivals = Arrivals::new(stamp(1, 0), at(4_000));
         assert_eq!(arrivals.take(stamp(2, 4_000), at(4_010)), Ok(()));
-        assert_eq!(arrivals.take(stamp(3, 4_250), at(7_000)), Err(Untimely::Late), "the measure is the quickest");
+        assert_eq!(
+            arrivals.take(stamp(3, 4_250), at(7_000)),
+            Err(Untimely::Late),
+            "the measure is the quickest"
+        );
     }
 
     #[test]
@@ -162,7 +166,8 @@ mod tests {
             let mut refused = 0;
             for tick in 1..=u64::from(ODD_MAX) + 5 {
                 let clock = (100_000 + tick * 250).saturating_add_signed(jumped);
-                refused += u32::from(arrivals.take(stamp(10 + tick, clock), at(100_000 + tick * 250)).is_err());
+                refused +=
+                    u32::from(arrivals.take(stamp(10 + tick, clock), at(100_000 + tick * 250)).is_err());
             }
             assert_eq!(refused, ODD_MAX);
         }

@@ -1,8 +1,11 @@
 //! What a certificate says: who it is for, what for, and until when. rustls judges whether it can be believed, and
 //! tells none of this.
 
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::exchange::identity::Identity;
 use crate::time::WallTime;
@@ -14,6 +17,8 @@ pub struct Certificate {
     pub identity: Result<Identity, String>,
     /// Names and addresses of a server.
     pub names: Vec<String>,
+    /// When it begins.
+    pub begins: WallTime,
     /// When it ends.
     pub expires: WallTime,
     /// Its number with its authority, without leading zeros.
@@ -43,7 +48,6 @@ impl Certificate {
         let alternative = alternative.map(|extension| &extension.value.general_names);
         let usage = parsed.extended_key_usage().map_err(|error| error.to_string())?;
         let usage = usage.map_or((false, false), |usage| (usage.value.client_auth, usage.value.server_auth));
-        let expires = parsed.validity().not_after.timestamp().saturating_mul(1000);
         let mut names = Vec::new();
         let mut identities = Vec::new();
         for name in alternative.into_iter().flatten() {
@@ -57,7 +61,8 @@ impl Certificate {
         Ok(Self {
             identity: only(identities),
             names,
-            expires: WallTime(u64::try_from(expires).unwrap_or(0)),
+            begins: wall(parsed.validity().not_before),
+            expires: wall(parsed.validity().not_after),
             serial: without_leading_zeros(parsed.raw_serial()),
             purposes: usage,
         })
@@ -78,8 +83,30 @@ impl Certificate {
     }
 }
 
+/// The serials on lists of revoked certificates in PEM form, without leading zeros, each with its time.
+///
+/// # Errors
+/// When a list cannot be read.
+pub fn revoked(octets: &[u8]) -> Result<Vec<(Vec<u8>, WallTime)>, String> {
+    let mut all = Vec::new();
+    for list in CertificateRevocationListDer::pem_slice_iter(octets) {
+        let list = list.map_err(|error| error.to_string())?;
+        let (_, parsed) = CertificateRevocationList::from_der(&list)
+            .map_err(|error| format!("this is no list of revoked certificates: {error}"))?;
+        let entries = parsed.iter_revoked_certificates();
+        all.extend(entries.map(|one| (without_leading_zeros(one.raw_serial()), wall(one.revocation_date))));
+    }
+    Ok(all)
+}
+
+fn wall(time: ASN1Time) -> WallTime {
+    WallTime(u64::try_from(time.timestamp().saturating_mul(1000)).unwrap_or(0))
+}
+
 /// The one identity of a certificate: with two of them it would be anybody's guess.
-fn only(mut found: Vec<Result<Identity, crate::exchange::identity::IdentityFault>>) -> Result<Identity, String> {
+fn only(
+    mut found: Vec<Result<Identity, crate::exchange::identity::IdentityFault>>,
+) -> Result<Identity, String> {
     match found.len() {
         0 => Err("the certificate names no agent".to_owned()),
         1 => found.remove(0).map_err(|fault| format!("the certificate names no agent: {fault}")),
@@ -95,7 +122,7 @@ fn address(octets: &[u8]) -> Option<String> {
 
 /// DER puts a zero before a number whose first bit is set; lists and certificates are compared without.
 #[must_use]
-pub fn without_leading_zeros(octets: &[u8]) -> Vec<u8> {
+fn without_leading_zeros(octets: &[u8]) -> Vec<u8> {
     let zeros = octets.iter().take_while(|octet| **octet == 0).count();
     octets[zeros..].to_vec()
 }

@@ -52,9 +52,7 @@ impl Octets {
         let fault = |why: String| format!("{}: {why}", path.display());
         let file = File::open(path).map_err(|error| fault(error.to_string()))?;
         let mut octets = Vec::new();
-        file.take(FILE_OCTETS_MAX + 1)
-            .read_to_end(&mut octets)
-            .map_err(|error| fault(error.to_string()))?;
+        file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut octets).map_err(|error| fault(error.to_string()))?;
         if octets.len() as u64 > FILE_OCTETS_MAX {
             return Err(fault(format!("the file is longer than {FILE_OCTETS_MAX} octets")));
         }

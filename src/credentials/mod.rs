@@ -20,6 +20,7 @@ use crate::clock;
 use crate::config::CertificateFiles;
 use crate::exchange::identity::Identity;
 use crate::time::WallTime;
+pub use certificate::revoked;
 use certificate::{Certificate, Purpose};
 pub use files::Contents;
 use files::Material;

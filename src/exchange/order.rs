@@ -67,7 +67,7 @@ pub struct OrderedTarget {
 }
 
 /// One probe. Only what the agent needs: thresholds are judged by the server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct OrderedProbe {
     interval_ms: u64,
@@ -77,7 +77,7 @@ pub struct OrderedProbe {
     what: What,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 enum What {
     Http {
@@ -112,7 +112,7 @@ enum What {
     Unknown,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Trust {
     System,
@@ -321,7 +321,11 @@ mod tests {
     }
 
     fn target(address: &str, probe: u16) -> Target {
-        Target { address: address.parse().unwrap(), probe: ProbeId(probe), key: "eu/www/192.0.2.1".to_owned() }
+        Target {
+            address: address.parse().unwrap(),
+            probe: ProbeId(probe),
+            key: "eu/www/192.0.2.1".to_owned(),
+        }
     }
 
     fn every_kind() -> Vec<ProbeKind> {
@@ -372,7 +376,11 @@ mod tests {
         let here = target("192.0.2.1:80", 0);
         let elsewhere = Target { key: "us/www/192.0.2.1".to_owned(), ..here.clone() };
         let name = names(&[tcp.clone()], &[here.clone()]);
-        assert_eq!(name, names(&[renamed], &[elsewhere.clone()]), "a probe's name and the key are no part of it");
+        assert_eq!(
+            name,
+            names(&[renamed], &[elsewhere.clone()]),
+            "a probe's name and the key are no part of it"
+        );
         assert_ne!(name, names(&[slower], &[here.clone()]));
         assert_ne!(name, names(&[tcp], &[target("192.0.2.2:80", 0)]));
         let file = probe(ProbeKind::File { path: "health.state".into() });
@@ -391,7 +399,10 @@ mod tests {
 
     #[test]
     fn what_a_later_version_says_is_passed_over() {
-        assert_eq!(serde_json::from_str::<Order>(r#"{"order":"sleep","long":true}"#).unwrap(), Order::Unknown);
+        assert_eq!(
+            serde_json::from_str::<Order>(r#"{"order":"sleep","long":true}"#).unwrap(),
+            Order::Unknown
+        );
         let line = r#"{"order":"probe","control-targets":[],"new":1,"targets":[],"probes":[
             {"interval-ms":1000,"timeout-ms":800,"watch":false,"fall":3,"what":{"kind":"icmp","size":64}}]}"#;
         let Order::Probe(read) = serde_json::from_str(line).unwrap() else { panic!() };

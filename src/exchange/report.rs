@@ -193,11 +193,7 @@ fn write_result(result: &Result<(), Failure>, texts: &mut Texts, octets: &mut Ve
 }
 
 /// The outcomes of one target, oldest first; only looked through where they are not wanted.
-fn read_outcomes(
-    reader: &mut Reader<'_>,
-    texts: &[&str],
-    wanted: bool,
-) -> Result<Vec<Outcome>, Malformed> {
+fn read_outcomes(reader: &mut Reader<'_>, texts: &[&str], wanted: bool) -> Result<Vec<Outcome>, Malformed> {
     let count = usize::from(reader.octet()?);
     if count > OUTCOMES_MAX {
         return Err(Malformed::Range);
@@ -435,7 +431,8 @@ mod tests {
 
     #[test]
     fn unknown_targets_are_passed_over_and_counted() {
-        let entry = |target| TargetReport { target: TargetId(target), newest: 1, outcomes: vec![outcome(1, Ok(()))] };
+        let entry =
+            |target| TargetReport { target: TargetId(target), newest: 1, outcomes: vec![outcome(1, Ok(()))] };
         let octets = write(&report(vec![entry(0), entry(1), entry(2)]), &head(), &names(3), Duration::ZERO);
         let received = read_all(&octets, &names(3)[1..2]).unwrap();
         assert_eq!((received.unknown, received.report.targets.len()), (2, 1));
@@ -462,9 +459,12 @@ mod tests {
 
     #[test]
     fn texts_beyond_the_limit_lose_their_words_but_not_the_failure() {
-        let outcomes =
-            |target: usize| vec![outcome(1, Err(Failure::Other(format!("failure {target}"))))];
-        let entry = |target| TargetReport { target: TargetId::from_index(target), newest: 1, outcomes: outcomes(target) };
+        let outcomes = |target: usize| vec![outcome(1, Err(Failure::Other(format!("failure {target}"))))];
+        let entry = |target| TargetReport {
+            target: TargetId::from_index(target),
+            newest: 1,
+            outcomes: outcomes(target),
+        };
         let names = names(TEXTS_MAX + 2);
         let report = report((0..names.len()).map(entry).collect());
         let by_name: HashMap<_, _> = names.iter().zip(0_usize..).map(|(name, at)| (name.0, at)).collect();
@@ -478,7 +478,8 @@ mod tests {
     #[test]
     fn how_long_a_report_of_a_thousand_targets_is() {
         let outcomes = || (1..=16).rev().map(|age| outcome(age * 1_000 + 7, Ok(()))).collect();
-        let entry = |target| TargetReport { target: TargetId(target), newest: 1_000_000, outcomes: outcomes() };
+        let entry =
+            |target| TargetReport { target: TargetId(target), newest: 1_000_000, outcomes: outcomes() };
         let report = report((0..1000).map(entry).collect());
         let names = names(1000);
         let by_name: HashMap<_, _> = names.iter().zip(0_usize..).map(|(name, at)| (name.0, at)).collect();

@@ -145,12 +145,7 @@ impl Shared {
         self.inbox.try_send(Message::Report { number: known.number, report }).map_err(|_| Refusal::Busy)
     }
 
-    fn check_time(
-        &self,
-        identity: &Identity,
-        stamp: Stamp,
-        now: crate::time::Moment,
-    ) -> Result<(), Refusal> {
+    fn check_time(&self, identity: &Identity, stamp: Stamp, now: crate::time::Moment) -> Result<(), Refusal> {
         let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = arrivals.get_mut(identity) {
             return Ok(known.take(stamp, now)?);

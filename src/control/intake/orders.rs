@@ -76,7 +76,6 @@ async fn tell(shared: &Shared, mut vantage: VantageId, peer: &Peer, lines: &mpsc
     }
 }
 
-
 /// Lines as the body of an answer.
 struct Lines(mpsc::Receiver<Bytes>);
 
