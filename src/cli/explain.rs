@@ -102,7 +102,7 @@ fn endpoints_of(plan: &Plan, regions: &[String]) -> Vec<EndpointId> {
 /// Words that nobody knows here are refused with those that are known.
 fn check_words(arguments: &Arguments, zones: &[&str], regions: &[&str]) -> Result<(), Failure> {
     let inside = |zone: &&str| zone.parse::<Name>().is_ok_and(|zone| arguments.name.is_at_or_below(&zone));
-    if !zones.iter().any(|zone| inside(zone)) {
+    if !zones.iter().any(inside) {
         return Err(Failure::usage(format!(
             "{} is outside every zone of this server, which refuses such questions\nhelp: its zones are {}",
             arguments.name,
