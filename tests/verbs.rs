@@ -307,7 +307,11 @@ fn without_a_server_verbs_say_so() {
         assert!(
             run.err.starts_with("error: no server runs here: nobody listens at state/rhumb.sock\nhelp: ")
         );
-        assert_eq!(place.json(line).1["done"], false);
+        let (code, told) = place.json(line);
+        assert_eq!(
+            (code, &told["done"], &told["faults"][0]["rendered"]),
+            (1, &false.into(), &run.err.trim_end().into())
+        );
     }
     let run = place.run("explain www.example.com A --client 192.0.2.1 --socket elsewhere.sock");
     assert_eq!(run.code, 1, "whoever names a server wants that one's word");
@@ -320,8 +324,7 @@ fn without_a_server_verbs_say_so() {
 fn a_server_is_asked_reloaded_and_told_to_fail_back() {
     let place = Place::new();
     let serving = place.serve();
-    let run = place.run("status");
-    assert!(run.out.contains("  eu-west  192.0.2.10  up"), "{}", run.out);
+    place.wait_for("status", |run| run.out.contains("  eu-west  192.0.2.10  up"));
     assert!(place.run("explain www.example.com A --client 192.0.2.1").out.contains(" 30 IN A 192.0.2.10\n"));
 
     place.write("health.state", "eu-west/* down\nus-east/* up\n");
