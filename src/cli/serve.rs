@@ -11,21 +11,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
 use tracing::{info, warn};
 
-use super::{faults, log};
+use super::log;
+use super::said::{Failure, Outcome, Said};
 use crate::agent::chance::Chance;
 use crate::agent::run::Snapshot;
 use crate::agent::world::Targets;
-use crate::config::Config;
 use crate::config::generation::{self, Generation};
+use crate::config::{Config, Log, LogFormat};
 use crate::control;
 use crate::control::metrics::Metrics;
 use crate::control::run::{Control, INBOX_MAX, InForce, Message};
@@ -137,28 +138,23 @@ impl Server {
     }
 }
 
-/// Serves the configuration in the file `path` until a signal ends it.
-pub(super) fn run(path: &Path) -> ExitCode {
-    let (generation, warnings) = match generation::load(path) {
-        Ok(loaded) => loaded,
-        Err(found) => return faults::refuse(&found),
-    };
-    log::start(&generation.config.log);
+/// Serves the configuration in the file `path` until a signal ends it. With `json` it logs for programs, whatever
+/// the configuration says.
+pub(super) fn run(path: &Path, json: bool) -> Outcome {
+    let (generation, warnings) = generation::load(path).map_err(|found| Failure::faults(&found))?;
+    let written = generation.config.log;
+    log::start(&Log { format: if json { LogFormat::Json } else { written.format }, ..written });
     for warning in &warnings {
         warn!("{warning}");
     }
-    let server = match Server::start(generation, path.to_owned()) {
-        Ok(server) => server,
-        Err(fault) => return faults::fail(&fault),
-    };
+    let server =
+        Server::start(generation, path.to_owned()).map_err(|fault| Failure::failed(fault.to_string()))?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = ?server.addresses(), "answering");
     let waited = server.wait();
     info!("stopping");
     server.stop();
-    match waited {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => faults::fail(&error),
-    }
+    waited.map_err(|error| Failure::failed(format!("signals cannot be waited for: {error}")))?;
+    Ok(Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() })
 }
 
 fn listen(
