@@ -108,6 +108,13 @@ impl Steering {
 }
 
 impl Variant {
+    /// The TTL of its records in seconds, if it has any.
+    #[must_use]
+    pub fn ttl(&self) -> Option<u32> {
+        let (_, _, octets) = self.records.first()?;
+        octets.get(6..10).and_then(|ttl| ttl.first_chunk()).map(|ttl| u32::from_be_bytes(*ttl))
+    }
+
     /// The records that answer a question for `rtype`: how many, and their octets.
     #[must_use]
     pub fn answer(&self, rtype: RecordType) -> Option<(u16, &[u8])> {

@@ -1,6 +1,7 @@
 //! Databases in the MaxMind DB format, and the only file that names their reader. A file is read whole, walked
 //! to its last network, each distinct record decoded once, and then dropped: what stays are spans over
-//! decoded places, so that nothing in it can fail after loading.
+//! decoded places, so that nothing in it can fail after loading. (The reader's own `verify` is not used: it
+//! refuses files without a description, which are common, and walks everything a second time.)
 
 use std::collections::HashMap;
 use std::fmt;
@@ -49,6 +50,8 @@ pub enum DatabaseFault {
     Empty,
     /// More octets than [`OCTETS_MAX`].
     TooLarge(usize),
+    /// More networks than [`NETWORKS_MAX`].
+    TooManyNetworks,
     /// No end of a MaxMind DB; what the file looks like instead, if it is known.
     Foreign(Option<&'static str>),
     /// It begins or ends well but contradicts itself; where.
@@ -68,6 +71,9 @@ pub enum DatabaseFault {
 
 /// The largest file that is read: twice the largest database on the market.
 pub const OCTETS_MAX: usize = 2 << 30;
+
+/// The most networks that are read: twice those of the largest free city database.
+pub const NETWORKS_MAX: usize = 1 << 24;
 
 /// How many times over the networks of a search tree may be reached. Writers share subtrees between a few
 /// ranges; a damaged tree can be shared without end.
@@ -255,6 +261,8 @@ struct Records<'a> {
     ids: HashMap<usize, PlaceId>,
     /// Records as they are, not yet completed.
     places: Vec<Place>,
+    /// The fields of the first record.
+    present: Vec<String>,
     /// Networks with a record.
     networks: usize,
     /// How many more networks, with or without a record, the search tree can have.
@@ -274,6 +282,7 @@ impl<'a> Records<'a> {
             paths: Field::ALL.map(|field| elements(field).collect()),
             ids: HashMap::new(),
             places: Vec::new(),
+            present: Vec::new(),
             networks: 0,
             left: (nodes + 1).saturating_mul(SHARING_MAX) + native_v6().len(),
         }
@@ -286,8 +295,14 @@ impl<'a> Records<'a> {
         })?;
         let Some(offset) = network.offset() else { return Ok(None) };
         self.networks += 1;
+        if self.networks > NETWORKS_MAX {
+            return Err(DatabaseFault::TooManyNetworks);
+        }
         if let Some(id) = self.ids.get(&offset) {
             return Ok(Some(*id));
+        }
+        if self.places.is_empty() {
+            self.present = keys(network);
         }
         self.places.push(self.decode(network)?);
         let id = PlaceId(u32::try_from(self.places.len()).expect("a file of 2 GiB has fewer records"));
@@ -343,17 +358,15 @@ impl<'a> Records<'a> {
         Err(DatabaseFault::WrongType {
             sought: lacking.iter().map(|field| (*field, paths(field))).collect(),
             kind: reader.metadata().database_type.clone(),
-            present: first_record_keys(reader),
+            present: self.present.clone(),
         })
     }
 }
 
-/// The fields of the first record, if it is a map.
-fn first_record_keys(reader: &Reader<Vec<u8>>) -> Vec<String> {
-    let first = reader.networks(WithinOptions::default()).ok().and_then(|mut networks| networks.next());
-    let record =
-        first.and_then(Result::ok).and_then(|record| record.decode::<HashMap<String, IgnoredAny>>().ok());
-    let mut keys: Vec<String> = record.flatten().unwrap_or_default().into_keys().collect();
+/// The fields of a record, if it is a map.
+fn keys(record: &LookupResult<'_, Vec<u8>>) -> Vec<String> {
+    let fields = record.decode::<HashMap<String, IgnoredAny>>().ok().flatten();
+    let mut keys: Vec<String> = fields.unwrap_or_default().into_keys().collect();
     keys.sort();
     keys
 }
@@ -425,6 +438,12 @@ impl fmt::Display for DatabaseFault {
             Self::Empty => f.write_str("the file is empty; a MaxMind DB file (.mmdb) is needed"),
             Self::TooLarge(octets) => {
                 write!(f, "the file has {octets} octets; at most {OCTETS_MAX} are read")
+            }
+            Self::TooManyNetworks => {
+                write!(
+                    f,
+                    "the database has more than {NETWORKS_MAX} networks, which is the most that are read"
+                )
             }
             Self::Foreign(Some(kind)) => write!(f, "this is no MaxMind DB file (.mmdb) but {kind}"),
             Self::Foreign(None) => f.write_str(

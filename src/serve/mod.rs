@@ -172,6 +172,23 @@ impl Running {
         self.tcp.counts()
     }
 
+    /// [`Running::connections`] by name, for whoever asks later.
+    pub fn connection_counts(&self) -> impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + use<> {
+        let seats = Arc::clone(&self.tcp);
+        move || {
+            let ConnectionCounts { open, accepted, refused, evicted, timed_out, accept_failed } =
+                seats.counts();
+            vec![
+                ("open", open),
+                ("accepted", accepted),
+                ("refused", refused),
+                ("evicted", evicted),
+                ("timed-out", timed_out),
+                ("accept-failed", accept_failed),
+            ]
+        }
+    }
+
     /// Ends all listeners and waits for the UDP threads, which takes no longer than a batch. TCP connections are
     /// closed where they are.
     pub fn stop(self) {
