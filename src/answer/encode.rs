@@ -126,5 +126,5 @@ fn push_parameter(out: &mut Vec<u8>, key: u16, value: &[u8]) {
 fn extended_error(text: &str) -> Box<[u8]> {
     let end =
         (0..=text.len().min(TEXT_OCTETS_MAX)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    [&ExtendedError::OTHER.0.to_be_bytes(), text[..end].as_bytes()].concat().into()
+    [&ExtendedError::OTHER.0.to_be_bytes(), &text.as_bytes()[..end]].concat().into()
 }

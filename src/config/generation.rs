@@ -136,6 +136,7 @@ fn read_databases(config: &Config, errors: &mut Vec<Fault>) -> Databases {
 }
 
 /// Reads one database whole: a file that is cut short under a running server must not end it.
+#[expect(clippy::result_large_err, reason = "read once for each load, and a fault is told whole")]
 pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Fault> {
     let fault = |message: String| Fault {
         severity: Severity::Error,
