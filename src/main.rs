@@ -1,2 +1,7 @@
-//! rhumb
-fn main() {}
+//! The binary: parse, run, give the exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rhumb::cli::run()
+}

@@ -1,5 +1,7 @@
 //! Reads the repository: layers, clocks, chance and size, so that they hold by test and not by memory.
 
+#![allow(clippy::unwrap_used, reason = "a repository that cannot be read fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,10 +47,11 @@ const WORDS: &[(&str, &[&str], &str)] = &[
     ("std::net::UdpSocket", RIMS, "leave sockets to the rims"),
     ("println!", &["src/cli/", "src/main.rs"], "return what is to be said; the shell speaks"),
 ];
-const RIMS: &[&str] = &["src/config/", "src/serve/", "src/agent/", "src/control/", "src/cli/"];
+const RIMS: &[&str] =
+    &["src/config/", "src/zone/load.rs", "src/serve/", "src/agent/", "src/control/", "src/cli/"];
 
-/// A file that is longer is two files.
-const FILE_LINES_MAX: usize = 700;
+/// A file with more lines of code, its tests not counted, is two files.
+const FILE_LINES_MAX: usize = 450;
 
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -82,7 +85,8 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "tests.rs" || name == "testing.rs")
+    let in_tests = path.components().any(|part| part.as_os_str() == "tests");
+    in_tests || path.file_name().is_some_and(|name| name == "tests.rs" || name == "testing.rs")
 }
 
 fn layer_of(module: &str) -> Option<usize> {
@@ -163,7 +167,7 @@ fn clocks_files_and_speech_stay_at_the_rims() {
 fn every_file_says_first_what_it_is_and_ends_in_time() {
     for (path, text) in sources() {
         assert!(text.starts_with("//!"), "{} begins with what it is", path.display());
-        let lines = text.lines().count();
+        let lines = if is_test_file(&path) { 0 } else { code(&text).count() };
         assert!(lines <= FILE_LINES_MAX, "{} has {lines} lines; make it two", path.display());
     }
 }

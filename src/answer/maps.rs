@@ -1,6 +1,7 @@
 //! Compiles a map: what the databases and the operator's rules say of every address becomes client classes and
 //! the tree that finds them.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::geo::database::{Database, PlaceId};
@@ -9,7 +10,7 @@ use crate::geo::tree::Tree;
 use crate::ids::ClassId;
 use crate::place::Place;
 use crate::policy::classify::{Classifier, Why};
-use crate::policy::map::{Class, Map, Region};
+use crate::policy::map::{Class, Map, Matcher, Region};
 
 /// What is known of addresses.
 #[derive(Debug, Default)]
@@ -52,15 +53,28 @@ fn family<A: Address>(
     classifier: &mut Classifier<'_>,
     spans: fn(&Database) -> &Spans<A, PlaceId>,
 ) -> Spans<A, ClassId> {
-    let known = |database: &Option<Database>| {
-        database.as_ref().map_or_else(|| Spans::uniform(PlaceId::UNKNOWN), |database| spans(database).clone())
-    };
+    let unknown = Spans::uniform(PlaceId::UNKNOWN);
+    let [cities, countries, systems] = [&databases.cities, &databases.countries, &databases.networks]
+        .map(|database| database.as_ref().map_or(&unknown, spans));
     let rules = map.network_rules().map(|(prefix, at)| (prefix, Some(at as RuleAt)));
     let rules = Spans::uniform(None).overlay(rules);
-    let places = known(&databases.cities).zip(&known(&databases.countries), |city, country| (city, country));
-    let records =
-        places.zip(&known(&databases.networks), |(city, country), network| [city, country, network]);
+    // Systems that no rule names make no difference, and would cut the spans into many times more.
+    let named = systems_named(map);
+    let networks = systems.map(|id| {
+        let system = databases.networks.as_ref().and_then(|database| database.record(id)?.asn);
+        if system.is_some_and(|system| named.contains(&system)) { id } else { PlaceId::UNKNOWN }
+    });
+    let places = cities.zip(countries, |city, country| (city, country));
+    let records = places.zip(&networks, |(city, country), network| [city, country, network]);
     records.zip(&rules, |records, rule| classifier.class_of(&databases.place(records), rule.map(usize::from)))
+}
+
+fn systems_named(map: &Map) -> HashSet<u32> {
+    let systems = map.rules.iter().filter_map(|rule| match rule.matcher {
+        Matcher::Asn(system) => Some(system),
+        _ => None,
+    });
+    systems.collect()
 }
 
 impl Databases {

@@ -131,6 +131,13 @@ impl Lots {
 }
 
 impl Variant {
+    /// The TTL of its records in seconds, if it has any.
+    #[must_use]
+    pub fn ttl(&self) -> Option<u32> {
+        let (_, _, octets) = self.records.first()?;
+        octets.get(6..10).and_then(|ttl| ttl.first_chunk()).map(|ttl| u32::from_be_bytes(*ttl))
+    }
+
     /// Whether there is nothing to be given, and that is no error.
     #[must_use]
     pub fn is_no_data(&self) -> bool {

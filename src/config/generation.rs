@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Config, FieldPaths, HeldInZone, Zone};
 use crate::answer::compile::{Plan, World};
@@ -23,7 +24,7 @@ use crate::zone;
 #[derive(Debug)]
 pub struct Generation {
     /// What was written, believed.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// What answers are made from.
     pub plan: Plan,
     /// What verdicts are about.
@@ -73,7 +74,7 @@ pub fn build(mut config: Config, mut warnings: Vec<Fault>) -> Loaded {
     match Plan::new(world) {
         Ok(plan) => {
             let board = board(&config);
-            Ok((Generation { config, plan, board, serials }, warnings))
+            Ok((Generation { config: Arc::new(config), plan, board, serials }, warnings))
         }
         Err(faults) => {
             let of_whole = |fault: &ZonesFault| config.text.remark(Severity::Error, fault.to_string());
@@ -126,7 +127,7 @@ fn read_databases(config: &Config, errors: &mut Vec<Fault>) -> Databases {
     let geoip = &config.geoip;
     let mut read = |path: &Option<PathBuf>, layout: fn(&FieldPaths) -> Layout| {
         let path = path.as_ref()?;
-        read_database(path, &layout(&geoip.fields)).map_err(|fault| errors.push(fault)).ok()
+        read_database(path, &layout(&geoip.fields)).map_err(|fault| errors.push(*fault)).ok()
     };
     Databases {
         cities: read(&geoip.city, place_layout),
@@ -136,21 +137,18 @@ fn read_databases(config: &Config, errors: &mut Vec<Fault>) -> Databases {
 }
 
 /// Reads one database whole: a file that is cut short under a running server must not end it.
-#[expect(clippy::result_large_err, reason = "read once for each load, and a fault is told whole")]
-pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Fault> {
-    let fault = |message: String| Fault {
-        severity: Severity::Error,
-        file: path.display().to_string().into(),
-        spot: None,
-        message,
-        help: String::new(),
+pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Box<Fault>> {
+    let fault = |message: String| {
+        let file = path.display().to_string().into();
+        Box::new(Fault { severity: Severity::Error, file, spot: None, message, help: String::new() })
     };
     let octets = fs::read(path).map_err(|error| fault(format!("the database cannot be read: {error}")))?;
     Database::from_octets(octets, layout).map_err(|error| fault(error.to_string()))
 }
 
 /// Where a country or city database has what, the operator's paths first.
-fn place_layout(fields: &FieldPaths) -> Layout {
+#[must_use]
+pub fn place_layout(fields: &FieldPaths) -> Layout {
     let named = [
         (Field::Country, &fields.country),
         (Field::Continent, &fields.continent),
@@ -161,7 +159,9 @@ fn place_layout(fields: &FieldPaths) -> Layout {
     with_paths(Layout::places(), &named)
 }
 
-fn network_layout(fields: &FieldPaths) -> Layout {
+/// Where a database of networks has the number of the autonomous system.
+#[must_use]
+pub fn network_layout(fields: &FieldPaths) -> Layout {
     with_paths(Layout::networks(), &[(Field::Asn, &fields.asn)])
 }
 

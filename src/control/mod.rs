@@ -1,5 +1,13 @@
 //! The rim around the state: agents' reports, the operator's socket, metrics, what is kept on disk. [`state`] is
-//! its pure heart; the rest is plumbing around it.
+//! its pure heart; [`run`] is the one task that owns it; the rest is plumbing around that.
 
-pub mod request;
 pub mod state;
+
+pub mod run;
+pub mod saved;
+mod tell;
+
+pub mod http;
+pub mod metrics;
+pub mod request;
+pub mod socket;

@@ -111,6 +111,12 @@ impl Change {
 }
 
 impl Evidence {
+    /// What speaks for a state, in words.
+    #[must_use]
+    pub fn of(&self, state: State) -> impl fmt::Display + '_ {
+        Told { to: state, evidence: self }
+    }
+
     /// Adds what one agent saw.
     pub(super) fn add(failures: &mut Vec<(Trail, u32)>, trail: Trail) {
         match failures.iter_mut().find(|(known, _)| known.failure == trail.failure) {

@@ -71,12 +71,12 @@ impl Check<'_, '_> {
         let origin = &self.zone.origin;
         let apex = self.zone.owners().next().filter(|owner| owner.name() == origin.as_wire());
         let has = |rtype| apex.is_some_and(|apex| apex.rrset(rtype).is_some());
-        if !has(RecordType::SOA) && !self.lost.may_hold(RecordType::SOA) {
+        if !has(RecordType::SOA) && !self.lost.may_hold(origin.as_wire(), RecordType::SOA) {
             let help =
                 format!("write a record `{origin} SOA SERVER MAILBOX SERIAL REFRESH RETRY EXPIRE MINIMUM`");
             self.report.error_in_all(&format!("the zone has no SOA at {origin}"), &help);
         }
-        if !has(RecordType::NS) && !self.lost.may_hold(RecordType::NS) {
+        if !has(RecordType::NS) && !self.lost.may_hold(origin.as_wire(), RecordType::NS) {
             let help = format!("write a record `{origin} NS SERVER` for each name server of the zone");
             self.report.error_in_all(&format!("the zone has no NS at {origin}"), &help);
         }
@@ -111,6 +111,10 @@ impl Check<'_, '_> {
                     &format!("this is a second {rtype} of this name"),
                     &"leave one of them",
                 );
+            }
+            RecordType::SOA if has_at_sign(rrset) => {
+                let help = "write the mailbox as a name: hostmaster.example.net. for hostmaster@example.net";
+                self.warn(rrset, &"the mailbox of the SOA holds an @", &help);
             }
             RecordType::DNAME if is_wildcard => {
                 self.error(
@@ -223,22 +227,30 @@ impl Check<'_, '_> {
     }
 
     fn missing_glue(&mut self, owner: Owner, record: usize, target: &[u8]) {
-        if self.lost.may_hold(RecordType::A) || self.lost.may_hold(RecordType::AAAA) {
+        if self.lost.may_hold(target, RecordType::A) || self.lost.may_hold(target, RecordType::AAAA) {
             return;
         }
         let is_glue =
             owner.situation() == Situation::Cut && (owner.name() == target || is_below(target, owner.name()));
         let what = if is_glue { "glue is missing: " } else { "" };
         let message = format!("{what}the name server {} has no A or AAAA record in this zone", show(target));
-        let origin = self.zone.origin.as_wire();
-        let relative = &target[..target.len() - origin.len()];
-        let help = if origin.len() > 1 && relative.ends_with(&origin[..origin.len() - 1]) {
-            "end the name with a dot: without one the origin completes it".to_owned()
-        } else {
-            format!("add `{} A ADDRESS`, or name another server", show(target))
-        };
+        let help = self.glue_help(target);
         let place = self.report.target_place(&self.records[record]);
         self.report.error(place, &message, &help);
+    }
+
+    /// What would be right; the usual slips are told apart.
+    fn glue_help(&self, target: &[u8]) -> String {
+        let origin = self.zone.origin.as_wire();
+        let relative = &target[..target.len() - origin.len()];
+        let text = show(&[relative, b"\0"].concat());
+        if origin.len() > 1 && relative.ends_with(&origin[..origin.len() - 1]) {
+            "end the name with a dot: without one the origin completes it".to_owned()
+        } else if text.trim_end_matches('.').parse::<std::net::Ipv4Addr>().is_ok() {
+            "name a host here, and give it this address with a record of its own".to_owned()
+        } else {
+            format!("add `{} A ADDRESS`, or name another server", show(target))
+        }
     }
 
     /// Whether the addresses of `target`, which a record of `owner` names, can be found.
@@ -278,6 +290,13 @@ impl Check<'_, '_> {
         let encloser = name::suffixes(target).skip(1).find(|suffix| self.zone.find(suffix).is_some())?;
         self.zone.find(&[b"\x01*", encloser].concat())
     }
+}
+
+/// Whether the first label of an SOA's mailbox looks like an address of electronic mail (RFC 1035 section 8).
+fn has_at_sign(soa: Rrset) -> bool {
+    let rdata = soa.rdata().next().expect("an RRset has a record");
+    let mailbox = rdata::names(RecordType::SOA, rdata).nth(1).map_or(&b""[..], |(at, _)| &rdata[at..]);
+    name::labels(mailbox).next().is_some_and(|label| label.contains(&b'@'))
 }
 
 /// A wire name as text.

@@ -160,13 +160,20 @@ impl Reader<'_, '_> {
                 return self.error(entry, word.span, &fault, &fault.help());
             }
         };
+        if self.argument(entry, &mut words.clone(), form).is_none() {
+            return;
+        }
+        let template = template(&words);
         self.generated = self.generated.saturating_add(range.count());
-        if self.generated > GENERATED_MAX {
+        self.text_octets = self.text_octets.saturating_add(range.count().saturating_mul(template.len()));
+        if self.generated > GENERATED_MAX || self.text_octets > TEXT_OCTETS_MAX {
             self.read.lost.any = true;
-            let help = format!("all $GENERATE of a zone make at most {GENERATED_MAX} records");
+            let help = format!(
+                "a zone has at most {GENERATED_MAX} records from $GENERATE, and {TEXT_OCTETS_MAX} octets of text"
+            );
             return self.error(entry, word.span, &"this makes too many records", &help);
         }
-        self.generate(entry, range, &template(&words));
+        self.generate(entry, range, &template);
     }
 
     /// Reads the records of one directive, up to the first with a fault.
@@ -189,6 +196,7 @@ impl Reader<'_, '_> {
                     }
                 }
                 Err((_, fault)) => {
+                    self.read.lost.any = true;
                     self.error(entry, directive, &fault, &fault.help());
                     break;
                 }

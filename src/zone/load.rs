@@ -30,15 +30,19 @@ fn include(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
     read_bounded(&resolved)
 }
 
-/// Reads a regular file up to one octet more than a zone may have; pipes and devices could go on for ever.
+/// Reads a regular file of bounded length; pipes and devices could go on for ever.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let kind = fs::metadata(path)?.file_type();
-    if !kind.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    if !fs::metadata(path)?.is_file() {
+        return refuse("it is not a regular file");
     }
     let file = File::open(path)?;
-    let mut octets =
-        Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or(0).min(TEXT_OCTETS_MAX) + 1);
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if length > TEXT_OCTETS_MAX {
+        return refuse("it is longer than a zone may be");
+    }
+    let mut octets = Vec::with_capacity(length + 1);
+    // A file may grow while it is read.
     file.take(TEXT_OCTETS_MAX as u64 + 1).read_to_end(&mut octets)?;
     Ok(octets)
 }
@@ -92,7 +96,9 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_a_fault() {
         let origin = "example.com".parse().unwrap();
-        for path in ["/nonexistent/zone", "/dev/zero", "/"] {
+        let long = tempfile::NamedTempFile::new().unwrap();
+        long.as_file().set_len(TEXT_OCTETS_MAX as u64 + 1).unwrap();
+        for path in ["/nonexistent/zone", "/dev/zero", "/", long.path().to_str().unwrap()] {
             let faults = load(&origin, Path::new(path)).unwrap_err();
             assert!(faults[0].message.starts_with("the zone file cannot be read"), "{path}");
         }

@@ -1,5 +1,5 @@
-//! Master files into records (RFC 1035 section 5.1, RFC 2308 section 4): owners, TTLs, classes. What begins with a
-//! dollar sign is in `directive`. It reads on after a fault. What the records are to each other is judged in `build` and `check`.
+//! Master files into records (RFC 1035 section 5.1, RFC 2308 section 4): owners, TTLs, classes. It reads on after a
+//! fault. Directives are in `directive`; what the records are to each other is judged in `build` and `check`.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::lexer::{FirstColumn, Lexer, Span, Token};
+use super::lexer::{FirstColumn, LexFault, Lexer, Span, Token};
 use super::raw::{ARENA_OCTETS_MAX, RECORDS_MAX, Raw, RawOwner, RawRecord};
 use super::rdata::{self, Tokens, Word, period};
 use super::report::{Place, Report, Source};
@@ -18,6 +18,10 @@ use crate::wire::code::RecordType;
 pub const TTL_MAX: u32 = (1 << 31) - 1;
 /// The most octets of text of one zone, all its files together.
 pub const TEXT_OCTETS_MAX: usize = 1 << 30;
+
+/// The most records that could not be read and are remembered; beyond, any may be missing.
+const LOST_MAX: usize = 10_000;
+
 /// Gives the octets of a file that `$INCLUDE` names, by its path as written.
 pub type Include<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
@@ -28,17 +32,20 @@ pub(super) struct Read<'a> {
     pub(super) lost: Lost,
 }
 
-/// Types of records that were there but could not be read: their absence is no second fault.
+/// Records that were there but could not be read: their absence is no second fault.
 #[derive(Default)]
 pub(super) struct Lost {
-    types: BTreeSet<RecordType>,
-    /// A fault that may have cost records of any type.
+    /// By owner and type, none where the type is not known either.
+    records: BTreeSet<(Vec<u8>, Option<RecordType>)>,
+    /// There may have been records of any owner and type.
     pub(super) any: bool,
 }
 
 impl Lost {
-    pub(super) fn may_hold(&self, rtype: RecordType) -> bool {
-        self.any || self.types.contains(&rtype)
+    /// Whether such a record may have been among them.
+    pub(super) fn may_hold(&self, owner: &[u8], rtype: RecordType) -> bool {
+        let holds = |rtype| self.records.contains(&(owner.to_vec(), rtype));
+        self.any || holds(Some(rtype)) || holds(None)
     }
 }
 
@@ -47,6 +54,8 @@ impl Lost {
 pub(super) enum CurrentOwner {
     None,
     Known(u32),
+    /// The owner is not in the zone; its records are read for their faults only.
+    Outside,
     /// The owner could not be read; its records are read for their faults only.
     Lost,
 }
@@ -129,8 +138,15 @@ impl Reader<'_, '_> {
                     self.entry(entry, depth);
                 }
                 Err((span, fault)) => {
-                    self.read.lost.any = true;
                     self.read.report.error(Place { source: index, span }, &fault, &fault.help());
+                    let entry = Entry {
+                        octets: &octets,
+                        tokens: &tokens,
+                        column: FirstColumn::Blank,
+                        source: index,
+                        made_by: None,
+                    };
+                    self.broken_entry(entry, fault);
                 }
             }
         }
@@ -143,6 +159,36 @@ impl Reader<'_, '_> {
             self.directive(entry, depth);
         } else {
             self.record(entry);
+        }
+    }
+
+    /// Takes the owner of an entry that has not all its words: lines after it may leave theirs out.
+    fn broken_entry(&mut self, entry: Entry, fault: LexFault) {
+        self.read.lost.any |= matches!(fault, LexFault::Open | LexFault::TooManyTokens);
+        let Some(first) = entry.tokens.first() else { return self.owner = CurrentOwner::Lost };
+        let starts_line = match first.span.start {
+            0 => true,
+            start => entry.octets[start as usize - 1] == b'\n',
+        };
+        if starts_line {
+            let word = Tokens::new(entry.octets, entry.tokens).take().expect("there is a first token");
+            self.owner = self.owner(entry, word);
+        }
+        self.lose(None);
+    }
+
+    /// Notes that a record of the current owner could not be read.
+    fn lose(&mut self, rtype: Option<RecordType>) {
+        match self.owner {
+            _ if self.read.lost.any => {}
+            CurrentOwner::Known(owner) => {
+                let raw = &self.read.raw;
+                let name = raw.name(raw.owners[owner as usize]).to_vec();
+                self.read.lost.records.insert((name, rtype));
+                self.read.lost.any |= self.read.lost.records.len() > LOST_MAX;
+            }
+            CurrentOwner::Outside => {}
+            CurrentOwner::None | CurrentOwner::Lost => self.read.lost.any = true,
         }
     }
 
@@ -173,24 +219,24 @@ impl Reader<'_, '_> {
             self.owner = CurrentOwner::Lost;
         }
         let Some((ttl, rtype, type_span)) = self.ttl_and_type(entry, &mut words) else {
-            self.read.lost.any = true;
+            self.lose(None);
             return false;
         };
         let start = self.read.raw.octets.len();
         if let Err(fault) = rdata::read(rtype, words, &self.origin, &mut self.read.raw.octets) {
             self.error(entry, fault.span, &fault.problem, &fault.problem.help());
             self.read.raw.octets.truncate(start);
-            self.read.lost.types.insert(rtype);
+            self.lose(Some(rtype));
             return false;
         }
         let Some(ttl) = self.effective_ttl(entry, ttl, rtype, type_span) else {
-            self.read.lost.types.insert(rtype);
+            self.lose(Some(rtype));
             return false;
         };
         match self.owner {
             CurrentOwner::Known(owner) => self.push(entry, owner, ttl, rtype, start, type_span),
             _ => {
-                self.read.lost.types.insert(rtype);
+                self.lose(Some(rtype));
                 false
             }
         }
@@ -244,7 +290,7 @@ impl Reader<'_, '_> {
                 "the origin that completes it lies outside of the zone; see the last $ORIGIN".to_owned()
             };
             self.error(entry, word.span, &format!("the name is outside of the zone {}", self.zone), &help);
-            return CurrentOwner::Lost;
+            return CurrentOwner::Outside;
         }
         if raw.owners.last().is_some_and(|&last| raw.name(last) == wire) {
             raw.octets.truncate(start);

@@ -253,6 +253,24 @@ fn every_fault_is_told_with_its_place() {
 }
 
 #[test]
+fn a_record_that_cannot_be_read_hides_no_other_fault() {
+    assert_eq!(
+        errors(
+            "a A bogus\n@ NS b\nq TXT \"x\n TXT \"y\n A 192.0.2.1\nc CNAME d\nc A 192.0.2.1\nout. A 192.0.2.1\n@ MX x"
+        ),
+        [
+            "4:5 `bogus` this is not an IPv4 address",
+            "5:6 `b` the name server b.example.com. has no A or AAAA record in this zone",
+            "6:7 `\"x` this quote is not closed",
+            "7:6 `\"y` this quote is not closed",
+            "9:3 `CNAME` this CNAME stands beside A records of the same name",
+            "11:1 `out.` the name is outside of the zone example.com.",
+            "12:6 `x` this is not a number up to 65535",
+        ]
+    );
+}
+
+#[test]
 fn a_fault_shows_its_line_and_what_would_be_right() {
     let faults = read_zone("www IN A 192.0.2.300 ; Dublin\n").unwrap_err();
     assert_eq!(
@@ -337,9 +355,13 @@ fn name_servers_in_the_zone_have_addresses() {
 }
 
 #[test]
-fn a_forgotten_dot_is_guessed() {
-    let faults = read_zone("@ NS ns.example.com\n").unwrap_err();
-    assert!(faults[0].help.starts_with("end the name with a dot"), "{}", faults[0]);
+fn usual_slips_are_guessed() {
+    let help = |text: &str| read_zone(text).unwrap_err()[0].help.clone();
+    assert!(help("@ NS ns.example.com").starts_with("end the name with a dot"));
+    assert!(help("@ NS 192.0.2.1").starts_with("name a host here"));
+    assert!(help("@ NS ns").starts_with("add `ns.example.com. A ADDRESS`"));
+    let (_, faults) = read_whole("$TTL 1\n@ SOA ns. me@example.net. 1 1 1 1 1\n@ NS ns.\n").unwrap();
+    assert_eq!(told(&faults), ["warning 2:3 `SOA` the mailbox of the SOA holds an @"]);
 }
 
 #[test]
@@ -384,6 +406,8 @@ fn generate_is_bounded_and_told_once() {
     assert_eq!(errors("$GENERATE 1-300 h$ A 10.0.0.$"), ["4:1 `$GENERATE` this is not an IPv4 address"]);
     assert_eq!(errors("$GENERATE 1-3 h${9 A 10.0.0.$").len(), 1);
     assert_eq!(errors("$GENERATE x h A 10.0.0.$").len(), 1);
+    assert_eq!(errors("$GENERATE 1-3").len(), 1);
+    assert_eq!(errors(&format!("$GENERATE 1-1000000 h TXT {}", "a".repeat(2000))).len(), 1);
 }
 
 #[test]

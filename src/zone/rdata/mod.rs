@@ -23,9 +23,10 @@ use super::lexer::{Lexer, Span};
 use crate::name::Name;
 use crate::wire::code::RecordType;
 
-pub use fault::{Problem, RdataFault};
+pub use fault::{Noun, Problem, RdataFault};
 pub use field::{Case, Field};
 pub(super) use number::{decimal, period};
+pub use svcb::ServiceProblem;
 pub use tokens::{Tokens, Word};
 
 /// The most octets of record data (RFC 1035 section 3.2.1).

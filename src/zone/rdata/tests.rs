@@ -1,3 +1,5 @@
+//! Record data: every type read, shown, checked, and refused.
+
 use super::*;
 use proptest::prelude::*;
 

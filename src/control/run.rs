@@ -1,0 +1,282 @@
+//! The one task that owns the state: it takes what agents and operators send, steps, publishes, tells.
+//!
+//! ```text
+//!  agents ------ Message::Report --->+           +---> Published (the workers renew)
+//!  operator ---- Message::Operator ->|  control  |---> log, metrics, verdict file
+//!  SIGHUP ------ Message::Reload --->|           |---> InForce (what agents are to probe)
+//!  loader ------ Message::Loaded --->+           +---> the operator's answer
+//! ```
+//!
+//! Files are read beside it, so that verdicts go on while a large zone loads.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task;
+use tracing::{error, info, warn};
+
+use super::metrics::Metrics;
+use super::request::{Request, Response};
+use super::saved::SavedFile;
+use super::state::{Effects, Event, State};
+use super::tell;
+use crate::clock;
+use crate::config::generation::{self, Generation, Loaded};
+use crate::health::outcome::Report;
+use crate::publish::Published;
+use crate::time::Moment;
+
+/// What is sent to the task.
+#[derive(Debug)]
+pub enum Message {
+    /// An agent tells what it sees.
+    Report {
+        /// The configuration whose targets it counts: [`InForce::number`].
+        number: u64,
+        /// What it sees.
+        report: Report,
+    },
+    /// So many reports were missed because they came too fast.
+    MissedReports(u64),
+    /// An operator asks.
+    Operator(Request, oneshot::Sender<Response>),
+    /// Read everything anew; nobody waits for the answer.
+    Reload,
+    /// What [`Control`] reads beside itself came to this.
+    Loaded(Box<Loaded>),
+}
+
+/// The configuration in force, for those who probe.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// Counts configurations.
+    pub number: u64,
+    /// The configuration.
+    pub config: Arc<crate::config::Config>,
+    /// How many probed endpoints are not judged yet.
+    pub unjudged: usize,
+}
+
+/// How many messages wait at most; agents are slowed before the task falls behind further.
+pub const INBOX_MAX: usize = 1024;
+/// How often tables that nobody holds any more are freed, and what should be on disk is written.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// The task's belongings.
+#[derive(Debug)]
+pub struct Control {
+    state: State,
+    /// Where the configuration is read from again.
+    path: PathBuf,
+    published: Arc<Published>,
+    in_force: watch::Sender<InForce>,
+    metrics: Arc<Metrics>,
+    saved: SavedFile,
+    /// Verdicts changed since they were written.
+    unsaved: bool,
+    /// Those who wait for the load under way.
+    loading: Option<Vec<oneshot::Sender<Response>>>,
+    /// Those who asked while it was under way: what it reads may be older than what they mean.
+    waiting: Vec<oneshot::Sender<Response>>,
+    reload_again: bool,
+    /// For the loader to answer by.
+    inbox: mpsc::Sender<Message>,
+}
+
+impl Control {
+    /// The task for a generation that was just loaded from `path`, and what it publishes. Verdicts of an earlier
+    /// life are taken from `saved`.
+    pub fn new(
+        generation: Generation,
+        path: PathBuf,
+        metrics: Arc<Metrics>,
+        saved: SavedFile,
+        inbox: mpsc::Sender<Message>,
+    ) -> (Self, Arc<Published>, watch::Receiver<InForce>) {
+        let (verdicts, age) = saved.read(clock::wall());
+        let state = State::new(generation, &verdicts, age, clock::now());
+        let published = Arc::new(Published::new(Arc::clone(state.table())));
+        let (in_force, watched) = watch::channel(in_force(&state));
+        metrics.follow(&state);
+        let control = Self {
+            state,
+            path,
+            published: Arc::clone(&published),
+            in_force,
+            metrics,
+            saved,
+            unsaved: false,
+            loading: None,
+            waiting: Vec::new(),
+            reload_again: false,
+            inbox,
+        };
+        (control, published, watched)
+    }
+
+    /// Takes messages until every sender but its own is told to stop; then writes what is to be kept.
+    pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, mut stop: watch::Receiver<bool>) {
+        let mut housekeeping = clock::now() + HOUSEKEEPING;
+        loop {
+            let now = clock::now();
+            let wake = self.state.wake().map_or(housekeeping, |wake| wake.min(housekeeping));
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => break,
+                },
+                () = tokio::time::sleep(wake.since(now)) => {
+                    let now = clock::now();
+                    self.step(Event::Tick, now);
+                    if housekeeping <= now {
+                        housekeeping = now + HOUSEKEEPING;
+                        self.keep_house();
+                    }
+                }
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        self.save();
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Report { number, report } => {
+                self.metrics.report(&report, &self.state);
+                self.step(Event::Report { generation: number, report }, clock::now());
+            }
+            Message::MissedReports(count) => self.metrics.missed_reports(count),
+            Message::Reload => self.reload(None),
+            Message::Loaded(loaded) => self.loaded(*loaded),
+            Message::Operator(Request::Reload, reply) => self.reload(Some(reply)),
+            Message::Operator(request, reply) => {
+                let response = self.answer(request);
+                // Whoever asked may have gone.
+                let _ = reply.send(response);
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Response {
+        match request {
+            Request::Status => Response::Status(Box::new(tell::status(&self.state, clock::now()))),
+            Request::Explain { name, rtype, client, down } => {
+                tell::explain(&self.state, &name, &rtype, client, &down)
+            }
+            Request::FailBack { service, region } => {
+                match tell::waiting_endpoints(&self.state, &service, region.as_deref()) {
+                    Ok(endpoints) => {
+                        let count = endpoints.len();
+                        self.step(Event::AllowFailBack(endpoints), clock::now());
+                        Response::FailBackAllowed { endpoints: count }
+                    }
+                    Err(fault) => Response::Failed { faults: vec![fault] },
+                }
+            }
+            Request::Reload => unreachable!("a reload is answered when it is done"),
+        }
+    }
+
+    fn step(&mut self, event: Event, now: Moment) {
+        let effects = self.state.step(event, now);
+        if effects.table.is_some() {
+            self.metrics.built(clock::now().since(now));
+        }
+        self.follow(effects);
+    }
+
+    fn follow(&mut self, effects: Effects) {
+        let Effects { table, change, refused } = effects;
+        if let Some(table) = table {
+            self.published.publish(table);
+            self.unsaved = true;
+        }
+        if let Some(refused) = refused {
+            self.metrics.refused(refused);
+        }
+        tell::log(&change, &self.state);
+        if change.touches_answers() || !change.notices.is_empty() {
+            self.metrics.follow(&self.state);
+        }
+        let unjudged = self.state.board().unjudged();
+        if self.in_force.borrow().unjudged != unjudged {
+            self.in_force.send_modify(|in_force| in_force.unjudged = unjudged);
+        }
+    }
+
+    fn reload(&mut self, reply: Option<oneshot::Sender<Response>>) {
+        if self.loading.is_some() {
+            self.waiting.extend(reply);
+            self.reload_again = true;
+            return;
+        }
+        self.loading = Some(reply.into_iter().collect());
+        let (path, inbox) = (self.path.clone(), self.inbox.clone());
+        task::spawn_blocking(move || {
+            let loaded = generation::load(&path);
+            // The task has gone only when the process ends.
+            let _ = inbox.blocking_send(Message::Loaded(Box::new(loaded)));
+        });
+    }
+
+    fn loaded(&mut self, loaded: Loaded) {
+        let response = match loaded {
+            Ok((generation, warnings)) => self.put_in_force(generation, &warnings),
+            Err(faults) => {
+                for fault in &faults {
+                    error!("{fault}");
+                }
+                error!("the reload failed; what was in force stays in force");
+                self.metrics.reloaded(false);
+                Response::Failed { faults: faults.iter().map(ToString::to_string).collect() }
+            }
+        };
+        for reply in self.loading.take().into_iter().flatten() {
+            let _ = reply.send(response.clone());
+        }
+        if std::mem::take(&mut self.reload_again) {
+            self.reload(None);
+            self.loading = Some(std::mem::take(&mut self.waiting));
+        }
+    }
+
+    fn put_in_force(&mut self, generation: Generation, warnings: &[crate::fault::Fault]) -> Response {
+        let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(tell::needs_restart(&self.state.generation().config, &generation.config));
+        // Compiling every service takes a while with thousands of them; the other tasks go on.
+        task::block_in_place(|| self.step(Event::Reload(Box::new(generation)), clock::now()));
+        self.in_force.send_replace(in_force(&self.state));
+        self.metrics.follow(&self.state);
+        self.metrics.reloaded(true);
+        for warning in &warnings {
+            warn!("{warning}");
+        }
+        let generation = self.state.table().generation();
+        info!(generation, "the new configuration is live");
+        Response::Reloaded { generation, warnings }
+    }
+
+    fn keep_house(&mut self) {
+        self.published.reap();
+        if std::mem::take(&mut self.unsaved) {
+            self.save();
+        }
+    }
+
+    fn save(&self) {
+        let verdicts = self.state.board().saved(clock::now());
+        if let Err(error) = self.saved.write(&verdicts, clock::wall()) {
+            warn!(%error, file = %self.saved.path().display(), "the verdicts could not be written");
+        }
+    }
+}
+
+fn in_force(state: &State) -> InForce {
+    InForce {
+        number: state.number(),
+        config: Arc::clone(&state.generation().config),
+        unjudged: state.board().unjudged(),
+    }
+}

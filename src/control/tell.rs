@@ -1,0 +1,224 @@
+//! The state in words: for the log, for `status`, for `explain`.
+
+use std::net::IpAddr;
+
+use tracing::{info, warn};
+
+use super::request::{EndpointStatus, Response, ServiceStatus, Status, ZoneStatus};
+use super::state::{Believed, State};
+use crate::answer::explain::{Asked, explain as explain_answer};
+use crate::config::Config;
+use crate::health::board;
+use crate::health::evidence::{Change, Notice};
+use crate::health::verdict::{Share, State as Verdict};
+use crate::ids::{EndpointId, RegionId, ServiceId};
+use crate::policy::service::Service;
+use crate::time::Moment;
+
+/// Logs what changed: each change once, in full, in a line that stands alone.
+pub(super) fn log(change: &Change, state: &State) {
+    for transition in &change.transitions {
+        match transition.to {
+            Verdict::Down | Verdict::Suspect => warn!(target: "rhumb::verdict", "{transition}"),
+            _ => info!(target: "rhumb::verdict", "{transition}"),
+        }
+    }
+    let vantages = &state.generation().board.vantages;
+    for moved in &change.moves {
+        warn!(target: "rhumb::verdict", vantage = vantages[moved.vantage.index()].name, "{moved}");
+    }
+    let endpoint = |endpoint: &EndpointId| &state.generation().board.endpoints[endpoint.index()].key;
+    for notice in &change.notices {
+        match notice {
+            Notice::Frozen(of, freeze) => {
+                warn!(target: "rhumb::verdict", "{}: the last verdict stays: {freeze}", endpoint(of));
+            }
+            Notice::Thawed(of) => {
+                info!(target: "rhumb::verdict", "{}: verdicts follow votes again", endpoint(of))
+            }
+            Notice::HeldBack(of) => warn!(
+                target: "rhumb::verdict",
+                "{}: to be withdrawn, held back by the speed limit", endpoint(of)
+            ),
+            Notice::Sight { vantage, agent, sight } => {
+                let vantage = &vantages[vantage.index()].name;
+                warn!(target: "rhumb::verdict", "agent {agent} at {vantage}: {sight}");
+            }
+        }
+    }
+}
+
+/// Everything that is in force.
+pub(super) fn status(state: &State, now: Moment) -> Status {
+    let config = &state.generation().config;
+    let zones = config.zones.iter().zip(&state.generation().serials);
+    let services: Vec<ServiceStatus> = (0..config.services.len())
+        .map(|service| service_status(state, ServiceId::from_index(service), now))
+        .collect();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: state.table().generation(),
+        configuration: state.number(),
+        uptime_seconds: now.since(Moment::START).as_secs(),
+        listen: config.server.listen.iter().map(ToString::to_string).collect(),
+        zones: zones
+            .map(|(zone, serial)| ZoneStatus { origin: zone.origin.to_string(), serial: *serial })
+            .collect(),
+        alarms: alarms(&services),
+        services,
+    }
+}
+
+fn alarms(services: &[ServiceStatus]) -> Vec<String> {
+    let mut alarms = Vec::new();
+    for service in services {
+        if service.all_down {
+            alarms.push(format!(
+                "{}: some clients are answered though every region they may have is down",
+                service.service
+            ));
+        }
+        let noted = service.endpoints.iter().filter_map(|endpoint| Some((endpoint, endpoint.note.as_ref()?)));
+        alarms.extend(noted.map(|(endpoint, note)| {
+            format!("{}/{}/{}: {note}", endpoint.region, service.service, endpoint.address)
+        }));
+    }
+    alarms
+}
+
+fn service_status(state: &State, id: ServiceId, now: Moment) -> ServiceStatus {
+    let service = &state.generation().config.services[id.index()];
+    let endpoints = service
+        .regions
+        .iter()
+        .flat_map(|region| region.endpoints.iter().map(move |endpoint| (region.region, endpoint)));
+    ServiceStatus {
+        service: service.name.clone(),
+        names: service.names.iter().map(ToString::to_string).collect(),
+        all_down: state.table().service(id).all_down,
+        endpoints: endpoints
+            .map(|(region, endpoint)| EndpointStatus {
+                region: region_name(state, region).to_owned(),
+                address: endpoint.address.to_string(),
+                ..endpoint_status(&state.board().status(endpoint.id, now), endpoint.target.is_some(), now)
+            })
+            .collect(),
+    }
+}
+
+fn endpoint_status(status: &board::Status<'_>, probed: bool, now: Moment) -> EndpointStatus {
+    let evidence =
+        if probed { status.evidence.of(status.standing.state).to_string() } else { "not probed".to_owned() };
+    let in_seconds = |until: Moment| until.since(now).as_secs() + 1;
+    let note = status
+        .frozen
+        .map(|freeze| format!("the last verdict stays: {freeze}"))
+        .or_else(|| {
+            status
+                .held_back_until
+                .map(|until| format!("held back by the speed limit for {} s", in_seconds(until)))
+        })
+        .or_else(|| {
+            status.suppressed_until.map(|until| format!("flaps; kept down for {} s", in_seconds(until)))
+        });
+    EndpointStatus {
+        state: status.standing.state.to_string(),
+        held_seconds: status.held.as_secs(),
+        usable_percent: percent(status.standing.usable),
+        ramp_percent: percent(status.standing.ramp),
+        evidence,
+        note,
+        ..EndpointStatus::default()
+    }
+}
+
+fn percent(share: Share) -> u8 {
+    (u32::from(share.parts()) * 100 / 1024) as u8
+}
+
+fn region_name(state: &State, region: RegionId) -> &str {
+    &state.generation().config.regions[region.index()].name
+}
+
+/// Why a question gets its answer, now or with regions supposed down.
+pub(super) fn explain(state: &State, name: &str, rtype: &str, client: IpAddr, down: &[String]) -> Response {
+    let asked = match (name.parse(), rtype.parse()) {
+        (Ok(name), Ok(rtype)) => Asked { name, rtype, client },
+        (Err(fault), _) => return failed(format!("{name:?} is no name: {fault}")),
+        (_, Err(_)) => {
+            return failed(format!("{rtype:?} is no record type; write one such as A, AAAA or TYPE65"));
+        }
+    };
+    let mut regions = Vec::new();
+    for wanted in down {
+        match region_named(&state.generation().config, wanted) {
+            Ok(region) => regions.push(region),
+            Err(fault) => return failed(fault),
+        }
+    }
+    let plan = &state.generation().plan;
+    let explanation = if regions.is_empty() {
+        explain_answer(plan, state.table(), &Believed(state.board()), &asked)
+    } else {
+        let (table, supposed) = state.supposing_down(&regions);
+        explain_answer(plan, &table, &supposed, &asked)
+    };
+    match serde_json::to_value(&explanation) {
+        Ok(detail) => Response::Explained { text: explanation.to_string(), detail },
+        Err(fault) => failed(fault.to_string()),
+    }
+}
+
+fn failed(fault: String) -> Response {
+    Response::Failed { faults: vec![fault] }
+}
+
+fn region_named(config: &Config, name: &str) -> Result<RegionId, String> {
+    let found = config.regions.iter().position(|region| region.name == name);
+    found.map(RegionId::from_index).ok_or_else(|| {
+        let known: Vec<&str> = config.regions.iter().map(|region| region.name.as_str()).collect();
+        format!("there is no region {name:?}; there are {}", known.join(", "))
+    })
+}
+
+/// The endpoints of a service, in one region or all, that a person may let come back.
+pub(super) fn waiting_endpoints(
+    state: &State,
+    service: &str,
+    region: Option<&str>,
+) -> Result<Vec<EndpointId>, String> {
+    let config = &state.generation().config;
+    let Some(service) = config.services.iter().find(|known| known.name == service) else {
+        let known: Vec<&str> = config.services.iter().map(|known| known.name.as_str()).collect();
+        return Err(format!("there is no service {service:?}; there are {}", known.join(", ")));
+    };
+    let region = region.map(|name| region_named(config, name)).transpose()?;
+    let endpoints: Vec<EndpointId> = endpoints_in(service, region)
+        .filter(|endpoint| state.board().standing(*endpoint).state == Verdict::Down)
+        .collect();
+    if endpoints.is_empty() {
+        return Err(format!("no endpoint of {} is down there; nothing waits to come back", service.name));
+    }
+    Ok(endpoints)
+}
+
+fn endpoints_in(service: &Service, region: Option<RegionId>) -> impl Iterator<Item = EndpointId> {
+    let regions =
+        service.regions.iter().filter(move |known| region.is_none_or(|region| region == known.region));
+    regions.flat_map(|region| region.endpoints.iter().map(|endpoint| endpoint.id))
+}
+
+/// What a reload cannot change in a running process.
+pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let changed = [
+        ("server.listen", old.server.listen != new.server.listen),
+        ("server.workers", old.server.workers != new.server.workers),
+        ("server.tcp", old.server.tcp != new.server.tcp),
+        ("server.state-directory", old.server.state_directory != new.server.state_directory),
+        ("server.control-socket", old.server.control_socket != new.server.control_socket),
+        ("metrics.listen", old.metrics_listen != new.metrics_listen),
+        ("log", old.log != new.log),
+    ];
+    let keys = changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key);
+    keys.map(|key| format!("warning: {key} is new, but takes a restart")).collect()
+}
