@@ -19,7 +19,7 @@ use crate::name::Name;
 use crate::net::{self, Family, Prefix};
 use crate::policy::lots;
 use crate::policy::map::{Class, Fence};
-use crate::policy::select::{Selection, Situation, select};
+use crate::policy::select::{Outcome, Selection, Situation, select};
 use crate::policy::service::{Families, Service, ServiceRegion};
 use crate::wire::ask;
 use crate::wire::code::RecordType;
@@ -165,9 +165,12 @@ fn steering(
     let believed = |endpoint| standings.of(endpoint, class);
     let independent = service.families == Families::Independent;
     let asked_family = if asked.rtype == RecordType::AAAA { Family::V6 } else { Family::V4 };
-    let situation =
-        Situation { service, class, family: independent.then_some(asked_family), standings: &believed };
-    let selection = select(&situation);
+    let chosen_for = |family| select(&Situation { service, class, family, standings: &believed });
+    let mut selection = chosen_for(independent.then_some(asked_family));
+    if selection.outcome == Outcome::Absent && ![RecordType::A, RecordType::AAAA].contains(&asked.rtype) {
+        // What belongs to no family follows the one that there is.
+        selection = chosen_for(Some(Family::V6));
+    }
     SteeringExplanation {
         service: service.name.clone(),
         map: map.name.clone(),
