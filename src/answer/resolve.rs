@@ -98,9 +98,9 @@ struct Link {
 #[derive(Clone, Copy, Default)]
 struct Passed {
     /// Its name.
-    name_at: usize,
+    name_at: u16,
     /// The DNAME record that it was followed by, if it was one and is not there before.
-    dname_at: Option<usize>,
+    dname_at: Option<u16>,
 }
 
 impl Link {
@@ -126,11 +126,13 @@ impl Link {
         if self.links == CHAIN_MAX {
             return false;
         }
-        self.passed[self.links] = Passed { name_at: self.at, dname_at };
+        // Links are short: all of a chain is within the reach of a pointer.
+        let place = |at: usize| u16::try_from(at).expect("a chain is shorter than a message");
+        self.passed[self.links] = Passed { name_at: place(self.at), dname_at: dname_at.map(place) };
         self.links += 1;
         self.length = read_name(reply, target_at, &mut self.name);
         self.at = target_at;
-        !self.passed().iter().any(|passed| is_name(reply, passed.name_at, self.name()))
+        !self.passed().iter().any(|passed| is_name(reply, passed.name_at.into(), self.name()))
     }
 
     fn name(&self) -> &[u8] {
@@ -310,7 +312,7 @@ impl<'t> Question<'t> {
     /// A DNAME above the name: itself, and the CNAME that it means for this name (RFC 6672 section 3.1).
     fn rewrite(&self, dname: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         let records = dname.answer(RecordType::DNAME).expect("an entry of this kind has a DNAME");
-        let is_there = |at| is_name(reply.written(), at, dname.name());
+        let is_there = |at: u16| is_name(reply.written(), at.into(), dname.name());
         let dname_at = if link.passed().iter().filter_map(|passed| passed.dname_at).any(is_there) {
             None
         } else {
