@@ -264,7 +264,7 @@ www.example.com. A for 198.51.100.7
 
 ;; status: NOERROR, flags: qr aa
 ; CLIENT-SUBNET: 198.51.100.7/32/24
-; EDE: 0: www: eu-west answers, a nearer region is withdrawn
+; EDE: 0: www: eu-west answers in place of the first preference
 ;; ANSWER SECTION:
 www.example.com. 10 IN A 192.0.2.10
 ";

@@ -302,9 +302,9 @@ impl Variants<'_, '_> {
             Reason::Moved => Some(format!("{name}: {region} answers in place of the first preference")),
             Reason::Degraded => Some(format!("{name}: {region} answers, degraded; nothing better is left")),
             Reason::FailOpen => {
-                Some(format!("{name}: all regions are down; {region} answers as the last resort"))
+                Some(format!("{name}: no region is usable; {region} answers as the last resort"))
             }
-            Reason::Fallback => Some(format!("{name}: all regions are down; the fallback answers")),
+            Reason::Fallback => Some(format!("{name}: no region is usable; the fallback answers")),
         }
     }
 }

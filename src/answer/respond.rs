@@ -69,10 +69,11 @@ fn answer(
     octets: &mut [u8],
     counters: &Counters,
 ) -> (Rcode, usize) {
-    let subnet = query.edns.and_then(|edns| edns.client_subnet);
+    let edns = query.edns.as_ref();
+    let subnet = edns.and_then(|edns| edns.client_subnet.as_ref());
     counters.client_subnet.add(u64::from(subnet.is_some()));
     let client = subnet.and_then(|subnet| subnet.address).unwrap_or(source);
-    let mut options = ReplyOptions { edns: query.edns, ..ReplyOptions::default() };
+    let mut options = ReplyOptions { edns, ..ReplyOptions::default() };
     let limit = reply_limit(query, transport);
     let mut reply = Reply::begin(octets, packet, query.question_octets(), limit, &options);
     let outcome = resolve(table, query, client, &mut reply);
@@ -88,7 +89,7 @@ fn answer(
 fn reply_limit(query: &Query<'_>, transport: Transport) -> usize {
     match transport {
         Transport::Tcp => STREAM_OCTETS_MAX,
-        Transport::Udp => query.edns.map_or(UDP_OCTETS_MIN, |edns| {
+        Transport::Udp => query.edns.as_ref().map_or(UDP_OCTETS_MIN, |edns| {
             usize::from(edns.udp_octets).clamp(UDP_OCTETS_MIN, UDP_OCTETS_MAX)
         }),
     }
@@ -96,7 +97,7 @@ fn reply_limit(query: &Query<'_>, transport: Transport) -> usize {
 
 /// A reply of a code and no records.
 fn refuse(reject: &Reject<'_>, packet: &[u8], octets: &mut [u8]) -> usize {
-    let options = ReplyOptions { edns: reject.edns, ..ReplyOptions::default() };
+    let options = ReplyOptions { edns: reject.edns.as_ref(), ..ReplyOptions::default() };
     let reply = Reply::begin(octets, packet, reject.question_octets, UDP_OCTETS_MIN, &options);
     reply.finish(reject.rcode, false, false, &options)
 }

@@ -69,10 +69,6 @@ impl Question {
         }
         packet
     }
-
-    pub(crate) fn by_udp(&self, source: &str) -> Asked {
-        Asked { packet: self.packet(), source: source.parse().unwrap(), transport: Transport::Udp }
-    }
 }
 
 fn option(code: u16, data: &[u8]) -> Vec<u8> {

@@ -90,7 +90,7 @@ fn every_case_is_answered_as_it_says() {
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(paths.len() > 0, "the cases are found");
+    assert!(paths.len() > 60, "the cases are found");
     let mut faults = Vec::new();
     for path in paths {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, thread};
 
 use rhumb::answer::dig::{self, Shown};
@@ -149,13 +149,14 @@ impl Nsd {
         let mut command = Command::new(program);
         command.args(["-d", "-c"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().unwrap();
-        let patience = Instant::now() + Duration::from_secs(20);
+        let mut patience = 400;
         let stream = loop {
             match TcpStream::connect(("127.0.0.1", port)) {
                 Ok(stream) => break stream,
-                Err(_) if Instant::now() < patience => thread::sleep(Duration::from_millis(50)),
+                Err(_) if patience > 0 => thread::sleep(Duration::from_millis(50)),
                 Err(fault) => panic!("{fault}: {}", fs::read_to_string(folder.path().join("log")).unwrap()),
             }
+            patience -= 1;
         };
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         Self { process, stream, _folder: folder }
