@@ -128,6 +128,25 @@ fn every_piece_of_configuration_is_accepted() {
     assert!(count > 10, "pieces of configuration are found");
 }
 
+#[test]
+fn every_default_that_the_example_tells_is_the_one_that_holds() {
+    let example = fs::read_to_string("rhumb.toml").unwrap();
+    let lines: Vec<&str> = example.lines().collect();
+    let mut count = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let Some(key) = key_of(line) else { continue };
+        let comments =
+            lines[..at].iter().rev().take_while(|line| line.starts_with("# ")).map(|line| &line[2..]);
+        let comment = comments.collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" ");
+        let Some(told) = comment.split("Default: ").nth(1).and_then(value_told) else { continue };
+        let (written, left_out) =
+            (believed(&lines, at, &format!("{key} = {told}")), believed(&lines, at, ""));
+        assert_eq!(written, left_out, "rhumb.toml:{}: the default of {key} is not {told}", at + 1);
+        count += 1;
+    }
+    assert!(count > 20, "defaults are found: {count}");
+}
+
 fn documents() -> Vec<Document> {
     let mut found = Vec::new();
     collect(Path::new("."), &mut found);
@@ -223,6 +242,30 @@ fn metric_names(text: &str) -> BTreeSet<String> {
 fn is_series_of(name: &str, known: &str) -> bool {
     let rest = name.strip_prefix(known);
     rest.is_some_and(|rest| matches!(rest, "" | "_count" | "_sum" | "_bucket"))
+}
+
+/// The key that a line writes, switched on or off.
+fn key_of(line: &str) -> Option<&str> {
+    let (key, _) = line.trim_start_matches('#').split_once(" = ")?;
+    key.chars().all(|c| c.is_ascii_lowercase() || c == '-').then_some(key)
+}
+
+/// The TOML value that a sentence begins with, if it is one.
+fn value_told(sentence: &str) -> Option<String> {
+    let ends = sentence.match_indices(['.', ',', ';', ' ']).map(|(at, _)| at);
+    let longest_first = ends.collect::<Vec<_>>().into_iter().rev().map(|end| &sentence[..end]);
+    let is_value = |text: &&str| format!("key = {text}").parse::<toml::Table>().is_ok();
+    longest_first.into_iter().find(is_value).map(str::to_owned)
+}
+
+/// What is believed of the example with another text in the place of one line, places in the file left out.
+fn believed(lines: &[&str], at: usize, instead: &str) -> String {
+    let mut lines = lines.to_vec();
+    lines[at] = instead;
+    let (config, _) = rhumb::config::parse(&lines.join("\n"), "rhumb.toml").expect(instead);
+    let details: Vec<_> = config.details.iter().map(|details| (details.fail_back, details.ramp)).collect();
+    let server = (config.server, config.log, config.metrics_listen, config.geoip);
+    format!("{server:?} {:?} {:?} {:?} {details:?}", config.regions, config.probes, config.services)
 }
 
 /// Puts the keys of `upper` over those of `lower`, table by table.
