@@ -58,12 +58,10 @@ pub struct Plan {
 /// A map of a plan.
 #[derive(Debug)]
 pub struct PlannedMap {
-    /// Its name in the configuration.
-    pub name: String,
+    /// As it is believed.
+    pub map: Map,
     /// Its classes, by id.
     pub classes: Vec<Class>,
-    /// What made each class.
-    pub whys: Vec<crate::policy::classify::Why>,
 }
 
 /// The classes of a map as a service sees them: only its own regions count, so that many classes are one. What
@@ -101,9 +99,9 @@ impl Plan {
         let mut trees = Vec::new();
         let mut planned = Vec::new();
         for map in maps {
-            let CompiledMap { classes, whys, tree } = maps::compile(&map, &regions, &databases);
+            let CompiledMap { classes, tree } = maps::compile(&map, &regions, &databases);
             trees.push(tree);
-            planned.push(PlannedMap { name: map.name, classes, whys });
+            planned.push(PlannedMap { map, classes });
         }
         let views = views(&services, &planned);
         Ok(Self {

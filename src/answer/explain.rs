@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::compile::{Plan, Standings};
 use super::count::Counters;
 use super::dig::{self, Shown};
+use super::maps;
 use super::names::{Entry, Found};
 use super::respond::{Action, Transport, respond};
 use super::table::AnswerTable;
@@ -173,9 +174,9 @@ fn steering(
     }
     SteeringExplanation {
         service: service.name.clone(),
-        map: map.name.clone(),
+        map: map.map.name.clone(),
         place: plan.databases.describe(asked.client),
-        rule: map.whys[hit.class.index()].to_string(),
+        rule: maps::why(&map.map, &plan.regions, &plan.databases, asked.client).to_string(),
         class_depth: hit.depth,
         order: class.order.iter().map(|region| plan.region_name(*region).to_owned()).collect(),
         fence: match class.fence {
