@@ -59,9 +59,18 @@ pub(super) fn socket(running: &Running) -> Result<PathBuf, Failure> {
 /// Asks the server that is meant; a refusal of the server is a failure with `code`.
 pub(super) fn ask_running(running: &Running, request: &Request, code: Code) -> Result<Response, Failure> {
     match ask(&socket(running)?, request) {
-        Ok(Response::Failed { faults }) => Err(Failure::of(code, faults)),
+        Ok(Response::Failed { faults }) => Err(Failure::of(code, faults.into_iter().map(headed).collect())),
         Ok(response) => Ok(response),
         Err(fault) => Err(Failure::failed(fault.to_string())),
+    }
+}
+
+/// A fault of a file says itself that it is an error.
+fn headed(fault: String) -> String {
+    if fault.starts_with("error: ") || fault.starts_with("warning: ") {
+        fault
+    } else {
+        format!("error: {fault}")
     }
 }
 

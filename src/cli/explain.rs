@@ -5,14 +5,14 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use super::Running;
 use super::client::{self, ClientFault, out_of_turn};
 use super::fail_back::unknown;
 use super::said::{Code, Failure, Outcome, Said};
-use super::{Running, status};
 use crate::answer::compile::{CounterNumbers, Plan};
 use crate::answer::explain::{Asked, Explanation, explain};
 use crate::config::generation::{self, Generation};
-use crate::control::request::{Request, Response};
+use crate::control::request::{Request, Response, Status};
 use crate::health::verdict::{Standing, State};
 use crate::ids::EndpointId;
 use crate::name::Name;
@@ -53,13 +53,13 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             by_files(arguments, remark)
         }
         Err(fault) => Err(Failure::failed(fault.to_string())),
-        Ok(_) => by_server(arguments),
+        Ok(Response::Status(known)) => by_server(arguments, &known),
+        Ok(other) => Err(out_of_turn(&other)),
     }
 }
 
-/// Asks the server, which knows verdicts. Its own words are checked first, as those of the files are.
-fn by_server(arguments: &Arguments) -> Outcome {
-    let known = status::ask(&arguments.running)?;
+/// Asks the server, which knows verdicts. The words are checked beforehand against those of its status.
+fn by_server(arguments: &Arguments, known: &Status) -> Outcome {
     let endpoints = known.services.iter().flat_map(|service| &service.endpoints);
     let zones: Vec<&str> = known.zones.iter().map(|zone| &*zone.origin).collect();
     check_words(arguments, &zones, &in_order(endpoints.map(|endpoint| &*endpoint.region)))?;
@@ -102,7 +102,7 @@ fn endpoints_of(plan: &Plan, regions: &[String]) -> Vec<EndpointId> {
 /// Words that nobody knows here are refused with those that are known.
 fn check_words(arguments: &Arguments, zones: &[&str], regions: &[&str]) -> Result<(), Failure> {
     let inside = |zone: &&str| zone.parse::<Name>().is_ok_and(|zone| arguments.name.is_at_or_below(&zone));
-    if !zones.iter().any(|zone| inside(zone)) {
+    if !zones.iter().any(inside) {
         return Err(Failure::usage(format!(
             "{} is outside every zone of this server, which refuses such questions\nhelp: its zones are {}",
             arguments.name,

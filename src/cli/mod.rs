@@ -12,7 +12,7 @@ mod fail_back;
 mod log;
 mod reload;
 mod said;
-mod serve;
+pub mod serve;
 mod status;
 mod table;
 

@@ -55,11 +55,11 @@ impl Failure {
 
     /// Faults that are rendered already.
     pub(super) fn of(code: Code, messages: Vec<String>) -> Self {
-        let json = json!({ "done": false, "faults": messages });
-        Self { code, messages, json }
+        let faults: Vec<Value> = messages.iter().map(|message| json!({ "rendered": message })).collect();
+        Self { code, messages, json: json!({ "done": false, "faults": faults }) }
     }
 
-    /// Files are at fault; `summary` says how many faults there are.
+    /// Files are at fault; after their faults stands how many there are.
     pub(super) fn faults(faults: &[Fault]) -> Self {
         let mut messages: Vec<String> = faults.iter().map(ToString::to_string).collect();
         messages.push(counted(faults));

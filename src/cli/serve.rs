@@ -39,7 +39,7 @@ use crate::serve::{BindFault, ClientNames, Listeners, Running, Settings, TcpLimi
 
 /// A server at work, with a runtime of its own.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     /// Dropped last: what runs on it ends with it.
     runtime: Runtime,
     listeners: Running,
@@ -51,7 +51,7 @@ pub struct Server {
 
 /// Why a server cannot start.
 #[derive(Debug)]
-pub enum StartFault {
+pub(super) enum StartFault {
     /// An address for queries.
     Listen(BindFault),
     /// The address for metrics.
@@ -74,7 +74,7 @@ const STOP_MAX: Duration = Duration::from_secs(2);
 impl Server {
     /// Starts answering from `generation`, which was loaded from `path`. The sockets open once every endpoint is
     /// judged, or after [`FIRST_ROUND_MAX`].
-    pub fn start(generation: Generation, path: PathBuf) -> Result<Self, StartFault> {
+    pub(super) fn start(generation: Generation, path: PathBuf) -> Result<Self, StartFault> {
         let runtime = Builder::new_multi_thread().enable_all().build().map_err(StartFault::Runtime)?;
         let config = Arc::clone(&generation.config);
         // A start that must fail for an address fails at once, not after the first round.
@@ -114,7 +114,7 @@ impl Server {
 
     /// The addresses that queries are taken on, with their real ports.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
@@ -138,7 +138,7 @@ impl Server {
     }
 
     /// Stops answering, then writes what is to be kept.
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         self.listeners.stop();
         self.stop.send_replace(true);
         // A control task that panicked has ended the process already.

@@ -94,9 +94,9 @@ fn colour(state: &str) -> Option<Colour> {
 /// How much of it is usable, and of how many of its lots, where that is not all.
 fn usable(endpoint: &EndpointStatus) -> String {
     let usable = format!("{}% usable", endpoint.usable_percent);
-    match endpoint.ramp_percent {
-        100 => usable,
-        ramp => format!("{usable}, {ramp}% of its lots"),
+    match (endpoint.usable_percent, endpoint.ramp_percent) {
+        (0, _) | (_, 100) => usable,
+        (_, ramp) => format!("{usable}, {ramp}% of its lots"),
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
             address: "192.0.2.1".to_owned(),
             state: state.to_owned(),
             held_seconds: 125,
-            usable_percent: 100,
+            usable_percent: if state == "down" { 0 } else { 100 },
             ramp_percent: if state == "recovering" { 5 } else { 100 },
             evidence: "1 of 1 vantages".to_owned(),
             note: note.map(str::to_owned),
@@ -167,7 +167,7 @@ zones       example.com. (serial 5)
 www  www.example.com.  nothing usable for some clients
   eu-west  192.0.2.1  up          2m 5s  100% usable                  1 of 1 vantages
   us       192.0.2.1  recovering  2m 5s  100% usable, 5% of its lots  1 of 1 vantages
-  ap       192.0.2.1  down        2m 5s  100% usable                  suppressed; 1 of 1 vantages
+  ap       192.0.2.1  down        2m 5s  0% usable                    suppressed; 1 of 1 vantages
 ";
         assert_eq!(render(&status, false), expected);
         assert!(render(&status, true).contains("\x1b[31mdown\x1b[0m"));

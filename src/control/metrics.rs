@@ -176,6 +176,10 @@ impl Metrics {
         let newest = seen.newest.entry((report.vantage, report.agent)).or_default();
         newest.resize(config.targets.len(), 0);
         metrics::with_local_recorder(&self.recorder, || {
+            let vantage = state.generation().board.vantages.get(report.vantage.index());
+            let vantage = vantage.map(|vantage| vantage.name.clone()).unwrap_or_default();
+            counter!("rhumb_reports_total", "vantage" => vantage, "agent" => report.agent.to_string())
+                .increment(1);
             for entry in &report.targets {
                 let Some(target) = config.targets.get(entry.target.index()) else { continue };
                 let newest = &mut newest[entry.target.index()];

@@ -1,7 +1,7 @@
 //! A small HTTP backend that can be killed and revived: whatever it is asked it answers with 200 and its region.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -36,9 +36,9 @@ const HEAD_OCTETS_MAX: usize = 8 << 10;
 const WAKE_WITHIN: Duration = Duration::from_secs(1);
 
 impl Backend {
-    /// A living backend at any free port of `address`.
-    pub(super) fn start(region: &'static str, address: IpAddr) -> io::Result<Self> {
-        let mut backend = Self { region, address: SocketAddr::new(address, 0), life: None };
+    /// A living backend at `address`; with port 0 at any that is free.
+    pub(super) fn start(region: &'static str, address: SocketAddr) -> io::Result<Self> {
+        let mut backend = Self { region, address, life: None };
         backend.revive()?;
         Ok(backend)
     }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_backend_dies_at_once_and_comes_back_at_the_same_place() {
-        let mut backend = Backend::start("here", [127, 0, 0, 1].into()).unwrap();
+        let mut backend = Backend::start("here", ([127, 0, 0, 1], 0).into()).unwrap();
         let address = backend.address();
         let mut open = ask(address).unwrap();
         for _ in 0..3 {

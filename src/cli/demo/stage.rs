@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::backend::Backend;
 use super::view::{Asker, View};
-use super::world::{CLIENTS, Client, Folder, NAME, REGIONS, find_database};
+use super::world::{CLIENTS, Client, Folder, NAME, REGIONS, Region, find_database};
 use crate::cli::said::print;
 use crate::cli::serve::Server;
 use crate::clock;
@@ -35,13 +35,9 @@ impl Stage {
     /// Starts the backends and the server.
     pub(super) fn set_up(port: Option<u16>, json: bool) -> Result<Self, String> {
         let begun = clock::now();
-        let backends = start_backends()?;
+        let (port, backends) = claim(port)?;
         let folder = Folder::new().map_err(|error| format!("no temporary folder can be made: {error}"))?;
         let database = find_database();
-        let port = match port {
-            Some(port) => port,
-            None => free_port()?,
-        };
         let path = folder
             .furnish(port, &backends, database.as_deref())
             .map_err(|error| format!("its files cannot be written: {error}"))?;
@@ -161,29 +157,39 @@ impl Stage {
     }
 }
 
-fn start_backends() -> Result<Vec<Backend>, String> {
-    let start = |region: &super::world::Region| {
-        Backend::start(region.name, region.address.into()).map_err(|error| {
-            format!("the backend of {} cannot listen at {}: {error}", region.name, region.address)
-        })
+/// The port that was asked for, or the first from [`PORT`] on that is free; and the backends at the same port of
+/// their own addresses, by which a second demo sees that the port is taken before the server listens there.
+fn claim(port: Option<u16>) -> Result<(u16, Vec<Backend>), String> {
+    if let Some(port) = port {
+        return Ok((port, start_backends(port)?));
+    }
+    let mut refused = String::new();
+    for port in PORT..PORT + PORTS_TRIED {
+        match start_backends(port) {
+            Ok(backends) if is_free(port) => return Ok((port, backends)),
+            Ok(_) => refused = format!("127.0.0.1:{port} is in use"),
+            Err(error) => refused = error,
+        }
+    }
+    Err(format!("none of {PORTS_TRIED} ports from {PORT} on will do; of the last one, {refused}"))
+}
+
+fn start_backends(port: u16) -> Result<Vec<Backend>, String> {
+    let start = |region: &Region| {
+        let at = SocketAddr::new(region.address.into(), port);
+        Backend::start(region.name, at)
+            .map_err(|error| format!("the backend of {} cannot listen at {at}: {error}", region.name))
     };
     REGIONS.iter().map(start).collect()
+}
+
+/// Whether the server could listen there, by UDP and TCP.
+fn is_free(port: u16) -> bool {
+    let at = (Ipv4Addr::LOCALHOST, port);
+    TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
 }
 
 /// Who plays kills a region more often than a region dies: here it comes back each time, though it flaps.
 fn forgive_flapping(generation: &mut Generation) {
     generation.board.rules.damping.suppress = u32::MAX;
-}
-
-/// The first port from [`PORT`] on that is free for UDP and TCP.
-fn free_port() -> Result<u16, String> {
-    let free = |port: &u16| {
-        let at = (Ipv4Addr::LOCALHOST, *port);
-        TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
-    };
-    let mut ports = PORT..PORT + PORTS_TRIED;
-    let last = ports.end - 1;
-    ports
-        .find(free)
-        .ok_or_else(|| format!("none of the ports {PORT} to {last} is free; name one with --port"))
 }

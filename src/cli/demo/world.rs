@@ -212,7 +212,7 @@ mod tests {
     fn orders(database: Option<&Path>) -> Vec<Vec<String>> {
         let backends: Vec<Backend> = REGIONS
             .iter()
-            .map(|region| Backend::start(region.name, [127, 0, 0, 1].into()).unwrap())
+            .map(|region| Backend::start(region.name, ([127, 0, 0, 1], 0).into()).unwrap())
             .collect();
         let folder = tempfile::tempdir().unwrap();
         let configuration = folder.path().join("rhumb.toml");
