@@ -395,7 +395,7 @@ mod tests {
     }
 
     /// Were it to change, agents and servers of two versions would not know each other's targets.
-    const NAME: &str = "0000000000000000";
+    const NAME: &str = "3318680140870d9e";
 
     #[test]
     fn what_a_later_version_says_is_passed_over() {

@@ -482,15 +482,47 @@ mod tests {
             |target| TargetReport { target: TargetId(target), newest: 1_000_000, outcomes: outcomes() };
         let report = report((0..1000).map(entry).collect());
         let names = names(1000);
-        let by_name: HashMap<_, _> = names.iter().zip(0_usize..).map(|(name, at)| (name.0, at)).collect();
-        let known = |name: TargetName| by_name.get(&name.0).copied().map(TargetId::from_index);
-        let began = crate::clock::now();
+        let by_name: HashMap<_, _> = names.iter().zip(0_usize..).map(|(name, at)| (*name, at)).collect();
+        let known = |name: TargetName| by_name.get(&name).copied().map(TargetId::from_index);
         let octets = write(&report, &head(), &names, Duration::ZERO);
-        let written = crate::clock::now();
         let received = read(&octets, PLACE, known).unwrap();
-        let (wrote, took) = (written.since(began), crate::clock::now().since(written));
-        println!("{} octets, written in {wrote:?}, read in {took:?}", octets.len());
         assert_eq!(received.report, report);
-        assert!(octets.len() < 100_000, "{}", octets.len());
+        let times = |what: &mut dyn FnMut()| {
+            let began = crate::clock::now();
+            (0..20).for_each(|_| what());
+            crate::clock::now().since(began) / 20
+        };
+        let wrote = times(&mut || drop(write(&report, &head(), &names, Duration::ZERO)));
+        let took = times(&mut || drop(read(&octets, PLACE, known)));
+        let alike = as_json(&report, &names);
+        let json = serde_json::to_vec(&alike).unwrap();
+        let json_wrote = times(&mut || drop(serde_json::to_vec(&alike)));
+        let json_took = times(&mut || drop(serde_json::from_slice::<Alike>(&json)));
+        println!("{} octets, written in {wrote:?}, read in {took:?}", octets.len());
+        println!("as JSON {} octets, written in {json_wrote:?}, read in {json_took:?}", json.len());
+        assert!(octets.len() < 100_000 && json.len() > octets.len() * 5);
+    }
+
+    /// Name, newest, and age, latency and result of each outcome.
+    type Alike = Vec<(TargetName, u64, Vec<AlikeOutcome>)>;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct AlikeOutcome {
+        age_ms: u64,
+        latency_us: u64,
+        failed: Option<String>,
+    }
+
+    /// What a report would be in JSON.
+    fn as_json(report: &Report, names: &[TargetName]) -> Alike {
+        let one = |outcome: &Outcome| AlikeOutcome {
+            age_ms: outcome.age.as_millis() as u64,
+            latency_us: outcome.latency.as_micros() as u64,
+            failed: outcome.result.as_ref().err().map(ToString::to_string),
+        };
+        let entry = |entry: &TargetReport| {
+            (names[entry.target.index()], entry.newest, entry.outcomes.iter().map(one).collect())
+        };
+        report.targets.iter().map(entry).collect()
     }
 }
