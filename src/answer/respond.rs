@@ -7,6 +7,7 @@ use super::count::Counters;
 use super::resolve::{Outcome, resolve};
 use super::table::AnswerTable;
 use crate::wire::code::Rcode;
+use crate::wire::edns::{ClientSubnet, Edns};
 use crate::wire::query::{Message, Query, Reject};
 use crate::wire::reply::{Reply, ReplyOptions};
 
@@ -72,7 +73,7 @@ fn answer(
     let edns = query.edns.as_ref();
     let subnet = edns.and_then(|edns| edns.client_subnet.as_ref());
     counters.client_subnet.add(u64::from(subnet.is_some()));
-    let client = subnet.and_then(|subnet| subnet.address).unwrap_or(source);
+    let client = subnet.and_then(ClientSubnet::address).unwrap_or(source);
     let mut options = ReplyOptions { edns, ..ReplyOptions::default() };
     let limit = reply_limit(query, transport);
     let mut reply = Reply::begin(octets, packet, query.question_octets(), limit, &options);
@@ -104,7 +105,7 @@ fn reply_limit(query: &Query<'_>, transport: Transport) -> usize {
 /// A reply of a code and no records.
 fn refuse(reject: &Reject<'_>, packet: &[u8], octets: &mut [u8]) -> usize {
     // A subnet is echoed only where it is answered for; version 0 alone has options that we know.
-    let edns = reject.edns.map(|edns| crate::wire::edns::Edns { client_subnet: None, ..edns });
+    let edns = reject.edns.map(|edns| Edns { client_subnet: None, ..edns });
     let options = ReplyOptions { edns: edns.as_ref(), ..ReplyOptions::default() };
     let reply = Reply::begin(octets, packet, reject.question_octets, UDP_OCTETS_MIN, &options);
     reply.finish(reject.rcode, false, false, &options)
