@@ -83,45 +83,56 @@ struct Question<'t> {
 }
 
 /// The name that the walk has come to: that of the question, or the end of a chain so far.
-struct Link {
-    name: [u8; NAME_OCTETS_MAX],
-    length: usize,
+#[derive(Clone, Copy)]
+struct Link<'n> {
+    name: &'n [u8],
     /// Where the name stands in the reply.
     at: usize,
     /// How many links lead here.
     links: usize,
 }
 
-impl Link {
-    fn question(name: &[u8]) -> Self {
-        let mut link = Self { name: [0; NAME_OCTETS_MAX], length: name.len(), at: HEADER_OCTETS, links: 0 };
-        link.name[..name.len()].copy_from_slice(name);
-        link
-    }
-
-    fn name(&self) -> &[u8] {
-        &self.name[..self.length]
+impl<'n> Link<'n> {
+    fn question(name: &'n [u8]) -> Self {
+        Self { name, at: HEADER_OCTETS, links: 0 }
     }
 }
 
 impl<'t> Question<'t> {
-    /// Follows a chain to its end, inside the zone it began in.
-    fn walk(&self, first: Found<'t>, mut link: Link, reply: &mut Reply<'_>) -> Result<Outcome<'t>, Full> {
-        let mut found = first;
-        let zone = zone_of(&found);
-        loop {
-            match self.step(&found, &mut link, reply)? {
-                Step::Done(outcome) => return Ok(outcome),
-                Step::Follow if link.links < CHAIN_MAX => found = self.table.names().find(link.name()),
-                Step::Follow => return Ok(Outcome::authoritative(Rcode::NOERROR)),
-            }
-            if zone_of(&found) != zone {
-                return Ok(Outcome::authoritative(Rcode::NOERROR));
-            }
+    /// Answers from where the name leads.
+    fn walk(&self, found: Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Outcome<'t>, Full> {
+        match self.step(&found, link, reply)? {
+            Step::Done(outcome) => Ok(outcome),
+            Step::Follow(target_at) => self.follow(zone_of(&found), target_at, reply),
         }
     }
 
-    fn step(&self, found: &Found<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    /// Follows a chain to its end, inside the zone it began in. `target_at` is where the target of its first link
+    /// stands in the reply.
+    #[cold]
+    fn follow(
+        &self,
+        zone: Option<ZoneId>,
+        mut target_at: usize,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome<'t>, Full> {
+        let mut room = [0; NAME_OCTETS_MAX];
+        for links in 1..CHAIN_MAX {
+            let length = read_name(reply.written(), target_at, &mut room);
+            let link = Link { name: &room[..length], at: target_at, links };
+            let found = self.table.names().find(link.name);
+            if zone_of(&found) != zone {
+                break;
+            }
+            match self.step(&found, link, reply)? {
+                Step::Done(outcome) => return Ok(outcome),
+                Step::Follow(next_at) => target_at = next_at,
+            }
+        }
+        Ok(Outcome::authoritative(Rcode::NOERROR))
+    }
+
+    fn step(&self, found: &Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         match *found {
             Found::Outside => Ok(Step::Done(Outcome::refused())),
             Found::Missing(encloser) => {
@@ -138,7 +149,7 @@ impl<'t> Question<'t> {
     }
 
     /// A name that exists, or a wildcard that stands for it.
-    fn answer(&self, entry: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn answer(&self, entry: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         if let Some(service) = entry.service() {
             let steering = self.table.service(service);
             if steering.answers(self.rtype) {
@@ -162,7 +173,7 @@ impl<'t> Question<'t> {
         if let Some(alias) = alias {
             let target_at = reply.end() + RDATA_AT;
             append(&alias, &entry, link, reply)?;
-            return Ok(self.follow(target_at, link, reply));
+            return Ok(self.target(target_at));
         }
         if self.rtype == RecordType::ANY && (entry.service().is_some() || entry.records().next().is_some()) {
             append_any(link, reply)?;
@@ -175,14 +186,11 @@ impl<'t> Question<'t> {
     }
 
     /// Goes on to the target of a CNAME, unless the CNAME is itself what was asked for.
-    fn follow(&self, target_at: usize, link: &mut Link, reply: &Reply<'_>) -> Step<'t> {
-        if matches!(self.rtype, RecordType::CNAME | RecordType::ANY) {
-            return Step::Done(Outcome::authoritative(Rcode::NOERROR));
+    fn target(&self, target_at: usize) -> Step<'t> {
+        match self.rtype {
+            RecordType::CNAME | RecordType::ANY => Step::Done(Outcome::authoritative(Rcode::NOERROR)),
+            _ => Step::Follow(target_at),
         }
-        link.length = read_name(reply.written(), target_at, &mut link.name);
-        link.at = target_at;
-        link.links += 1;
-        Step::Follow
     }
 
     /// The variant of a steered name that suits the client.
@@ -226,7 +234,7 @@ impl<'t> Question<'t> {
     }
 
     /// A referral: the cut's NS records and the addresses it needs (RFC 9471).
-    fn refer(&self, cut: Entry<'t>, link: &Link, reply: &mut Reply<'_>) -> Result<Outcome<'t>, Full> {
+    fn refer(&self, cut: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Outcome<'t>, Full> {
         let mut first: &[u8] = &[];
         for records in cut.records() {
             let section = match records.role {
@@ -246,11 +254,11 @@ impl<'t> Question<'t> {
     }
 
     /// A DNAME above the name: itself, and the CNAME that it means for this name (RFC 6672 section 3.1).
-    fn rewrite(&self, dname: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn rewrite(&self, dname: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         let records = dname.answer(RecordType::DNAME).expect("an entry of this kind has a DNAME");
         append_above(&records, records.octets(), Section::Answer, &dname, link, reply)?;
         let (head, target) = records.octets().split_at(RDATA_AT);
-        let prefix = &link.name()[..link.length - dname.name().len()];
+        let prefix = &link.name[..link.name.len() - dname.name().len()];
         let length = prefix.len() + target.len();
         if length > NAME_OCTETS_MAX {
             return Ok(Step::Done(Outcome::authoritative(Rcode::YXDOMAIN)));
@@ -264,7 +272,7 @@ impl<'t> Question<'t> {
         let target_at = reply.end();
         reply.append(Section::Answer, 0, prefix)?;
         reply.append(Section::Answer, 0, target)?;
-        Ok(self.follow(target_at, link, reply))
+        Ok(self.target(target_at))
     }
 
     /// The SOA record of a negative answer. Its TTL is the lesser of its own and MINIMUM already.
@@ -282,7 +290,8 @@ impl<'t> Question<'t> {
 /// What one step of the walk came to.
 enum Step<'t> {
     Done(Outcome<'t>),
-    Follow,
+    /// To the name that stands there in the reply.
+    Follow(usize),
 }
 
 /// Where a record's data begins, behind an owner that is a pointer.
@@ -304,9 +313,15 @@ fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
 }
 
 /// Appends an answer for the link's name.
-fn append(records: &Records<'_>, entry: &Entry<'_>, link: &Link, reply: &mut Reply<'_>) -> Result<(), Full> {
+#[inline]
+fn append(
+    records: &Records<'_>,
+    entry: &Entry<'_>,
+    link: Link<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Full> {
     if link.links == 0 {
-        let shift = link.length - entry.name().len();
+        let shift = link.name.len() - entry.name().len();
         return records.append(Section::Answer, shift, reply).map(|_| ());
     }
     let model = Model { owner: entry.name(), first: records.octets() };
@@ -319,18 +334,18 @@ fn append_above(
     first: &[u8],
     section: Section,
     above: &Entry<'_>,
-    link: &Link,
+    link: Link<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Full> {
     if link.links == 0 {
-        let shift = link.length - above.name().len();
+        let shift = link.name.len() - above.name().len();
         return records.append(section, shift, reply).map(|_| ());
     }
-    let owner_at = suffix_at(reply.written(), link.at, link.length - above.name().len());
+    let owner_at = suffix_at(reply.written(), link.at, link.name.len() - above.name().len());
     records.append_under(section, Model { owner: above.name(), first }, owner_at, reply)
 }
 
-fn append_any(link: &Link, reply: &mut Reply<'_>) -> Result<(), Full> {
+fn append_any(link: Link<'_>, reply: &mut Reply<'_>) -> Result<(), Full> {
     let mut head = [0; RDATA_AT];
     head[..2].copy_from_slice(&pointer(link.at));
     head[2..4].copy_from_slice(&RecordType::HINFO.0.to_be_bytes());
