@@ -1,7 +1,7 @@
 //! Compiles zones into the table of names: what stands below a cut or a DNAME is left out, a child zone's names
 //! are taken from the child, referrals get their glue, steered names their service.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use super::names::{Aside, Builder, Kind, Names, NewEntry};
@@ -28,18 +28,34 @@ pub enum ZonesFault {
 
 /// The table of names, and what negative answers need of each zone, in the order given.
 pub fn compile(zones: &[Zone], steered: &SteeredNames) -> Result<(Names, Vec<ZoneTop>), Vec<ZonesFault>> {
-    let mut compiler = Compiler { builder: Builder::default(), asides: BTreeMap::new(), faults: Vec::new() };
+    let builder = Builder::with_room_for(zones.iter().map(octets_of).sum());
+    let mut compiler = Compiler { builder, asides: BTreeMap::new(), faults: Vec::new() };
+    let services = steered.iter().map(|(name, of_name)| (name.as_wire(), of_name)).collect();
     let origins: BTreeSet<&Name> = zones.iter().map(Zone::origin).collect();
     // Parents first, so that their side of a cut is there when the child's apex comes.
     let mut order: Vec<usize> = (0..zones.len()).collect();
     order.sort_by_key(|&index| zones[index].origin().label_count());
     for index in order {
         let children = children_of(zones[index].origin(), &origins);
-        let part = Part { zone: &zones[index], id: ZoneId::from_index(index), children, steered };
+        let part = Part {
+            zone: &zones[index],
+            id: ZoneId::from_index(index),
+            children,
+            steered,
+            services: &services,
+        };
         compiler.zone(&part);
     }
     let tops = zones.iter().map(zone_top).collect();
     if compiler.faults.is_empty() { Ok((compiler.builder.finish(), tops)) } else { Err(compiler.faults) }
+}
+
+/// About how many octets a zone takes in the table.
+fn octets_of(zone: &Zone) -> usize {
+    /// Beside its data: its owner as a pointer, its fixed octets, what is said of its set.
+    const RECORD_OCTETS: usize = 20;
+    const NAME_OCTETS: usize = 10;
+    zone.octets() + zone.record_count() * RECORD_OCTETS + zone.owners().len() * NAME_OCTETS
 }
 
 /// The zones of ours that begin inside this one, nearest only.
@@ -74,6 +90,8 @@ struct Part<'z> {
     id: ZoneId,
     children: Vec<&'z Name>,
     steered: &'z SteeredNames,
+    /// The same by octets: every name of a zone is looked for, and must not be copied for it.
+    services: &'z HashMap<&'z [u8], &'z (ServiceId, Vec<RecordType>)>,
 }
 
 impl Compiler {
@@ -115,11 +133,8 @@ impl Compiler {
             encode_sets(owner, taken, kind, records)
         };
         self.note(encoded, owner.name());
-        let parent_side = self
-            .asides
-            .get(&Name::from_checked(owner.name()))
-            .copied()
-            .filter(|_| owner.name() == part.zone.origin().as_wire());
+        let is_apex = owner.name() == part.zone.origin().as_wire();
+        let parent_side = is_apex.then(|| self.asides.get(part.zone.origin()).copied()).flatten();
         let service = service.map(|(service, _)| *service);
         self.add(NewEntry { name: owner.name(), kind, zone: part.id, service, parent_side, records });
     }
@@ -198,7 +213,7 @@ impl Part<'_> {
     }
 
     fn service(&self, name: &[u8]) -> Option<&(ServiceId, Vec<RecordType>)> {
-        if self.steered.is_empty() { None } else { self.steered.get(&Name::from_checked(name)) }
+        self.services.get(name).copied()
     }
 
     /// Whether a steered name belongs to this zone rather than to a child of it.
