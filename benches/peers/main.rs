@@ -2,10 +2,12 @@
 //! what the sockets alone cost: `cargo bench --bench peers`, with `-- --rounds 5 --seconds 3` to say how much.
 //!
 //! Every round measures every server, so that a mood of the machine meets all of them; what counts are the ratios
-//! within a round, of which the median and the range are printed. Servers run on processor 0, the load on processor
-//! 1. The price of a query is what all the server's threads spent, by /proc/PID/task/*/schedstat, over what it
-//! answered; the part in user mode is sampled by the kernel's clock, and only worth something over long runs.
+//! within a round, of which the median and the range are printed. Servers run on the first processor, the load on
+//! the second. The price of a query is what all the server's threads spent, by /proc/PID/task/*/schedstat, over
+//! what it answered; the part in user mode is sampled by the kernel's clock, and only worth something over long
+//! runs.
 #![allow(unsafe_code, reason = "recvmmsg, sendmmsg and sched_setaffinity have no safe form")]
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to people")]
 
 mod datagrams;

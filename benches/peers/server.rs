@@ -239,7 +239,7 @@ fn gdnsd(setup: &Setup) -> Command {
         for (continent, countries) in world::COUNTRIES {
             let of = |code: &str| format!("{code} => [dc-{}]", code.to_lowercase());
             let list: Vec<String> = countries.split(' ').map(of).collect();
-            let _ = write!(map, "{continent} => {{ {}, default => [dc-def] }}\n", list.join(", "));
+            let _ = writeln!(map, "{continent} => {{ {}, default => [dc-def] }}", list.join(", "));
         }
         for (region, _, address) in regions() {
             let _ = write!(centers, ", dc-{region}");
