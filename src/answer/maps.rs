@@ -8,6 +8,7 @@ use crate::geo::database::{Database, PlaceId};
 use crate::geo::spans::{Address, Spans};
 use crate::geo::tree::Tree;
 use crate::ids::ClassId;
+use crate::net::embedded_v4;
 use crate::place::Place;
 use crate::policy::classify::{Classifier, Why};
 use crate::policy::map::{Class, Map, Matcher, Region};
@@ -28,10 +29,23 @@ pub struct Databases {
 pub struct CompiledMap {
     /// Its classes, by id.
     pub classes: Vec<Class>,
-    /// What made each class.
-    pub whys: Vec<Why>,
     /// Client to class.
     pub tree: Tree,
+}
+
+/// What makes a client of its class. Clients whom different rules put into equal classes share one class, so this is
+/// found for the client anew.
+#[must_use]
+pub fn why(map: &Map, regions: &[Region], databases: &Databases, client: IpAddr) -> Why {
+    let client = match client {
+        IpAddr::V6(v6) => embedded_v4(v6).map_or(client, |inside| IpAddr::V4(inside.address)),
+        IpAddr::V4(_) => client,
+    };
+    let named = map.network_rules().filter(|(prefix, _)| prefix.contains(client));
+    let rule = named.max_by_key(|(prefix, _)| prefix.length()).map(|(_, at)| at);
+    let mut classifier = map.classes(regions);
+    let class = classifier.class_of(&databases.place_of(client), rule);
+    classifier.why(class)
 }
 
 /// Position of a rule among a map's rules.
@@ -43,8 +57,7 @@ pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> Compiled
     let mut classifier = map.classes(regions);
     let v4 = family(map, databases, &mut classifier, Database::v4);
     let v6 = family(map, databases, &mut classifier, Database::v6);
-    let (classes, whys) = classifier.into_classes();
-    CompiledMap { classes, whys, tree: Tree::build(&v4, &v6) }
+    CompiledMap { classes: classifier.into_classes(), tree: Tree::build(&v4, &v6) }
 }
 
 fn family<A: Address>(
@@ -78,11 +91,16 @@ fn systems_named(map: &Map) -> HashSet<u32> {
 }
 
 impl Databases {
-    /// What is known of where an address is, in words.
+    /// What is known of where an address is.
+    fn place_of(&self, address: IpAddr) -> Place {
+        let at = |database: &Option<Database>| database.as_ref().map(|database| database.place(address).0);
+        together(at(&self.cities), at(&self.countries), at(&self.networks))
+    }
+
+    /// The same in words.
     #[must_use]
     pub fn describe(&self, address: IpAddr) -> String {
-        let at = |database: &Option<Database>| database.as_ref().map(|database| database.place(address).0);
-        let known = together(at(&self.cities), at(&self.countries), at(&self.networks));
+        let known = self.place_of(address);
         let words = [
             known.country.map(|country| format!("country {country}")),
             known.subdivision.map(|subdivision| format!("subdivision {subdivision}")),

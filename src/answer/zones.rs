@@ -1,7 +1,7 @@
 //! Compiles zones into the table of names: what stands below a cut or a DNAME is left out, a child zone's names
 //! are taken from the child, referrals get their glue, steered names their service.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use super::names::{Aside, Builder, Kind, Names, NewEntry};
@@ -31,19 +31,21 @@ pub fn compile(zones: &[Zone], steered: &SteeredNames) -> Result<(Names, Vec<Zon
     let builder = Builder::with_room_for(zones.iter().map(octets_of).sum());
     let mut compiler = Compiler { builder, asides: BTreeMap::new(), faults: Vec::new() };
     let services = steered.iter().map(|(name, of_name)| (name.as_wire(), of_name)).collect();
-    let origins: BTreeSet<&Name> = zones.iter().map(Zone::origin).collect();
+    let origins: HashSet<&[u8]> = zones.iter().map(|zone| zone.origin().as_wire()).collect();
+    let mut steered_by_origin: HashMap<&[u8], Vec<SteeredName<'_>>> = HashMap::new();
+    for (name, (service, _)) in steered {
+        let origin = name::suffixes(name.as_wire()).find_map(|suffix| origins.get(suffix));
+        if let Some(origin) = origin {
+            steered_by_origin.entry(origin).or_default().push((name, *service));
+        }
+    }
     // Parents first, so that their side of a cut is there when the child's apex comes.
     let mut order: Vec<usize> = (0..zones.len()).collect();
     order.sort_by_key(|&index| zones[index].origin().label_count());
     for index in order {
-        let children = children_of(zones[index].origin(), &origins);
-        let part = Part {
-            zone: &zones[index],
-            id: ZoneId::from_index(index),
-            children,
-            steered,
-            services: &services,
-        };
+        let zone = &zones[index];
+        let own = steered_by_origin.remove(zone.origin().as_wire()).unwrap_or_default();
+        let part = Part { zone, id: ZoneId::from_index(index), origins: &origins, services: &services, own };
         compiler.zone(&part);
     }
     let tops = zones.iter().map(zone_top).collect();
@@ -58,11 +60,6 @@ fn octets_of(zone: &Zone) -> usize {
     zone.octets() + zone.record_count() * RECORD_OCTETS + zone.owners().len() * NAME_OCTETS
 }
 
-/// The zones of ours that begin inside this one, nearest only.
-fn children_of<'n>(origin: &Name, origins: &BTreeSet<&'n Name>) -> Vec<&'n Name> {
-    origins.iter().copied().filter(|other| other.is_below(origin)).collect()
-}
-
 fn zone_top(zone: &Zone) -> ZoneTop {
     let apex = zone.origin().as_wire();
     let soa = zone.soa();
@@ -71,7 +68,7 @@ fn zone_top(zone: &Zone) -> ZoneTop {
     let ttl = soa.ttl().min(u32::from_be_bytes(*minimum));
     let mut negative = Vec::new();
     let source = Source { owner: None, rtype: RecordType::SOA, ttl, rdata };
-    Encoder::above(apex)
+    Encoder::anywhere(apex)
         .encode(Role::Negative, RecordType::SOA, [source], &mut negative)
         .expect("one SOA record fits any message");
     ZoneTop { apex: apex.into(), negative: negative.into() }
@@ -88,11 +85,15 @@ struct Compiler {
 struct Part<'z> {
     zone: &'z Zone,
     id: ZoneId,
-    children: Vec<&'z Name>,
-    steered: &'z SteeredNames,
-    /// The same by octets: every name of a zone is looked for, and must not be copied for it.
+    /// The tops of all zones of ours.
+    origins: &'z HashSet<&'z [u8]>,
+    /// The steered names by their octets: every name of a zone is looked for, and must not be copied for it.
     services: &'z HashMap<&'z [u8], &'z (ServiceId, Vec<RecordType>)>,
+    /// The steered names that belong to this zone rather than to a child of it.
+    own: Vec<SteeredName<'z>>,
 }
+
+type SteeredName<'z> = (&'z Name, ServiceId);
 
 impl Compiler {
     fn zone(&mut self, part: &Part<'_>) {
@@ -106,7 +107,7 @@ impl Compiler {
             }
             top = None;
             records.clear();
-            if part.children.iter().any(|child| child.as_wire() == owner.name()) {
+            if part.is_child(owner.name()) {
                 top = Some(owner.name().to_vec());
                 self.parent_side(part, &owner, &mut records);
                 continue;
@@ -134,7 +135,7 @@ impl Compiler {
         };
         self.note(encoded, owner.name());
         let is_apex = owner.name() == part.zone.origin().as_wire();
-        let parent_side = is_apex.then(|| self.asides.get(part.zone.origin()).copied()).flatten();
+        let parent_side = if is_apex { self.asides.get(part.zone.origin()).copied() } else { None };
         let service = service.map(|(service, _)| *service);
         self.add(NewEntry { name: owner.name(), kind, zone: part.id, service, parent_side, records });
     }
@@ -159,9 +160,9 @@ impl Compiler {
     /// Steered names that the zone file does not mention, and the empty non-terminals above them.
     fn steered_names_not_in_the_file(&mut self, part: &Part<'_>) {
         let mut added = BTreeSet::new();
-        for (name, (service, _)) in part.steered.iter().filter(|(name, _)| part.holds(name)) {
+        for (name, service) in &part.own {
             if let Some(above) = part.delegated_above(name) {
-                self.faults.push(ZonesFault::SteeredBelow(name.clone(), above));
+                self.faults.push(ZonesFault::SteeredBelow((*name).clone(), above));
                 continue;
             }
             let mut service = Some(*service);
@@ -216,17 +217,16 @@ impl Part<'_> {
         self.services.get(name).copied()
     }
 
-    /// Whether a steered name belongs to this zone rather than to a child of it.
-    fn holds(&self, name: &Name) -> bool {
-        name.is_at_or_below(self.zone.origin())
-            && !self.children.iter().any(|child| name.is_at_or_below(child))
+    /// Whether another zone of ours begins at a name of this one.
+    fn is_child(&self, name: &[u8]) -> bool {
+        name != self.zone.origin().as_wire() && self.origins.contains(name)
     }
 
     /// The cut or DNAME that takes a name out of the zone's authority.
     fn delegated_above(&self, name: &Name) -> Option<Name> {
         name::suffixes(name.as_wire())
             .skip(1)
-            .take_while(|suffix| suffix.len() > self.zone.origin().as_wire().len())
+            .take_while(|suffix| suffix.len() >= self.zone.origin().as_wire().len())
             .filter_map(|suffix| self.zone.find(suffix))
             .find(|owner| self.kind(owner) != Kind::Inside)
             .map(|owner| Name::from_checked(owner.name()))

@@ -11,21 +11,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
 use tracing::{info, warn};
 
-use super::{faults, log};
+use super::log;
+use super::said::{Failure, Outcome, Said};
 use crate::agent::chance::Chance;
 use crate::agent::run::Snapshot;
 use crate::agent::world::Targets;
-use crate::config::Config;
 use crate::config::generation::{self, Generation};
+use crate::config::{Config, Log, LogFormat};
 use crate::control;
 use crate::control::metrics::Metrics;
 use crate::control::run::{Control, INBOX_MAX, InForce, Message};
@@ -33,11 +34,11 @@ use crate::control::saved::SavedFile;
 use crate::control::socket::OperatorSocket;
 use crate::ids::VantageId;
 use crate::publish::Published;
-use crate::serve::{BindFault, Listeners, Running, Settings, TcpLimits};
+use crate::serve::{BindFault, ClientNames, Listeners, Running, Settings, TcpLimits};
 
 /// A server at work, with a runtime of its own.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     /// Dropped last: what runs on it ends with it.
     runtime: Runtime,
     listeners: Running,
@@ -49,7 +50,7 @@ pub struct Server {
 
 /// Why a server cannot start.
 #[derive(Debug)]
-pub enum StartFault {
+pub(super) enum StartFault {
     /// An address for queries.
     Listen(BindFault),
     /// The address for metrics.
@@ -70,7 +71,7 @@ const STOP_MAX: Duration = Duration::from_secs(2);
 impl Server {
     /// Starts answering from `generation`, which was loaded from `path`. The sockets open once every endpoint is
     /// judged, or after [`FIRST_ROUND_MAX`].
-    pub fn start(generation: Generation, path: PathBuf) -> Result<Self, StartFault> {
+    pub(super) fn start(generation: Generation, path: PathBuf) -> Result<Self, StartFault> {
         let runtime = Builder::new_multi_thread().enable_all().build().map_err(StartFault::Runtime)?;
         let config = Arc::clone(&generation.config);
         // A start that must fail for an address fails at once, not after the first round.
@@ -104,7 +105,7 @@ impl Server {
 
     /// The addresses that queries are taken on, with their real ports.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
@@ -128,7 +129,7 @@ impl Server {
     }
 
     /// Stops answering, then writes what is to be kept.
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         self.listeners.stop();
         self.stop.send_replace(true);
         // A control task that panicked has ended the process already.
@@ -137,28 +138,23 @@ impl Server {
     }
 }
 
-/// Serves the configuration in the file `path` until a signal ends it.
-pub(super) fn run(path: &Path) -> ExitCode {
-    let (generation, warnings) = match generation::load(path) {
-        Ok(loaded) => loaded,
-        Err(found) => return faults::refuse(&found),
-    };
-    log::start(&generation.config.log);
+/// Serves the configuration in the file `path` until a signal ends it. With `json` it logs for programs, whatever
+/// the configuration says.
+pub(super) fn run(path: &Path, json: bool) -> Outcome {
+    let (generation, warnings) = generation::load(path).map_err(|found| Failure::faults(&found))?;
+    let written = generation.config.log;
+    log::start(&Log { format: if json { LogFormat::Json } else { written.format }, ..written });
     for warning in &warnings {
         warn!("{warning}");
     }
-    let server = match Server::start(generation, path.to_owned()) {
-        Ok(server) => server,
-        Err(fault) => return faults::fail(&fault),
-    };
+    let server =
+        Server::start(generation, path.to_owned()).map_err(|fault| Failure::failed(fault.to_string()))?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = ?server.addresses(), "answering");
     let waited = server.wait();
     info!("stopping");
     server.stop();
-    match waited {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => faults::fail(&error),
-    }
+    waited.map_err(|error| Failure::failed(format!("signals cannot be waited for: {error}")))?;
+    Ok(Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() })
 }
 
 fn listen(
@@ -182,7 +178,14 @@ fn settings(config: &Config) -> Settings {
         idle: server.tcp.idle_timeout,
         ..TcpLimits::default()
     };
-    Settings { listen: server.listen.clone(), workers: workers.unwrap_or(cores), pin_workers: false, tcp }
+    let clients = if config.log.shorten_clients { ClientNames::Shortened } else { ClientNames::Whole };
+    Settings {
+        listen: server.listen.clone(),
+        workers: workers.unwrap_or(cores),
+        pin_workers: false,
+        tcp,
+        clients,
+    }
 }
 
 /// Waits until every endpoint is judged, or for [`FIRST_ROUND_MAX`].

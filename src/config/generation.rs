@@ -147,7 +147,8 @@ pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Box<Fault
 }
 
 /// Where a country or city database has what, the operator's paths first.
-fn place_layout(fields: &FieldPaths) -> Layout {
+#[must_use]
+pub fn place_layout(fields: &FieldPaths) -> Layout {
     let named = [
         (Field::Country, &fields.country),
         (Field::Continent, &fields.continent),
@@ -158,7 +159,9 @@ fn place_layout(fields: &FieldPaths) -> Layout {
     with_paths(Layout::places(), &named)
 }
 
-fn network_layout(fields: &FieldPaths) -> Layout {
+/// Where a database of networks has the number of the autonomous system.
+#[must_use]
+pub fn network_layout(fields: &FieldPaths) -> Layout {
     with_paths(Layout::networks(), &[(Field::Asn, &fields.asn)])
 }
 

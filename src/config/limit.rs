@@ -12,8 +12,6 @@ pub const LISTEN_MAX: usize = 64;
 pub const WORKERS_MAX: u16 = 1_024;
 /// TCP connections of clients.
 pub const CONNECTIONS_MAX: u32 = 1_000_000;
-/// Queries of one connection that are answered at the same time.
-pub const QUERIES_IN_FLIGHT_MAX: u16 = 1_024;
 /// Regions.
 pub const REGIONS_MAX: usize = 1_024;
 /// Vantages.

@@ -23,7 +23,7 @@ mod value;
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -88,17 +88,22 @@ pub type Loaded = Result<(Config, Vec<Fault>), Vec<Fault>>;
 
 /// Reads and checks the configuration in the file `path`.
 pub fn load(path: &Path) -> Loaded {
-    let file = path.display().to_string();
-    match read_file(path) {
-        Ok(source) => parse_in(path.parent().unwrap_or(Path::new("")), &source, &file),
-        Err(message) => Err(vec![Fault {
-            severity: Severity::Error,
-            file: file.into(),
-            spot: None,
-            message,
-            help: "name a configuration that this user can read, such as rhumb.toml".to_owned(),
-        }]),
+    let source = read_file(path).map_err(|message| vec![unreadable(path, message)])?;
+    parse_in(path.parent().unwrap_or(Path::new("")), &source, &path.display().to_string())
+}
+
+/// Where the operator's socket of the configuration in the file `path` is. Nothing else of it needs to be right:
+/// who asks a running server for its state may be about to repair the file.
+pub fn control_socket(path: &Path) -> Result<PathBuf, Vec<Fault>> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let source = read_file(path).map_err(|message| vec![unreadable(path, message)])?;
+    let findings = Findings::new(Text::new(&source, &path.display().to_string()), folder);
+    let (document, errors) = DeTable::parse_recoverable(&source);
+    if errors.iter().any(|error| !is_duplicate(error)) {
+        return Err(load(path).err().unwrap_or_default());
     }
+    let top = Table::of(document.get_ref(), &section::TOP, Span::default(), &findings);
+    Ok(section::server::read_server(top, &findings).control_socket)
 }
 
 /// Reads and checks a configuration. `file` is its name in faults, and paths inside are relative to its folder.
@@ -132,6 +137,16 @@ fn parse_in(folder: &Path, source: &str, file: &str) -> Loaded {
 /// Whether the parser left out a key or a table that was there already; the rest is as it was written.
 fn is_duplicate(error: &toml::de::Error) -> bool {
     error.message() == "duplicate key"
+}
+
+fn unreadable(path: &Path, message: String) -> Fault {
+    Fault {
+        severity: Severity::Error,
+        file: path.display().to_string().into(),
+        spot: None,
+        message,
+        help: "name a configuration that this user can read, such as rhumb.toml".to_owned(),
+    }
 }
 
 fn read_file(path: &Path) -> Result<String, String> {

@@ -41,6 +41,8 @@ pub struct Metadata {
     pub networks: usize,
     /// 4 when it knows IPv4 only, else 6.
     pub ip_version: u16,
+    /// What some record tells, of all that was sought. What is completed by country is not among it.
+    pub fields: Vec<Field>,
 }
 
 /// Why a database is refused.
@@ -109,6 +111,7 @@ impl Database {
             build_epoch: reader.metadata().build_epoch,
             networks: records.networks,
             ip_version: reader.metadata().ip_version,
+            fields: records.fields(),
         };
         let places = records.places.into_iter().map(layout::complete).collect();
         Ok(Self { metadata, places, v4, v6 })
@@ -345,13 +348,20 @@ impl<'a> Records<'a> {
         Ok(None)
     }
 
+    /// What some record tells.
+    fn fields(&self) -> Vec<Field> {
+        let told = |field: &Field| self.places.iter().any(|place| layout::tells(place, *field));
+        Field::ALL.into_iter().filter(told).collect()
+    }
+
     /// Refuses a database that lacks what the layout needs.
     fn satisfy(&self, layout: &Layout, reader: &Reader<Vec<u8>>) -> Result<(), DatabaseFault> {
         if self.networks == 0 {
             return Err(DatabaseFault::Hollow);
         }
-        let told = |field: &Field| self.places.iter().any(|place| layout::tells(place, *field));
-        let Some(lacking) = layout.needs().iter().find(|group| !group.iter().any(told)) else {
+        let told = self.fields();
+        let met = |group: &&Vec<Field>| group.iter().any(|field| told.contains(field));
+        let Some(lacking) = layout.needs().iter().find(|group| !met(group)) else {
             return Ok(());
         };
         let paths = |field: &Field| layout.paths(*field).iter().map(ToString::to_string).collect();
@@ -535,8 +545,19 @@ mod tests {
     #[test]
     fn aliases_of_ipv4_are_counted_once() {
         let metadata = places(NESTED).metadata().clone();
-        let expected =
-            Metadata { kind: "Test-City".into(), build_epoch: 1_767_225_600, networks: 6, ip_version: 6 };
+        let expected = Metadata {
+            kind: "Test-City".into(),
+            build_epoch: 1_767_225_600,
+            networks: 6,
+            ip_version: 6,
+            fields: vec![
+                Field::Country,
+                Field::Continent,
+                Field::Subdivision,
+                Field::Latitude,
+                Field::Longitude,
+            ],
+        };
         assert_eq!(metadata, expected);
     }
 

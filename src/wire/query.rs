@@ -107,7 +107,8 @@ fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Message<'
 /// Types that no zone can hold and that this server has no other answer for.
 fn refused_type(rtype: RecordType) -> Option<Rcode> {
     match rtype {
-        RecordType::OPT => Some(Rcode::FORMERR),
+        // NXNAME by RFC 9824 section 3.5.
+        RecordType::OPT | RecordType::NXNAME => Some(Rcode::FORMERR),
         RecordType::AXFR | RecordType::IXFR => Some(Rcode::REFUSED),
         RecordType::TKEY | RecordType::TSIG | RecordType::MAILA | RecordType::MAILB => Some(Rcode::NOTIMP),
         _ => None,

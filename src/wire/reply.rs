@@ -26,6 +26,13 @@ pub enum Section {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// How far a reply is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    end: usize,
+    counts: [u16; 3],
+}
+
 /// A reply under way.
 #[derive(Debug)]
 pub struct Reply<'b> {
@@ -99,6 +106,17 @@ impl<'b> Reply<'b> {
     /// Overwrites octets that were appended before.
     pub fn patch(&mut self, at: usize, octets: &[u8]) {
         self.octets[at..at + octets.len()].copy_from_slice(octets);
+    }
+
+    /// How far it is written.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { end: self.end, counts: self.counts }
+    }
+
+    /// Takes back all that was written since `mark`.
+    pub fn take_back(&mut self, mark: Mark) {
+        (self.end, self.counts) = (mark.end, mark.counts);
     }
 
     /// Takes all records back, for a reply that says TC or an error instead.
