@@ -83,14 +83,22 @@ struct Question<'t> {
 }
 
 /// The name that the walk has come to: that of the question, or the end of a chain so far.
-struct Link {
-    name: [u8; NAME_OCTETS_MAX],
-    length: usize,
+struct Link<'q> {
+    question: &'q [u8],
     /// Where the name stands in the reply.
     at: usize,
     /// How many links lead here.
     links: usize,
-    /// Those links.
+    /// Made at the first link: most questions have none, and its octets need not be cleared for them.
+    chain: Option<Chain>,
+}
+
+/// What is remembered of a chain.
+struct Chain {
+    /// The name at its end.
+    name: [u8; NAME_OCTETS_MAX],
+    length: usize,
+    /// Its links.
     passed: [Passed; CHAIN_MAX],
 }
 
@@ -103,36 +111,40 @@ struct Passed {
     dname_at: Option<u16>,
 }
 
-impl Link {
-    fn question(name: &[u8]) -> Self {
-        let mut link = Self {
-            name: [0; NAME_OCTETS_MAX],
-            length: name.len(),
-            at: HEADER_OCTETS,
-            links: 0,
-            passed: [Passed::default(); CHAIN_MAX],
-        };
-        link.name[..name.len()].copy_from_slice(name);
-        link
+impl<'q> Link<'q> {
+    fn question(name: &'q [u8]) -> Self {
+        Self { question: name, at: HEADER_OCTETS, links: 0, chain: None }
+    }
+
+    fn name(&self) -> &[u8] {
+        self.chain.as_ref().map_or(self.question, Chain::name)
     }
 
     fn passed(&self) -> &[Passed] {
-        &self.passed[..self.links]
+        self.chain.as_ref().map_or(&[], |chain| &chain.passed[..self.links])
     }
 
     /// Goes on to the name at `target_at` of the reply. `false`: there is no going on, since the chain was there
     /// before or is too long.
+    #[cold]
     fn follow(&mut self, target_at: usize, dname_at: Option<usize>, reply: &[u8]) -> bool {
         if self.links == CHAIN_MAX {
             return false;
         }
+        let chain = self.chain.get_or_insert_with(Chain::new);
         // Links are short: all of a chain is within the reach of a pointer.
         let place = |at: usize| u16::try_from(at).expect("a chain is shorter than a message");
-        self.passed[self.links] = Passed { name_at: place(self.at), dname_at: dname_at.map(place) };
+        chain.passed[self.links] = Passed { name_at: place(self.at), dname_at: dname_at.map(place) };
         self.links += 1;
-        self.length = read_name(reply, target_at, &mut self.name);
+        chain.length = read_name(reply, target_at, &mut chain.name);
         self.at = target_at;
         !self.passed().iter().any(|passed| is_name(reply, passed.name_at.into(), self.name()))
+    }
+}
+
+impl Chain {
+    fn new() -> Self {
+        Self { name: [0; NAME_OCTETS_MAX], length: 0, passed: [Passed::default(); CHAIN_MAX] }
     }
 
     fn name(&self) -> &[u8] {
@@ -142,7 +154,7 @@ impl Link {
 
 impl<'t> Question<'t> {
     /// Follows a chain to its end, inside the zone it began in.
-    fn walk(&self, first: Found<'t>, mut link: Link, reply: &mut Reply<'_>) -> Outcome<'t> {
+    fn walk(&self, first: Found<'t>, mut link: Link<'_>, reply: &mut Reply<'_>) -> Outcome<'t> {
         let mut found = first;
         let zone = zone_of(&found);
         loop {
@@ -161,7 +173,7 @@ impl<'t> Question<'t> {
     }
 
     /// What is said of a reply whose records do not fit: what would be said of the whole one.
-    fn truncated(&self, found: &Found<'t>, link: &Link) -> Outcome<'t> {
+    fn truncated(&self, found: &Found<'t>, link: &Link<'_>) -> Outcome<'t> {
         let rcode = if matches!(found, Found::Missing(_)) { Rcode::NXDOMAIN } else { Rcode::NOERROR };
         let authoritative = link.links > 0 || !self.is_referral(found);
         Outcome { authoritative, truncated: true, ..Outcome::authoritative(rcode) }
@@ -177,7 +189,7 @@ impl<'t> Question<'t> {
         }
     }
 
-    fn step(&self, found: &Found<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn step(&self, found: &Found<'t>, link: &mut Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         match *found {
             Found::Outside => Ok(Step::Done(Outcome::refused())),
             Found::Missing(encloser) => {
@@ -197,7 +209,7 @@ impl<'t> Question<'t> {
     }
 
     /// A name that exists, or a wildcard that stands for it.
-    fn answer(&self, entry: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn answer(&self, entry: Entry<'t>, link: &mut Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         if let Some(service) = entry.service() {
             let steering = self.table.service(service);
             if steering.answers(self.rtype) {
@@ -238,7 +250,7 @@ impl<'t> Question<'t> {
         &self,
         target_at: usize,
         dname_at: Option<usize>,
-        link: &mut Link,
+        link: &mut Link<'_>,
         reply: &Reply<'_>,
     ) -> Step<'t> {
         let is_asked_for = matches!(self.rtype, RecordType::CNAME | RecordType::ANY);
@@ -283,7 +295,7 @@ impl<'t> Question<'t> {
         &self,
         cut: Entry<'t>,
         owner_at: Option<usize>,
-        link: &Link,
+        link: &Link<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome<'t>, Full> {
         let mut first: &[u8] = &[];
@@ -310,7 +322,12 @@ impl<'t> Question<'t> {
     }
 
     /// A DNAME above the name: itself, and the CNAME that it means for this name (RFC 6672 section 3.1).
-    fn rewrite(&self, dname: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn rewrite(
+        &self,
+        dname: Entry<'t>,
+        link: &mut Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Step<'t>, Full> {
         let records = dname.answer(RecordType::DNAME).expect("an entry of this kind has a DNAME");
         let is_there = |at: u16| is_name(reply.written(), at.into(), dname.name());
         let dname_at = if link.passed().iter().filter_map(|passed| passed.dname_at).any(is_there) {
@@ -321,7 +338,7 @@ impl<'t> Question<'t> {
             Some(at)
         };
         let (head, target) = records.octets().split_at(RDATA_AT);
-        let prefix = &link.name()[..link.length - dname.name().len()];
+        let prefix = &link.name()[..link.name().len() - dname.name().len()];
         let length = prefix.len() + target.len();
         if length > NAME_OCTETS_MAX {
             return Ok(Step::Done(Outcome::authoritative(Rcode::YXDOMAIN)));
@@ -375,9 +392,14 @@ fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
 }
 
 /// Appends an answer for the link's name.
-fn append(records: &Records<'_>, entry: &Entry<'_>, link: &Link, reply: &mut Reply<'_>) -> Result<(), Full> {
+fn append(
+    records: &Records<'_>,
+    entry: &Entry<'_>,
+    link: &Link<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Full> {
     if link.links == 0 {
-        let shift = link.length - entry.name().len();
+        let shift = link.name().len() - entry.name().len();
         return records.append(Section::Answer, shift, reply).map(|_| ());
     }
     let model = Model { owner: entry.name(), first: records.octets() };
@@ -390,18 +412,18 @@ fn append_above(
     first: &[u8],
     section: Section,
     above: &Entry<'_>,
-    link: &Link,
+    link: &Link<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Full> {
     if link.links == 0 {
-        let shift = link.length - above.name().len();
+        let shift = link.name().len() - above.name().len();
         return records.append(section, shift, reply).map(|_| ());
     }
-    let owner_at = suffix_at(reply.written(), link.at, link.length - above.name().len());
+    let owner_at = suffix_at(reply.written(), link.at, link.name().len() - above.name().len());
     records.append_under(section, Model { owner: above.name(), first }, owner_at, reply)
 }
 
-fn append_any(link: &Link, reply: &mut Reply<'_>) -> Result<(), Full> {
+fn append_any(link: &Link<'_>, reply: &mut Reply<'_>) -> Result<(), Full> {
     let mut head = [0; RDATA_AT];
     head[..2].copy_from_slice(&pointer(link.at));
     head[2..4].copy_from_slice(&RecordType::HINFO.0.to_be_bytes());
