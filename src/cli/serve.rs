@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tracing::{info, warn};
 
 use super::log;
@@ -72,8 +72,9 @@ pub(super) enum StartFault {
 
 /// How long a start waits for the first verdicts before it answers; what is not known by then is served.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(3);
-/// Snapshots that wait for the control task at most; a full queue drops the oldest, and each is whole.
-const SNAPSHOTS_MAX: usize = 64;
+/// Snapshots that wait for their turn at most; a full queue drops the oldest, and each is whole. Few, since each has
+/// the recent outcomes of every target.
+const SNAPSHOTS_MAX: usize = 2;
 /// How long an end may take; a probe of a file on a dead share could take for ever.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -256,14 +257,16 @@ async fn forward(
     current: Arc<Mutex<(u64, Arc<Targets>)>>,
     inbox: mpsc::Sender<Message>,
 ) {
+    let turns = Arc::new(Semaphore::new(1));
     loop {
+        let turn = Arc::clone(&turns).acquire_owned().await.expect("the semaphore is never closed");
         let message = match snapshots.recv().await {
             Ok(snapshot) => {
                 let (number, targets) = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if !Arc::ptr_eq(&targets, &snapshot.targets) {
                     continue; // A reload overtook it.
                 }
-                Message::Report { number, report: snapshot.report.clone() }
+                Message::Report { number, report: Arc::clone(&snapshot.report), turn }
             }
             Err(broadcast::error::RecvError::Lagged(missed)) => Message::MissedReports(missed),
             Err(broadcast::error::RecvError::Closed) => return,

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
@@ -39,7 +39,9 @@ pub enum Message {
         /// The configuration whose targets it counts: [`InForce::number`].
         number: u64,
         /// What it sees.
-        report: Report,
+        report: Arc<Report>,
+        /// Given back when the report was taken, so that no agent fills the inbox with more of what is large.
+        turn: OwnedSemaphorePermit,
     },
     /// So many reports were missed because they came too fast.
     MissedReports(u64),
@@ -167,11 +169,12 @@ impl Control {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Report { number, report } => {
+            Message::Report { number, report, turn } => {
                 if number == self.state.number() {
                     self.metrics.report(&report, &self.state.generation().config);
                 }
                 self.step(Event::Report { generation: number, report }, clock::now());
+                drop(turn);
             }
             Message::MissedReports(count) => self.metrics.missed_reports(count),
             Message::Reload => self.reload(None),
