@@ -169,12 +169,15 @@ pub(super) fn run(path: &Path, json: bool) -> Outcome {
     for warning in &warnings {
         warn!("{warning}");
     }
-    let mut server =
-        Server::start(generation, path.to_owned()).map_err(|fault| Failure::failed(fault.to_string()))?;
+    let mut server = Server::start(generation, path.to_owned()).map_err(|fault| {
+        log::finish();
+        Failure::failed(fault.to_string())
+    })?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = ?server.addresses(), "answering");
     server.wait();
     info!("stopping");
     server.stop();
+    log::finish();
     Ok(Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() })
 }
 
