@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use super::state::{Refused, State};
 use crate::answer::compile::CounterKey;
-use crate::answer::count::{Counter, Registry};
+use crate::answer::count::{Counter, Counters, Registry};
 use crate::answer::respond::Transport;
 use crate::answer::table::AnswerTable;
 use crate::config::Config;
@@ -40,6 +40,9 @@ pub struct Metrics {
 
 /// Asks for counts, each with its name.
 type CountByName = dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync;
+
+/// A name, its meaning, and which counter of each worker is summed.
+type Summed = (&'static str, &'static str, fn(&Counters) -> &Counter);
 
 /// What is so at the moment, as far as the page tells it.
 struct Current {
@@ -135,7 +138,7 @@ impl Metrics {
 
     fn tell_workers(&self, registry: &Registry, page: &mut Page) {
         let all = registry.counters();
-        let families: [(&str, &str, fn(&crate::answer::count::Counters) -> &Counter); 5] = [
+        let families: [Summed; 5] = [
             ("rhumb_queries_total", "Messages taken from the sockets.", |counters| &counters.received),
             ("rhumb_ignored_total", "Messages that deserve no reply.", |counters| &counters.ignored),
             ("rhumb_truncated_total", "Replies with TC set.", |counters| &counters.truncated),
