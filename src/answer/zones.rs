@@ -87,7 +87,7 @@ struct Part<'z> {
     id: ZoneId,
     /// The tops of all zones of ours.
     origins: &'z HashSet<&'z [u8]>,
-    /// The steered names by their octets: every name of a zone is looked for, and must not be copied for it.
+    /// The service of each steered name, by octets: every name of a zone is looked for, and must not be copied for it.
     services: &'z HashMap<&'z [u8], &'z (ServiceId, Vec<RecordType>)>,
     /// The steered names that belong to this zone rather than to a child of it.
     own: Vec<SteeredName<'z>>,
