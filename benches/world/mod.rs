@@ -95,7 +95,7 @@ pub(crate) fn networks(count: usize) -> Vec<(Prefix, usize)> {
     while networks.len() < count {
         let length = [24, 24, 24, 23, 22, 22, 21, 20, 19, 18, 16, 14][chance.below(12) as usize];
         let address = (0x0100_0000 + chance.below(0xde00_0000) as u32) >> (32 - length) << (32 - length);
-        let (first, last) = (address >> 10, (address | ((1u64 << (32 - length)) as u32 - 1)) >> 10);
+        let (first, last) = (address >> 10, (address + ((1 << (32 - length)) - 1)) >> 10);
         let stretch = &mut taken[first as usize..=last as usize];
         if is_private(address) || stretch.contains(&true) {
             continue;

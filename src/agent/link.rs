@@ -126,11 +126,14 @@ async fn send(
 ) -> Result<(), Unsent> {
     let client = client.as_ref().map_err(|why| Unsent::Failed(why.clone()))?;
     let now = clock::now();
-    let mut report = outgoing.snapshot.report.clone();
-    report.control = outgoing.control;
-    report.lagging |= lossy;
-    let head = Head { agent, clock: now.since(Moment::START) };
-    let octets = write(&report, &head, &outgoing.names, now.since(outgoing.snapshot.made));
+    let report = &outgoing.snapshot.report;
+    let head = Head {
+        agent,
+        clock: now.since(Moment::START),
+        control: outgoing.control,
+        lagging: report.lagging || lossy,
+    };
+    let octets = write(report, &head, &outgoing.names, now.since(outgoing.snapshot.made));
     let sending = client.post(url(server, REPORT_PATH)).body(octets).send();
     let response = match timeout(SEND_TIMEOUT, sending).await {
         Ok(Ok(response)) => response,

@@ -26,8 +26,8 @@ use crate::time::Moment;
 pub struct Snapshot {
     /// The configuration that the report is about; compare by [`Arc::ptr_eq`].
     pub targets: Arc<Targets>,
-    /// What the agent sees.
-    pub report: Report,
+    /// What the agent sees. With thousands of targets it is large, so it is handed on, never copied.
+    pub report: Arc<Report>,
     /// When it saw it.
     pub made: Moment,
 }
@@ -216,8 +216,7 @@ impl Agent {
         if self.cadence.due() > now {
             return;
         }
-        self.cadence.sent(now);
-        let Some(world) = &self.world else { return };
+        let Some(world) = &self.world else { return self.cadence.sent(now, Duration::ZERO) };
         self.number += 1;
         let told = world.records.iter().enumerate();
         let report = Report {
@@ -230,8 +229,10 @@ impl Agent {
             lagging: now < self.lagging_until,
             targets: told.map(|(target, record)| record.tell(TargetId::from_index(target), now)).collect(),
         };
+        self.cadence.sent(now, clock::now().since(now));
         // Without a receiver there is no one to tell, and that is not our affair.
-        let _ = reports.send(Arc::new(Snapshot { targets: world.targets.clone(), report, made: now }));
+        let (targets, report) = (world.targets.clone(), Arc::new(report));
+        let _ = reports.send(Arc::new(Snapshot { targets, report, made: now }));
     }
 
     fn note_lateness(&mut self, wake: Moment, now: Moment) {

@@ -122,7 +122,8 @@ impl<'o> Encoder<'o> {
         sources: impl IntoIterator<Item = Source<'r>>,
         out: &mut Vec<u8>,
     ) -> Result<(), TooLarge> {
-        let mut octets = Vec::new();
+        // Most sets are one or two addresses: room for them at once, rather than by doubling.
+        let mut octets = Vec::with_capacity(64);
         let mut shifts: Vec<u16> = Vec::new();
         let mut count: u16 = 0;
         for source in sources {
@@ -286,6 +287,7 @@ impl<'t> Records<'t> {
     /// # Panics
     /// When `stored` does not begin with what [`Encoder::encode`] wrote.
     #[must_use]
+    #[inline]
     pub fn read(stored: &'t [u8]) -> (Self, &'t [u8]) {
         let (fixed, rest) = stored.split_at(FIXED_OCTETS);
         let u16_at = |at: usize| u16::from_ne_bytes([fixed[at], fixed[at + 1]]);
@@ -308,6 +310,7 @@ impl<'t> Records<'t> {
     }
 
     /// Appends them to a reply whose question is `shift` octets longer than their owner; gives their octets.
+    #[inline]
     pub fn append<'b>(
         &self,
         section: Section,

@@ -83,15 +83,13 @@ struct Question<'t> {
 }
 
 /// The name that the walk has come to: that of the question, or the end of a chain so far.
-struct Link {
-    name: [u8; NAME_OCTETS_MAX],
-    length: usize,
+#[derive(Clone, Copy)]
+struct Link<'n> {
+    name: &'n [u8],
     /// Where the name stands in the reply.
     at: usize,
-    /// How many links lead here.
-    links: usize,
-    /// Those links.
-    passed: [Passed; CHAIN_MAX],
+    /// The links that lead here.
+    passed: &'n [Passed],
 }
 
 /// A link that was followed: where it stands in the reply.
@@ -103,67 +101,69 @@ struct Passed {
     dname_at: Option<u16>,
 }
 
-impl Link {
-    fn question(name: &[u8]) -> Self {
-        let mut link = Self {
-            name: [0; NAME_OCTETS_MAX],
-            length: name.len(),
-            at: HEADER_OCTETS,
-            links: 0,
-            passed: [Passed::default(); CHAIN_MAX],
-        };
-        link.name[..name.len()].copy_from_slice(name);
-        link
+/// Where a CNAME's target stands in the reply, and the DNAME that made the CNAME, if one did and is new there.
+struct Next {
+    target_at: usize,
+    dname_at: Option<usize>,
+}
+
+impl<'n> Link<'n> {
+    fn question(name: &'n [u8]) -> Self {
+        Self { name, at: HEADER_OCTETS, passed: &[] }
     }
 
-    fn passed(&self) -> &[Passed] {
-        &self.passed[..self.links]
-    }
-
-    /// Goes on to the name at `target_at` of the reply. `false`: there is no going on, since the chain was there
-    /// before or is too long.
-    fn follow(&mut self, target_at: usize, dname_at: Option<usize>, reply: &[u8]) -> bool {
-        if self.links == CHAIN_MAX {
-            return false;
-        }
-        // Links are short: all of a chain is within the reach of a pointer.
-        let place = |at: usize| u16::try_from(at).expect("a chain is shorter than a message");
-        self.passed[self.links] = Passed { name_at: place(self.at), dname_at: dname_at.map(place) };
-        self.links += 1;
-        self.length = read_name(reply, target_at, &mut self.name);
-        self.at = target_at;
-        !self.passed().iter().any(|passed| is_name(reply, passed.name_at.into(), self.name()))
-    }
-
-    fn name(&self) -> &[u8] {
-        &self.name[..self.length]
+    fn is_question(&self) -> bool {
+        self.passed.is_empty()
     }
 }
 
 impl<'t> Question<'t> {
-    /// Follows a chain to its end, inside the zone it began in.
-    fn walk(&self, first: Found<'t>, mut link: Link, reply: &mut Reply<'_>) -> Outcome<'t> {
-        let mut found = first;
-        let zone = zone_of(&found);
-        loop {
-            match self.step(&found, &mut link, reply) {
-                Ok(Step::Done(outcome)) => return outcome,
-                Ok(Step::Follow) => found = self.table.names().find(link.name()),
-                Err(Full) => {
-                    reply.clear();
-                    return self.truncated(&found, &link);
-                }
-            }
-            if zone_of(&found) != zone {
-                return Outcome::authoritative(Rcode::NOERROR);
-            }
+    /// Answers from where the name leads.
+    fn walk(&self, found: Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Outcome<'t> {
+        match self.take(&found, link, reply) {
+            Step::Done(outcome) => outcome,
+            Step::Follow(next) => self.follow(zone_of(&found), next, reply),
         }
     }
 
+    /// Follows a chain to its end, inside the zone it began in.
+    #[cold]
+    fn follow(&self, zone: Option<ZoneId>, mut next: Next, reply: &mut Reply<'_>) -> Outcome<'t> {
+        // Links are short: all of a chain is within the reach of a pointer.
+        let place = |at: usize| u16::try_from(at).expect("a chain is shorter than a message");
+        let mut passed = [Passed::default(); CHAIN_MAX];
+        let mut name_at = HEADER_OCTETS;
+        for links in 0..CHAIN_MAX {
+            passed[links] = Passed { name_at: place(name_at), dname_at: next.dname_at.map(place) };
+            name_at = next.target_at;
+            let mut room = [0; NAME_OCTETS_MAX];
+            let length = read_name(reply.written(), name_at, &mut room);
+            let link = Link { name: &room[..length], at: name_at, passed: &passed[..=links] };
+            let was_there = |passed: &Passed| is_name(reply.written(), passed.name_at.into(), link.name);
+            let found = self.table.names().find(link.name);
+            if link.passed.iter().any(was_there) || zone_of(&found) != zone {
+                break;
+            }
+            match self.take(&found, link, reply) {
+                Step::Done(outcome) => return outcome,
+                Step::Follow(further) => next = further,
+            }
+        }
+        Outcome::authoritative(Rcode::NOERROR)
+    }
+
+    /// One step, which is the last where the records do not fit.
+    fn take(&self, found: &Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Step<'t> {
+        self.step(found, link, reply).unwrap_or_else(|Full| {
+            reply.clear();
+            Step::Done(self.truncated(found, link))
+        })
+    }
+
     /// What is said of a reply whose records do not fit: what would be said of the whole one.
-    fn truncated(&self, found: &Found<'t>, link: &Link) -> Outcome<'t> {
+    fn truncated(&self, found: &Found<'t>, link: Link<'_>) -> Outcome<'t> {
         let rcode = if matches!(found, Found::Missing(_)) { Rcode::NXDOMAIN } else { Rcode::NOERROR };
-        let authoritative = link.links > 0 || !self.is_referral(found);
+        let authoritative = !link.is_question() || !self.is_referral(found);
         Outcome { authoritative, truncated: true, ..Outcome::authoritative(rcode) }
     }
 
@@ -177,7 +177,7 @@ impl<'t> Question<'t> {
         }
     }
 
-    fn step(&self, found: &Found<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn step(&self, found: &Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         match *found {
             Found::Outside => Ok(Step::Done(Outcome::refused())),
             Found::Missing(encloser) => {
@@ -197,12 +197,12 @@ impl<'t> Question<'t> {
     }
 
     /// A name that exists, or a wildcard that stands for it.
-    fn answer(&self, entry: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn answer(&self, entry: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         if let Some(service) = entry.service() {
             let steering = self.table.service(service);
             if steering.answers(self.rtype) {
                 // No steered record behind a CNAME: its scope could not be told (RFC 7871 section 7.2.1).
-                if link.links > 0 {
+                if !link.is_question() {
                     return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
                 }
                 return self.steer(entry, steering, reply).map(Step::Done);
@@ -221,7 +221,7 @@ impl<'t> Question<'t> {
         if let Some(alias) = alias {
             let target_at = reply.end() + RDATA_AT;
             append(&alias, &entry, link, reply)?;
-            return Ok(self.follow(target_at, None, link, reply));
+            return Ok(self.target(Next { target_at, dname_at: None }));
         }
         if self.rtype == RecordType::ANY && (entry.service().is_some() || entry.records().next().is_some()) {
             append_any(link, reply)?;
@@ -234,18 +234,11 @@ impl<'t> Question<'t> {
     }
 
     /// Goes on to the target of a CNAME, unless the CNAME is itself what was asked for.
-    fn follow(
-        &self,
-        target_at: usize,
-        dname_at: Option<usize>,
-        link: &mut Link,
-        reply: &Reply<'_>,
-    ) -> Step<'t> {
-        let is_asked_for = matches!(self.rtype, RecordType::CNAME | RecordType::ANY);
-        if is_asked_for || !link.follow(target_at, dname_at, reply.written()) {
-            return Step::Done(Outcome::authoritative(Rcode::NOERROR));
+    fn target(&self, next: Next) -> Step<'t> {
+        match self.rtype {
+            RecordType::CNAME | RecordType::ANY => Step::Done(Outcome::authoritative(Rcode::NOERROR)),
+            _ => Step::Follow(next),
         }
-        Step::Follow
     }
 
     /// The variant of a steered name that suits the client.
@@ -283,7 +276,7 @@ impl<'t> Question<'t> {
         &self,
         cut: Entry<'t>,
         owner_at: Option<usize>,
-        link: &Link,
+        link: Link<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome<'t>, Full> {
         let mut first: &[u8] = &[];
@@ -306,14 +299,14 @@ impl<'t> Question<'t> {
                 appended => appended?,
             }
         }
-        Ok(Outcome { authoritative: link.links > 0, ..Outcome::authoritative(Rcode::NOERROR) })
+        Ok(Outcome { authoritative: !link.is_question(), ..Outcome::authoritative(Rcode::NOERROR) })
     }
 
     /// A DNAME above the name: itself, and the CNAME that it means for this name (RFC 6672 section 3.1).
-    fn rewrite(&self, dname: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn rewrite(&self, dname: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         let records = dname.answer(RecordType::DNAME).expect("an entry of this kind has a DNAME");
         let is_there = |at: u16| is_name(reply.written(), at.into(), dname.name());
-        let dname_at = if link.passed().iter().filter_map(|passed| passed.dname_at).any(is_there) {
+        let dname_at = if link.passed.iter().filter_map(|passed| passed.dname_at).any(is_there) {
             None
         } else {
             let at = reply.end();
@@ -321,7 +314,7 @@ impl<'t> Question<'t> {
             Some(at)
         };
         let (head, target) = records.octets().split_at(RDATA_AT);
-        let prefix = &link.name()[..link.length - dname.name().len()];
+        let prefix = &link.name[..link.name.len() - dname.name().len()];
         let length = prefix.len() + target.len();
         if length > NAME_OCTETS_MAX {
             return Ok(Step::Done(Outcome::authoritative(Rcode::YXDOMAIN)));
@@ -335,7 +328,7 @@ impl<'t> Question<'t> {
         let target_at = reply.end();
         reply.append(Section::Answer, 0, prefix)?;
         reply.append(Section::Answer, 0, target)?;
-        Ok(self.follow(target_at, dname_at, link, reply))
+        Ok(self.target(Next { target_at, dname_at }))
     }
 
     /// The SOA record of a negative answer. Its TTL is the lesser of its own and MINIMUM already.
@@ -353,7 +346,8 @@ impl<'t> Question<'t> {
 /// What one step of the walk came to.
 enum Step<'t> {
     Done(Outcome<'t>),
-    Follow,
+    /// To the name that stands there in the reply.
+    Follow(Next),
 }
 
 /// Where a record's data begins, behind an owner that is a pointer.
@@ -375,9 +369,15 @@ fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
 }
 
 /// Appends an answer for the link's name.
-fn append(records: &Records<'_>, entry: &Entry<'_>, link: &Link, reply: &mut Reply<'_>) -> Result<(), Full> {
-    if link.links == 0 {
-        let shift = link.length - entry.name().len();
+#[inline]
+fn append(
+    records: &Records<'_>,
+    entry: &Entry<'_>,
+    link: Link<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Full> {
+    if link.is_question() {
+        let shift = link.name.len() - entry.name().len();
         return records.append(Section::Answer, shift, reply).map(|_| ());
     }
     let model = Model { owner: entry.name(), first: records.octets() };
@@ -390,18 +390,18 @@ fn append_above(
     first: &[u8],
     section: Section,
     above: &Entry<'_>,
-    link: &Link,
+    link: Link<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Full> {
-    if link.links == 0 {
-        let shift = link.length - above.name().len();
+    if link.is_question() {
+        let shift = link.name.len() - above.name().len();
         return records.append(section, shift, reply).map(|_| ());
     }
-    let owner_at = suffix_at(reply.written(), link.at, link.length - above.name().len());
+    let owner_at = suffix_at(reply.written(), link.at, link.name.len() - above.name().len());
     records.append_under(section, Model { owner: above.name(), first }, owner_at, reply)
 }
 
-fn append_any(link: &Link, reply: &mut Reply<'_>) -> Result<(), Full> {
+fn append_any(link: Link<'_>, reply: &mut Reply<'_>) -> Result<(), Full> {
     let mut head = [0; RDATA_AT];
     head[..2].copy_from_slice(&pointer(link.at));
     head[2..4].copy_from_slice(&RecordType::HINFO.0.to_be_bytes());

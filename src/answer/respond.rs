@@ -7,6 +7,7 @@ use super::count::Counters;
 use super::resolve::resolve;
 use super::table::AnswerTable;
 use crate::wire::code::Rcode;
+use crate::wire::edns::ClientSubnet;
 use crate::wire::query::{Message, Query, Reject};
 use crate::wire::reply::{Reply, ReplyOptions};
 
@@ -72,7 +73,7 @@ fn answer(
     let edns = query.edns.as_ref();
     let subnet = edns.and_then(|edns| edns.client_subnet.as_ref());
     counters.client_subnet.add(u64::from(subnet.is_some()));
-    let client = subnet.and_then(|subnet| subnet.address).unwrap_or(source);
+    let client = subnet.and_then(ClientSubnet::address).unwrap_or(source);
     let mut options = ReplyOptions { edns, ..ReplyOptions::default() };
     let limit = reply_limit(query, transport);
     let mut reply = Reply::begin(octets, packet, query.question_octets(), limit, &options);

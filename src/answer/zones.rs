@@ -28,7 +28,9 @@ pub enum ZonesFault {
 
 /// The table of names, and what negative answers need of each zone, in the order given.
 pub fn compile(zones: &[Zone], steered: &SteeredNames) -> Result<(Names, Vec<ZoneTop>), Vec<ZonesFault>> {
-    let mut compiler = Compiler { builder: Builder::default(), asides: BTreeMap::new(), faults: Vec::new() };
+    let builder = Builder::with_room_for(zones.iter().map(octets_of).sum());
+    let mut compiler = Compiler { builder, asides: BTreeMap::new(), faults: Vec::new() };
+    let services = steered.iter().map(|(name, of_name)| (name.as_wire(), of_name)).collect();
     let origins: HashSet<&[u8]> = zones.iter().map(|zone| zone.origin().as_wire()).collect();
     let mut steered_by_origin: HashMap<&[u8], Vec<SteeredName<'_>>> = HashMap::new();
     for (name, (service, _)) in steered {
@@ -43,11 +45,19 @@ pub fn compile(zones: &[Zone], steered: &SteeredNames) -> Result<(Names, Vec<Zon
     for index in order {
         let zone = &zones[index];
         let own = steered_by_origin.remove(zone.origin().as_wire()).unwrap_or_default();
-        let part = Part { zone, id: ZoneId::from_index(index), origins: &origins, steered, own };
+        let part = Part { zone, id: ZoneId::from_index(index), origins: &origins, services: &services, own };
         compiler.zone(&part);
     }
     let tops = zones.iter().map(zone_top).collect();
     if compiler.faults.is_empty() { Ok((compiler.builder.finish(), tops)) } else { Err(compiler.faults) }
+}
+
+/// About how many octets a zone takes in the table.
+fn octets_of(zone: &Zone) -> usize {
+    /// Beside its data: its owner as a pointer, its fixed octets, what is said of its set.
+    const RECORD_OCTETS: usize = 20;
+    const NAME_OCTETS: usize = 10;
+    zone.octets() + zone.record_count() * RECORD_OCTETS + zone.owners().len() * NAME_OCTETS
 }
 
 fn zone_top(zone: &Zone) -> ZoneTop {
@@ -77,7 +87,8 @@ struct Part<'z> {
     id: ZoneId,
     /// The tops of all zones of ours.
     origins: &'z HashSet<&'z [u8]>,
-    steered: &'z SteeredNames,
+    /// The service of each steered name, by octets: every name of a zone is looked for, and must not be copied for it.
+    services: &'z HashMap<&'z [u8], &'z (ServiceId, Vec<RecordType>)>,
     /// The steered names that belong to this zone rather than to a child of it.
     own: Vec<SteeredName<'z>>,
 }
@@ -203,7 +214,7 @@ impl Part<'_> {
     }
 
     fn service(&self, name: &[u8]) -> Option<&(ServiceId, Vec<RecordType>)> {
-        if self.steered.is_empty() { None } else { self.steered.get(&Name::from_checked(name)) }
+        self.services.get(name).copied()
     }
 
     /// Whether another zone of ours begins at a name of this one.

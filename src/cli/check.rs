@@ -8,6 +8,8 @@ use serde_json::json;
 use super::said::{Failure, Outcome, Said, as_json};
 use super::{Configuration, check_file};
 use crate::config::generation::{self, Generation};
+use crate::config::{Agents, Config};
+use crate::credentials::{Contents, ServerSide};
 use crate::fault::Fault;
 use crate::name::Name;
 
@@ -43,6 +45,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 fn configuration(arguments: &Arguments) -> Outcome {
     let path = arguments.configuration.path();
     let (generation, warnings) = generation::load(path).map_err(|faults| Failure::faults(&faults))?;
+    if let Some(agents) = &generation.config.agents {
+        check_certificates(&generation.config, agents).map_err(|fault| Failure::faults(&[*fault]))?;
+    }
     let counts = Counts::of(&generation);
     let json = json!({
         "zones": counts.zones,
@@ -53,6 +58,13 @@ fn configuration(arguments: &Arguments) -> Outcome {
         "networks": counts.networks,
     });
     passed(&format!("{}: {counts}", path.display()), json, &warnings, arguments.strict)
+}
+
+/// Whether the certificates that agents are shown and known by can be used.
+fn check_certificates(config: &Config, agents: &Agents) -> Result<(), Box<Fault>> {
+    let made = Contents::read(&agents.files).and_then(|contents| ServerSide::new(&contents));
+    let help = "`rhumb cert` makes what is needed; docs/agents.md tells how";
+    made.map(drop).map_err(|fault| Box::new(config.error(agents.span, fault, help.to_owned())))
 }
 
 /// What passed, with its warnings; a failure where those are not let pass.

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tracing::{info, warn};
 
 use super::log;
@@ -44,9 +44,18 @@ pub(super) struct Server {
     runtime: Runtime,
     listeners: Running,
     addresses: Vec<SocketAddr>,
+    signals: Signals,
     inbox: mpsc::Sender<Message>,
     stop: watch::Sender<bool>,
     control: tokio::task::JoinHandle<()>,
+}
+
+/// The signals that a server follows.
+#[derive(Debug)]
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 /// Why a server cannot start.
@@ -66,8 +75,9 @@ pub(super) enum StartFault {
 
 /// How long a start waits for the first verdicts before it answers; what is not known by then is served.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(3);
-/// Snapshots that wait for the control task at most; a full queue drops the oldest, and each is whole.
-const SNAPSHOTS_MAX: usize = 64;
+/// Snapshots that wait for their turn at most; a full queue drops the oldest, and each is whole. Few, since each has
+/// the recent outcomes of every target.
+const SNAPSHOTS_MAX: usize = 2;
 /// How long an end may take; a probe of a file on a dead share could take for ever.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -84,6 +94,8 @@ impl Server {
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
         let (stop, stopped) = watch::channel(false);
         let guard = runtime.enter();
+        // From here on a signal is taken; before, it would end the process the hard way, a reload's included.
+        let signals = Signals::new().map_err(StartFault::Runtime)?;
         let socket = OperatorSocket::bind(&config.server.control_socket)
             .map_err(|error| StartFault::OperatorSocket(config.server.control_socket.clone(), error))?;
         if let Some(address) = config.metrics_listen {
@@ -109,7 +121,9 @@ impl Server {
 
         let (listeners, addresses) = listen(&config, &published, &runtime)?;
         metrics.of_workers(listeners.registry(), listeners.connection_counts());
-        Ok(Self { runtime, listeners, addresses, inbox, stop, control })
+        // The task lives as long as this.
+        let _ = inbox.blocking_send(Message::Listening(addresses.clone()));
+        Ok(Self { runtime, listeners, addresses, signals, inbox, stop, control })
     }
 
     /// The addresses that queries are taken on, with their real ports.
@@ -119,22 +133,20 @@ impl Server {
     }
 
     /// Waits for a signal that ends the server; SIGHUP is a reload.
-    fn wait(&self) -> io::Result<()> {
-        self.runtime.block_on(async {
-            let mut hangup = signal(SignalKind::hangup())?;
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
+    fn wait(&mut self) {
+        let Self { runtime, signals, inbox, .. } = self;
+        runtime.block_on(async {
             loop {
                 tokio::select! {
-                    _ = hangup.recv() => {
+                    _ = signals.hangup.recv() => {
                         // The task lives as long as this.
-                        let _ = self.inbox.send(Message::Reload).await;
+                        let _ = inbox.send(Message::Reload).await;
                     }
-                    _ = terminate.recv() => return Ok(()),
-                    _ = interrupt.recv() => return Ok(()),
+                    _ = signals.terminate.recv() => return,
+                    _ = signals.interrupt.recv() => return,
                 }
             }
-        })
+        });
     }
 
     /// Stops answering, then writes what is to be kept.
@@ -147,6 +159,16 @@ impl Server {
     }
 }
 
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Serves the configuration in the file `path` until a signal ends it. With `json` it logs for programs, whatever
 /// the configuration says.
 pub(super) fn run(path: &Path, json: bool) -> Outcome {
@@ -156,13 +178,15 @@ pub(super) fn run(path: &Path, json: bool) -> Outcome {
     for warning in &warnings {
         warn!("{warning}");
     }
-    let server =
-        Server::start(generation, path.to_owned()).map_err(|fault| Failure::failed(fault.to_string()))?;
+    let mut server = Server::start(generation, path.to_owned()).map_err(|fault| {
+        log::finish();
+        Failure::failed(fault.to_string())
+    })?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = ?server.addresses(), "answering");
-    let waited = server.wait();
+    server.wait();
     info!("stopping");
     server.stop();
-    waited.map_err(|error| Failure::failed(format!("signals cannot be waited for: {error}")))?;
+    log::finish();
     Ok(Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() })
 }
 
@@ -249,14 +273,16 @@ async fn forward(
     current: Arc<Mutex<(u64, Arc<Targets>)>>,
     inbox: mpsc::Sender<Message>,
 ) {
+    let turns = Arc::new(Semaphore::new(1));
     loop {
+        let turn = Arc::clone(&turns).acquire_owned().await.expect("the semaphore is never closed");
         let message = match snapshots.recv().await {
             Ok(snapshot) => {
                 let (number, targets) = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if !Arc::ptr_eq(&targets, &snapshot.targets) || targets.targets.is_empty() {
                     continue; // A reload overtook it, or others probe.
                 }
-                Message::Report { number, report: snapshot.report.clone() }
+                Message::Report { number, report: Arc::clone(&snapshot.report), turn }
             }
             Err(broadcast::error::RecvError::Lagged(missed)) => Message::MissedReports(missed),
             Err(broadcast::error::RecvError::Closed) => return,

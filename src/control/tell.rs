@@ -1,6 +1,6 @@
 //! The state in words: for the log, for `status`, for `explain`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -53,7 +53,7 @@ pub(super) fn log(change: &Change, state: &State) {
 }
 
 /// Everything that is in force.
-pub(super) fn status(state: &State, now: Moment) -> Status {
+pub(super) fn status(state: &State, listening: &[SocketAddr], now: Moment) -> Status {
     let config = &state.generation().config;
     let zones = config.zones.iter().zip(&state.generation().serials);
     let services: Vec<ServiceStatus> = (0..config.services.len())
@@ -64,7 +64,7 @@ pub(super) fn status(state: &State, now: Moment) -> Status {
         generation: state.table().generation(),
         configuration: state.number(),
         uptime_seconds: now.since(Moment::START).as_secs(),
-        listen: config.server.listen.iter().map(ToString::to_string).collect(),
+        listen: listening.iter().map(ToString::to_string).collect(),
         zones: zones
             .map(|(zone, serial)| ZoneStatus { origin: zone.origin.to_string(), serial: *serial })
             .collect(),

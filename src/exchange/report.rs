@@ -1,5 +1,6 @@
-//! A report in octets. JSON would be twelve times as long and as slow (figures in docs/agents.md), and a report
-//! is sent four times a second whatever happens; so it has a form of its own, little-endian, bounded everywhere:
+//! A report in octets. JSON would be nine times as long and some three times as slow (figures in docs/agents.md), and
+//! a report is sent four times a second whatever happens; so it has a form of its own, little-endian, bounded
+//! everywhere:
 //!
 //! ```text
 //!  4 "RHRP"   1 version   1 flags   8 boot   8 number   8 the agent's clock in microseconds
@@ -43,6 +44,10 @@ pub struct Head {
     pub agent: String,
     /// The agent's own clock when it sent the report.
     pub clock: Duration,
+    /// Whether it reaches its control targets, known only when it is sent; as [`Report::control`].
+    pub control: Option<bool>,
+    /// As [`Report::lagging`], or on its way to the server much is lost.
+    pub lagging: bool,
 }
 
 /// A report that was read.
@@ -82,8 +87,8 @@ pub fn write(report: &Report, head: &Head, names: &[TargetName], waited: Duratio
     for (name, entry) in told() {
         write_target(*name, entry, waited, &mut texts, &mut body);
     }
-    let flags = if report.lagging { LAGGING } else { 0 }
-        | match report.control {
+    let flags = if head.lagging { LAGGING } else { 0 }
+        | match head.control {
             None => 0,
             Some(passes) => HAS_CONTROL | if passes { CONTROL_PASSES } else { 0 },
         };
@@ -147,7 +152,8 @@ pub fn read(
     let control = (flags & HAS_CONTROL != 0).then_some(flags & CONTROL_PASSES != 0);
     let lagging = flags & LAGGING != 0;
     let report = Report { vantage, agent: id, boot, number, control, lagging, targets };
-    Ok(Received { head: Head { agent, clock: Duration::from_micros(clock) }, report, unknown })
+    let head = Head { agent, clock: Duration::from_micros(clock), control, lagging };
+    Ok(Received { head, report, unknown })
 }
 
 fn write_target(
@@ -342,7 +348,12 @@ mod tests {
     const PLACE: (VantageId, u32) = (VantageId(2), 7);
 
     fn head() -> Head {
-        Head { agent: "dublin/7".to_owned(), clock: Duration::from_micros(123_456) }
+        Head {
+            agent: "dublin/7".to_owned(),
+            clock: Duration::from_micros(123_456),
+            control: Some(true),
+            lagging: false,
+        }
     }
 
     fn report(targets: Vec<TargetReport>) -> Report {
@@ -400,8 +411,9 @@ mod tests {
             });
             let report = Report { boot, number, control, lagging, ..report(targets.collect()) };
             let names = names(report.targets.len());
-            let received = read_all(&write(&report, &head(), &names, Duration::ZERO), &names).unwrap();
-            prop_assert_eq!(received, Received { head: head(), report, unknown: 0 });
+            let head = Head { control, lagging, ..head() };
+            let received = read_all(&write(&report, &head, &names, Duration::ZERO), &names).unwrap();
+            prop_assert_eq!(received, Received { head, report, unknown: 0 });
         }
 
         #[test]

@@ -54,10 +54,7 @@ impl<'q> Message<'q> {
         if opcode != Opcode::QUERY {
             return Self::Reject(Reject { rcode: refusal(opcode), question_octets: 0, edns: None });
         }
-        match parse_query(packet, room) {
-            Ok(query) => Self::Query(query),
-            Err(reject) => Self::Reject(reject),
-        }
+        parse_query(packet, room).unwrap_or_else(Self::Reject)
     }
 }
 
@@ -78,7 +75,7 @@ fn refusal(opcode: Opcode) -> Rcode {
     }
 }
 
-fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Query<'q>, Reject<'q>> {
+fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Message<'q>, Reject<'q>> {
     let reject = |question_octets: usize, edns| move |rcode: Rcode| Reject { rcode, question_octets, edns };
     let count = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
     let (questions, answers, authorities, additionals) = (count(4), count(6), count(8), count(10));
@@ -104,7 +101,7 @@ fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Query<'q>
         return Err(reject(question_octets, edns)(rcode));
     }
     let name = lowered(&packet[HEADER_OCTETS..name_end], room);
-    Ok(Query { name, rtype, class, edns })
+    Ok(Message::Query(Query { name, rtype, class, edns }))
 }
 
 /// Types that no zone can hold and that this server has no other answer for.

@@ -57,6 +57,7 @@ pub struct ReplyOptions<'o> {
 impl<'b> Reply<'b> {
     /// Begins the reply to `packet`, repeating the first `question_octets` after its header, case and all.
     /// Records may fill `octets` up to `limit`, less what OPT will take.
+    #[inline]
     pub fn begin(
         octets: &'b mut [u8],
         packet: &[u8],
@@ -89,6 +90,7 @@ impl<'b> Reply<'b> {
     }
 
     /// Appends ready octets that hold `count` records of `section`; gives them for patching.
+    #[inline]
     pub fn append(&mut self, section: Section, count: u16, ready: &[u8]) -> Result<&mut [u8], Full> {
         let end = self.end + ready.len();
         if end > self.limit {
@@ -124,6 +126,7 @@ impl<'b> Reply<'b> {
     }
 
     /// Writes header and OPT; gives the reply's length.
+    #[inline]
     pub fn finish(
         mut self,
         rcode: Rcode,
@@ -150,6 +153,7 @@ impl<'b> Reply<'b> {
         self.end
     }
 
+    #[inline]
     fn write_opt(&mut self, rcode: Rcode, edns: &Edns<'_>, options: &ReplyOptions<'_>) {
         let start = self.end;
         let opt = &mut self.octets[start..];
@@ -178,6 +182,7 @@ impl<'b> Reply<'b> {
 
 impl ReplyOptions<'_> {
     /// What OPT takes at least; an extended error is left out when there is no room.
+    #[inline]
     fn required_octets(&self) -> usize {
         self.edns.map_or(0, |edns| {
             OPT_FIXED_OCTETS + edns.client_subnet.as_ref().map_or(0, ClientSubnet::reply_octets)

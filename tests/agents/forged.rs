@@ -70,7 +70,8 @@ fn slander(agent: &str, boot: u64, number: u64, clock: Duration) -> Vec<u8> {
         targets: targets.collect(),
     };
     let names: Vec<_> = (0..3).map(TargetName).collect();
-    write(&report, &Head { agent: agent.to_owned(), clock }, &names, Duration::ZERO)
+    let head = Head { agent: agent.to_owned(), clock, control: Some(true), lagging: false };
+    write(&report, &head, &names, Duration::ZERO)
 }
 
 #[test]

@@ -58,6 +58,21 @@ fn an_authority_is_exchanged_without_a_restart() {
     assert!(!world.read("server.log").contains("-> down"), "{}", world.logs());
 }
 
+#[test]
+fn certificates_that_cannot_be_used_fail_the_check_and_leave_the_old_in_force() {
+    let world = World::whole();
+    world.rhumb(&["check"]);
+    let key = world.read("ns1.key");
+    world.write("ns1.key", &world.read("dublin.key"));
+    world.until("it is told", |world| world.read("server.log").contains("cannot be used"));
+    let out = world.run(&["check"]);
+    assert_eq!(out.status.code(), Some(78), "{out:?}");
+    world.until_heard("dublin");
+    world.write("ns1.key", &key);
+    world.until("it is whole again", |world| world.read("server.log").contains("read anew"));
+    world.rhumb(&["check"]);
+}
+
 /// Puts a certificate and its key in the place of those that a process uses.
 fn replace(world: &World, made: &str, used: &str) {
     for extension in ["key", "pem"] {

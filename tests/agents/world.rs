@@ -214,9 +214,13 @@ impl World {
 
     /// Runs a verb that must succeed; what it prints.
     pub(crate) fn rhumb(&self, arguments: &[&str]) -> String {
-        let out = self.command(arguments).output().unwrap();
+        let out = self.run(arguments);
         assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> std::process::Output {
+        self.command(arguments).output().unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -197,3 +197,46 @@ fn stand_up(seats: &Seats, identity: &Identity, number: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agents_oldest_connection_makes_room_and_nobody_elses_does() {
+        let seats = Seats::default();
+        let (dublin, ashburn) = ("dublin/1".parse().unwrap(), "ashburn/1".parse().unwrap());
+        let mut other = sit_down(&seats, &ashburn, 0);
+        let mut seated: Vec<_> = (1..=CONNECTIONS_PER_AGENT_MAX as u64 + 1)
+            .map(|number| sit_down(&seats, &dublin, number))
+            .collect();
+        let closed =
+            |leave: &mut oneshot::Receiver<()>| leave.try_recv() == Err(oneshot::error::TryRecvError::Closed);
+        let left: Vec<bool> = seated.iter_mut().map(closed).collect();
+        assert_eq!(left, [true, false, false, false, false]);
+        assert!(!closed(&mut other));
+    }
+
+    #[test]
+    fn who_left_leaves_nothing_behind() {
+        let seats = Seats::default();
+        let dublin = "dublin/1".parse().unwrap();
+        let _first = sit_down(&seats, &dublin, 1);
+        let _second = sit_down(&seats, &dublin, 2);
+        stand_up(&seats, &dublin, 1);
+        stand_up(&seats, &dublin, 1);
+        assert_eq!(seats.lock().unwrap()[&dublin].len(), 1);
+        stand_up(&seats, &dublin, 2);
+        assert!(seats.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_handshake_that_fails_has_its_reason() {
+        let of = |fault| reason(&io::Error::other(rustls::Error::InvalidCertificate(fault)));
+        assert_eq!(of(CertificateError::Revoked), "revoked");
+        assert_eq!(of(CertificateError::UnknownIssuer), "unknown-authority");
+        assert_eq!(of(CertificateError::BadEncoding), "bad-certificate");
+        assert_eq!(reason(&io::Error::other(rustls::Error::NoCertificatesPresented)), "no-certificate");
+        assert_eq!(reason(&io::ErrorKind::UnexpectedEof.into()), "broken");
+    }
+}

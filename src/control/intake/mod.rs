@@ -22,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio::time::timeout;
 
 use self::connections::Peer;
@@ -55,7 +55,15 @@ struct Shared {
     rechecks: broadcast::Sender<Rechecks>,
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
-    arrivals: Mutex<HashMap<Identity, Arrivals>>,
+    agents: Mutex<HashMap<Identity, Heard>>,
+}
+
+/// What is remembered of an agent.
+#[derive(Debug)]
+struct Heard {
+    arrivals: Arrivals,
+    /// One report of each agent may wait for the control task; one more is refused, and the next is whole again.
+    turn: Arc<Semaphore>,
 }
 
 /// How long the body of a report may take.
@@ -94,7 +102,7 @@ impl Intake {
         };
         let (known_sender, known) = watch::channel(first);
         let (side_sender, side) = watch::channel(Arc::new(self.side));
-        let shared = Shared { known, rechecks, inbox, metrics, arrivals: Mutex::default() };
+        let shared = Shared { known, rechecks, inbox, metrics, agents: Mutex::default() };
         tokio::join!(
             known::follow(in_force, known_sender),
             credentials::follow(self.agents.files, self.contents, ServerSide::new, side_sender),
@@ -140,21 +148,31 @@ impl Shared {
         }
         let report = received.report;
         let stamp = Stamp { boot: report.boot, number: report.number, clock: received.head.clock };
-        self.check_time(identity, stamp, now)?;
+        let turn = self.turn(identity, stamp, now)?;
         self.metrics.unknown_targets(received.unknown);
-        self.inbox.try_send(Message::Report { number: known.number, report }).map_err(|_| Refusal::Busy)
+        let message = Message::Report { number: known.number, report: Arc::new(report), turn };
+        self.inbox.try_send(message).map_err(|_| Refusal::Busy)
     }
 
-    fn check_time(&self, identity: &Identity, stamp: Stamp, now: crate::time::Moment) -> Result<(), Refusal> {
-        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = arrivals.get_mut(identity) {
-            return Ok(known.take(stamp, now)?);
+    /// The turn of an agent whose report comes when it should.
+    fn turn(
+        &self,
+        identity: &Identity,
+        stamp: Stamp,
+        now: crate::time::Moment,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(heard) = agents.get_mut(identity) {
+            heard.arrivals.take(stamp, now)?;
+            return Arc::clone(&heard.turn).try_acquire_owned().map_err(|_| Refusal::Busy);
         }
         // Identities come from certificates of our own authority, so this is a bound and no defence.
-        if arrivals.len() >= AGENTS_MAX * 2 {
-            arrivals.clear();
+        if agents.len() >= AGENTS_MAX * 2 {
+            agents.clear();
         }
-        arrivals.insert(identity.clone(), Arrivals::new(stamp, now));
-        Ok(())
+        let turn = Arc::new(Semaphore::new(1));
+        let heard = Heard { arrivals: Arrivals::new(stamp, now), turn: Arc::clone(&turn) };
+        agents.insert(identity.clone(), heard);
+        turn.try_acquire_owned().map_err(|_| Refusal::Busy)
     }
 }
