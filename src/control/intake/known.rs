@@ -60,9 +60,9 @@ impl Known {
         self.targets.get(&name).copied()
     }
 
-    /// The order that tells an agent of this vantage what to probe.
-    pub(super) fn line(&self, vantage: VantageId) -> Bytes {
-        self.lines[vantage.index()].clone()
+    /// The order that tells an agent of this vantage what to probe, if there is such a vantage.
+    pub(super) fn line(&self, vantage: &str) -> Option<Bytes> {
+        self.vantage(vantage).map(|vantage| self.lines[vantage.index()].clone())
     }
 
     /// The order that makes agents probe `targets` again at once.

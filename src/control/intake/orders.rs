@@ -20,7 +20,6 @@ use super::Shared;
 use super::connections::Peer;
 use super::refusal::Refusal;
 use crate::exchange::order::Order;
-use crate::ids::VantageId;
 
 /// A line goes out at least so often, so that either side notices when the other is gone.
 const WAIT_EVERY: Duration = Duration::from_secs(1);
@@ -31,47 +30,45 @@ pub(super) async fn orders(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Arc<Peer>>,
 ) -> Response {
-    let Some(vantage) = shared.known.borrow().vantage(&peer.identity.vantage) else {
+    if shared.known.borrow().vantage(&peer.identity.vantage).is_none() {
         let refusal = Refusal::UnknownVantage;
         shared.metrics.refused_agent(refusal.reason());
         return (refusal.status(), format!("{refusal}\n")).into_response();
-    };
+    }
     let (lines, receiver) = mpsc::channel(LINES_MAX);
     tokio::spawn(async move {
         tokio::select! {
             () = lines.closed() => {}
-            () = tell(&shared, vantage, &peer, &lines) => {}
+            () = tell(&shared, &peer.identity.vantage, &lines) => {}
         }
     });
     Response::new(Body::new(Lines(receiver)))
 }
 
 /// Sends orders until the agent no longer keeps up, or its vantage is none any more.
-async fn tell(shared: &Shared, mut vantage: VantageId, peer: &Peer, lines: &mpsc::Sender<Bytes>) {
+async fn tell(shared: &Shared, vantage: &str, lines: &mpsc::Sender<Bytes>) {
     let mut known = shared.known.clone();
     let mut rechecks = shared.rechecks.subscribe();
-    let mut line = known.borrow_and_update().line(vantage);
     let wait = Bytes::from(Order::Wait.line());
-    loop {
-        if lines.try_send(line).is_err() {
-            return;
-        }
-        line = tokio::select! {
-            changed = known.changed() => {
-                let latest = known.borrow_and_update().clone();
-                match (changed, latest.vantage(&peer.identity.vantage)) {
-                    (Ok(()), Some(now)) => vantage = now,
-                    _ => return,
-                }
-                latest.line(vantage)
-            }
-            recheck = rechecks.recv() => match recheck {
-                Ok(recheck) if recheck.number == known.borrow().number => known.borrow().recheck(&recheck.targets),
-                // Of another configuration, or too many to keep up with: the agents probe in their turn.
-                Ok(_) | Err(RecvError::Lagged(_)) => wait.clone(),
-                Err(RecvError::Closed) => return,
+    let mut next = known.borrow_and_update().line(vantage);
+    // What is still in `lines` when this ends is sent all the same.
+    while let Some(line) = next
+        && lines.try_send(line).is_ok()
+    {
+        next = tokio::select! {
+            changed = known.changed() => match changed {
+                Ok(()) => known.borrow_and_update().line(vantage),
+                Err(_) => None,
             },
-            () = sleep(WAIT_EVERY) => wait.clone(),
+            recheck = rechecks.recv() => match recheck {
+                Ok(recheck) if recheck.number == known.borrow().number => {
+                    Some(known.borrow().recheck(&recheck.targets))
+                }
+                // Of another configuration, or too many to keep up with: the agents probe in their turn.
+                Ok(_) | Err(RecvError::Lagged(_)) => Some(wait.clone()),
+                Err(RecvError::Closed) => None,
+            },
+            () = sleep(WAIT_EVERY) => Some(wait.clone()),
         };
     }
 }
