@@ -13,7 +13,7 @@ use super::table::{AnswerTable, ZoneTop};
 use super::zones::{self, SteeredNames, ZonesFault};
 use crate::geo::tree::Tree;
 use crate::health::verdict::Standing;
-use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId};
+use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId, VantageId};
 use crate::net::Family;
 use crate::policy::map::{Class, Map, Region};
 use crate::policy::select::{Outcome, Selection, Situation, select};
@@ -29,6 +29,8 @@ pub struct World {
     pub zones: Vec<Zone>,
     /// All regions, by id.
     pub regions: Vec<Region>,
+    /// The vantage that stands in each region, by region id: it speaks for the clients whose first region that is.
+    pub vantages: Vec<Option<VantageId>>,
     /// All maps, by id.
     pub maps: Vec<Map>,
     /// All services, by id.
@@ -94,12 +96,15 @@ pub struct CounterKey {
 impl Plan {
     /// Compiles everything that does not depend on verdicts.
     pub fn new(world: World) -> Result<Self, Vec<ZonesFault>> {
-        let World { zones, regions, maps, services, databases } = world;
+        let World { zones, regions, vantages, maps, services, databases } = world;
         let (names, zones) = zones::compile(&zones, &steered_names(&services))?;
         let mut trees = Vec::new();
         let mut planned = Vec::new();
         for map in maps {
-            let CompiledMap { classes, tree } = maps::compile(&map, &regions, &databases);
+            let CompiledMap { mut classes, tree } = maps::compile(&map, &regions, &databases);
+            for class in &mut classes {
+                class.vantage = class.order.first().and_then(|region| vantages[region.index()]);
+            }
             trees.push(tree);
             planned.push(PlannedMap { map, classes });
         }

@@ -1,6 +1,8 @@
 //! The shell: what a person or a script types, one file per verb. It parses, asks, prints, and gives the exit
 //! code; it decides nothing that an answer depends on. What is said here once is both the parser and the help.
 
+mod agent;
+mod cert;
 mod check;
 mod check_file;
 mod client;
@@ -37,6 +39,10 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 not understood, 78 a c
 enum Verb {
     /// Serve: answer queries and probe endpoints until a signal ends it. SIGHUP reloads.
     Serve(Configuration),
+    /// Stand in a region: probe what the servers say and report what is seen.
+    Agent(agent::Arguments),
+    /// Make, renew and revoke the certificates by which agents and servers know each other.
+    Cert(cert::Arguments),
     /// Check a configuration with all that it names, or one file, and list every fault.
     Check(check::Arguments),
     /// Make the running server read its configuration anew; done only once the new state is live.
@@ -76,6 +82,8 @@ pub fn run() -> ExitCode {
     let outcome = match verb {
         Verb::Serve(configuration) => serve::run(configuration.path(), json),
         Verb::Demo(arguments) => return demo::run(&arguments, json),
+        Verb::Agent(arguments) => agent::run(&arguments, json),
+        Verb::Cert(arguments) => cert::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Reload(running) => reload::run(&running),
         Verb::Status(running) => status::run(&running),

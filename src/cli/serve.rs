@@ -28,6 +28,7 @@ use crate::agent::world::Targets;
 use crate::config::generation::{self, Generation};
 use crate::config::{Config, Log, LogFormat};
 use crate::control;
+use crate::control::intake::Intake;
 use crate::control::metrics::Metrics;
 use crate::control::run::{Control, INBOX_MAX, InForce, Message};
 use crate::control::saved::SavedFile;
@@ -66,6 +67,8 @@ pub(super) enum StartFault {
     Metrics(SocketAddr, io::Error),
     /// The operator's socket.
     OperatorSocket(PathBuf, io::Error),
+    /// The address or the certificates for agents.
+    Agents(String),
     /// Threads, or the runtime.
     Runtime(io::Error),
 }
@@ -104,6 +107,12 @@ impl Server {
         let saved = SavedFile::inside(&config.server.state_directory);
         let (task, published, in_force) =
             Control::new(generation, path, Arc::clone(&metrics), saved, inbox.clone());
+        if let Some(agents) = &config.agents {
+            let intake = runtime.block_on(Intake::bind(agents)).map_err(StartFault::Agents)?;
+            let (rechecks, metrics) = (task.rechecks(), Arc::clone(&metrics));
+            info!(listen = ?intake.address().ok(), "taking agents' reports");
+            runtime.spawn(intake.serve(in_force.clone(), rechecks, inbox.clone(), metrics));
+        }
         let control = runtime.spawn(task.run(messages, stopped));
         runtime.spawn(socket.serve(inbox.clone()));
         runtime.spawn(probe(in_force.clone(), inbox.clone()));
@@ -222,13 +231,16 @@ async fn first_round(mut in_force: watch::Receiver<InForce>) {
     }
 }
 
-/// Probes what is in force, inside this process, and tells the control task.
+/// Probes what is in force, inside this process, and tells the control task. Where vantages are configured, that is
+/// the agents' affair, and nothing is probed here.
 async fn probe(mut in_force: watch::Receiver<InForce>, inbox: mpsc::Sender<Message>) {
     let first = targets(&in_force.borrow_and_update());
     let current = Arc::new(Mutex::new(first.clone()));
     let (targets_sender, targets_receiver) = watch::channel(first.1);
     let (reports, snapshots) = broadcast::channel(SNAPSHOTS_MAX);
-    tokio::spawn(crate::agent::run::run(targets_receiver, reports, Chance::of_system()));
+    // Its own failures it rechecks by itself, and there is nobody else here to see any.
+    let (_, rechecks) = mpsc::channel(1);
+    tokio::spawn(crate::agent::run::run(targets_receiver, reports, rechecks, Chance::of_system()));
     tokio::spawn(forward(snapshots, Arc::clone(&current), inbox));
     let mut number = first.0;
     while in_force.changed().await.is_ok() {
@@ -245,9 +257,10 @@ async fn probe(mut in_force: watch::Receiver<InForce>, inbox: mpsc::Sender<Messa
 /// What is to be probed, with the number of the configuration that says so.
 fn targets(in_force: &InForce) -> (u64, Arc<Targets>) {
     let config = &in_force.config;
+    let probed_here = config.vantages.is_empty();
     let targets = Targets {
         probes: config.probes.clone(),
-        targets: config.targets.clone(),
+        targets: if probed_here { config.targets.clone() } else { Vec::new() },
         vantage: VantageId(0),
         agent: 0,
     };
@@ -266,8 +279,8 @@ async fn forward(
         let message = match snapshots.recv().await {
             Ok(snapshot) => {
                 let (number, targets) = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                if !Arc::ptr_eq(&targets, &snapshot.targets) {
-                    continue; // A reload overtook it.
+                if !Arc::ptr_eq(&targets, &snapshot.targets) || targets.targets.is_empty() {
+                    continue; // A reload overtook it, or others probe.
                 }
                 Message::Report { number, report: Arc::clone(&snapshot.report), turn }
             }
@@ -288,6 +301,7 @@ impl fmt::Display for StartFault {
             Self::OperatorSocket(path, error) => {
                 write!(f, "server.control-socket: {} cannot be bound: {error}", path.display())
             }
+            Self::Agents(fault) => write!(f, "agents: {fault}"),
             Self::Runtime(error) => write!(f, "the server cannot start: {error}"),
         }
     }

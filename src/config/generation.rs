@@ -15,7 +15,7 @@ use crate::geo::layout::{Field, FieldPath, Layout};
 use crate::health::board::{BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
 use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
-use crate::ids::ServiceId;
+use crate::ids::{RegionId, ServiceId, VantageId};
 use crate::name::{self, Name};
 use crate::wire::code::RecordType;
 use crate::zone;
@@ -67,6 +67,7 @@ pub fn build(mut config: Config, mut warnings: Vec<Fault>) -> Loaded {
     let world = World {
         zones,
         regions: config.regions.clone(),
+        vantages: vantages_of_regions(&config),
         maps: config.maps.clone(),
         services: config.services.clone(),
         databases,
@@ -170,6 +171,13 @@ fn with_paths(layout: Layout, named: &[(Field, &Option<String>)]) -> Layout {
         Some(path) => layout.with(*field, path.parse::<FieldPath>().expect("the configuration was checked")),
         None => layout,
     })
+}
+
+/// The first vantage that stands in each region.
+fn vantages_of_regions(config: &Config) -> Vec<Option<VantageId>> {
+    let regions = (0..config.regions.len()).map(RegionId::from_index);
+    let stands = |region| config.vantages.iter().position(|vantage| vantage.region == Some(region));
+    regions.map(|region| stands(region).map(VantageId::from_index)).collect()
 }
 
 /// What verdicts are about: every endpoint of every service, in the order of their ids.

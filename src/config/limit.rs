@@ -18,6 +18,12 @@ pub const REGIONS_MAX: usize = 1_024;
 pub const VANTAGES_MAX: usize = 1_024;
 /// Control targets of one vantage.
 pub const CONTROL_TARGETS_MAX: usize = 64;
+/// Files of authorities, and of revocations.
+pub const CERTIFICATE_FILES_MAX: usize = 16;
+/// Servers of one agent.
+pub const AGENT_SERVERS_MAX: usize = 16;
+/// Networks, ports and folders that an agent permits.
+pub const ALLOWED_MAX: usize = 4_096;
 /// Probes.
 pub const PROBES_MAX: usize = 4_096;
 /// Status or response codes of one probe.

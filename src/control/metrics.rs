@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{collections::BTreeMap, collections::HashMap, fmt};
 
-use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, describe_counter, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::state::{Refused, State};
@@ -16,10 +16,12 @@ use crate::answer::count::{Counter, Counters, Registry};
 use crate::answer::respond::Transport;
 use crate::answer::table::AnswerTable;
 use crate::config::Config;
+use crate::exchange::identity::Identity;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
 use crate::health::verdict::State as Verdict;
-use crate::ids::ServiceId;
+use crate::ids::{ServiceId, VantageId};
+use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
 /// All numbers of one server.
@@ -35,7 +37,7 @@ pub struct Metrics {
     /// What the counters of steered answers count. They only become more.
     answers: Mutex<Vec<CounterKey>>,
     /// The number of the newest outcome of each target, so that each is told once.
-    newest: Mutex<Vec<u64>>,
+    newest: Mutex<HashMap<(VantageId, u32), Vec<u64>>>,
 }
 
 /// Asks for counts, each with its name.
@@ -201,21 +203,29 @@ impl Metrics {
 
     /// The targets are those of another configuration: what was told of those that persist is not told again.
     pub(super) fn renumber_targets(&self, old: &Config, new: &Config) {
-        let mut newest = lock(&self.newest);
-        let known: HashMap<_, u64> = identities(old).zip(newest.iter().copied()).collect();
-        *newest = identities(new).map(|identity| known.get(&identity).copied().unwrap_or_default()).collect();
+        for newest in lock(&self.newest).values_mut() {
+            let known: HashMap<_, u64> = identities(old).zip(newest.iter().copied()).collect();
+            *newest =
+                identities(new).map(|identity| known.get(&identity).copied().unwrap_or_default()).collect();
+        }
     }
 
-    /// Takes the latencies of outcomes that are new in a report on the targets of this configuration.
-    pub(super) fn report(&self, report: &Report, config: &Config) {
-        let mut newest = lock(&self.newest);
+    /// Takes the latencies of outcomes that are new in a report on the targets in force.
+    pub(super) fn report(&self, report: &Report, state: &State) {
+        let config = &state.generation().config;
+        let mut told = lock(&self.newest);
+        let newest = told.entry((report.vantage, report.agent)).or_default();
         newest.resize(config.targets.len(), 0);
         metrics::with_local_recorder(&self.recorder, || {
+            let vantage = state.generation().board.vantages.get(report.vantage.index());
+            let vantage = vantage.map(|vantage| vantage.name.clone()).unwrap_or_default();
+            counter!("rhumb_reports_total", "vantage" => vantage, "agent" => report.agent.to_string())
+                .increment(1);
             for entry in &report.targets {
                 let Some(target) = config.targets.get(entry.target.index()) else { continue };
-                let told = &mut newest[entry.target.index()];
-                let fresh = entry.newest.saturating_sub(*told).min(entry.outcomes.len() as u64) as usize;
-                *told = entry.newest;
+                let newest = &mut newest[entry.target.index()];
+                let fresh = entry.newest.saturating_sub(*newest).min(entry.outcomes.len() as u64) as usize;
+                *newest = entry.newest;
                 let probe = &config.probes[target.probe.index()].name;
                 for outcome in &entry.outcomes[entry.outcomes.len() - fresh..] {
                     let result = if outcome.result.is_ok() { "pass" } else { "fail" };
@@ -246,8 +256,45 @@ impl Metrics {
             Refused::Board(Refusal::FormerBoot) => "former-boot",
             Refused::Board(Refusal::TooManyAgents) => "too-many-agents",
         };
+        self.refused_report(reason);
+    }
+
+    /// A report was refused.
+    pub(super) fn refused_report(&self, reason: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
             counter!("rhumb_reports_refused_total", "reason" => reason).increment(1);
+        });
+    }
+
+    /// An agent's connection, or its wish for orders, was refused.
+    pub(super) fn refused_agent(&self, reason: &'static str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_agents_refused_total", "reason" => reason).increment(1);
+        });
+    }
+
+    /// So many targets of a report are not known here.
+    pub(super) fn unknown_targets(&self, count: u32) {
+        if count > 0 {
+            metrics::with_local_recorder(&self.recorder, || {
+                counter!("rhumb_report_targets_unknown_total").increment(count.into());
+            });
+        }
+    }
+
+    /// When the certificate that agents are shown ends.
+    pub(super) fn own_certificate(&self, expires: WallTime) {
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_certificate_expiry_timestamp_seconds").set(expires.0 as f64 / 1000.0);
+        });
+    }
+
+    /// When the certificate of an agent ends.
+    pub(super) fn agent_certificate(&self, agent: &Identity, expires: WallTime) {
+        metrics::with_local_recorder(&self.recorder, || {
+            let (vantage, agent) = (agent.vantage.clone(), agent.agent.to_string());
+            gauge!("rhumb_agent_certificate_expiry_timestamp_seconds", "vantage" => vantage, "agent" => agent)
+                .set(expires.0 as f64 / 1000.0);
         });
     }
 

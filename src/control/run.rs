@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
@@ -28,6 +28,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
 use crate::health::outcome::Report;
+use crate::ids::TargetId;
 use crate::publish::Published;
 use crate::time::Moment;
 
@@ -68,8 +69,19 @@ pub struct InForce {
     pub unjudged: usize,
 }
 
+/// What every agent should probe again at once.
+#[derive(Clone, Debug)]
+pub struct Rechecks {
+    /// The configuration whose targets are counted.
+    pub number: u64,
+    /// The targets.
+    pub targets: Arc<[TargetId]>,
+}
+
 /// How many messages wait at most; agents are slowed before the task falls behind further.
 pub const INBOX_MAX: usize = 1024;
+/// How many rechecks wait for an agent's connection; what is dropped is probed in its turn.
+const RECHECKS_MAX: usize = 256;
 /// How often tables that nobody holds any more are freed, and what should be on disk is written.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Verdicts that do not change are written again after so long: their age counts from when they were written.
@@ -85,6 +97,7 @@ pub struct Control {
     path: PathBuf,
     published: Arc<Published>,
     in_force: watch::Sender<InForce>,
+    rechecks: broadcast::Sender<Rechecks>,
     metrics: Arc<Metrics>,
     saved: SavedFile,
     /// When verdicts are to be written next.
@@ -127,6 +140,7 @@ impl Control {
             path,
             published: Arc::clone(&published),
             in_force,
+            rechecks: broadcast::Sender::new(RECHECKS_MAX),
             metrics,
             saved,
             save_due: clock::now() + SAVE_EVERY,
@@ -140,6 +154,12 @@ impl Control {
             inbox,
         };
         (control, published, watched)
+    }
+
+    /// Where it tells what every agent should probe again at once.
+    #[must_use]
+    pub fn rechecks(&self) -> broadcast::Sender<Rechecks> {
+        self.rechecks.clone()
     }
 
     /// Takes messages until every sender but its own is told to stop; then writes what is to be kept.
@@ -171,7 +191,7 @@ impl Control {
         match message {
             Message::Report { number, report, turn } => {
                 if number == self.state.number() {
-                    self.metrics.report(&report, &self.state.generation().config);
+                    self.metrics.report(&report, &self.state);
                 }
                 self.step(Event::Report { generation: number, report }, clock::now());
                 drop(turn);
@@ -229,6 +249,11 @@ impl Control {
         }
         if let Some(refused) = refused {
             self.metrics.refused(refused);
+        }
+        if !change.rechecks.is_empty() {
+            let targets = change.rechecks.as_slice().into();
+            // Without agents there is nobody to tell.
+            let _ = self.rechecks.send(Rechecks { number: self.state.number(), targets });
         }
         tell::log(&change, &self.state);
         if change.touches_answers() || !change.notices.is_empty() {

@@ -208,6 +208,11 @@ fn endpoints_in(service: &Service, region: Option<RegionId>) -> impl Iterator<It
     regions.flat_map(|region| region.endpoints.iter().map(|endpoint| endpoint.id))
 }
 
+/// What is believed of `[agents]`, wherever it stands.
+fn agents(config: &Config) -> Option<(std::net::SocketAddr, &crate::config::CertificateFiles)> {
+    config.agents.as_ref().map(|agents| (agents.listen, &agents.files))
+}
+
 /// What a reload cannot change in a running process.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let changed = [
@@ -216,6 +221,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("server.tcp", old.server.tcp != new.server.tcp),
         ("server.state-directory", old.server.state_directory != new.server.state_directory),
         ("server.control-socket", old.server.control_socket != new.server.control_socket),
+        ("agents", agents(old) != agents(new)),
         ("metrics.listen", old.metrics_listen != new.metrics_listen),
         ("log", old.log != new.log),
     ];

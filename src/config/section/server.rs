@@ -151,7 +151,7 @@ fn read_listen(table: Table) -> Vec<SocketAddr> {
     listen
 }
 
-fn read_socket_address(value: Value, example: &str) -> Option<SocketAddr> {
+pub(in crate::config) fn read_socket_address(value: Value, example: &str) -> Option<SocketAddr> {
     let text = value.text(example)?;
     let address = text.parse().ok();
     if address.is_none() {
