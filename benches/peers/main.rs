@@ -154,9 +154,10 @@ fn print(figures: &Figures) {
     }
 }
 
-/// Round by round.
+/// Round by round; nothing of rounds in which the base is zero.
 fn ratios(values: &[f64], base: &[f64]) -> Vec<f64> {
-    values.iter().zip(base).map(|(value, base)| value / base).collect()
+    let pairs = values.iter().zip(base).filter(|(_, base)| **base > 0.0);
+    pairs.map(|(value, base)| value / base).collect()
 }
 
 /// Median and range.
