@@ -194,7 +194,8 @@ pub(crate) fn plan(zones: Vec<Zone>, networks: &[(Prefix, usize)], services: usi
     };
     let services = (0..services).map(|at| service(at, regions.len())).collect();
     let databases = Databases { countries: database, ..Databases::default() };
-    Plan::new(World { zones, regions, maps: vec![map], services, databases }).expect("zones that compile")
+    let world = World { zones, regions, vantages: Vec::new(), maps: vec![map], services, databases };
+    Plan::new(world).expect("zones that compile")
 }
 
 fn service(at: usize, regions: usize) -> Service {

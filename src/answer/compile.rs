@@ -29,7 +29,8 @@ pub struct World {
     pub zones: Vec<Zone>,
     /// All regions, by id.
     pub regions: Vec<Region>,
-    /// The vantage that stands in each region, by region id: it speaks for the clients whose first region that is.
+    /// The vantage that stands in each region, by region id, if any does: it speaks for the clients whose first
+    /// region that is.
     pub vantages: Vec<Option<VantageId>>,
     /// All maps, by id.
     pub maps: Vec<Map>,
@@ -103,7 +104,8 @@ impl Plan {
         for map in maps {
             let CompiledMap { mut classes, tree } = maps::compile(&map, &regions, &databases);
             for class in &mut classes {
-                class.vantage = class.order.first().and_then(|region| vantages[region.index()]);
+                let nearest = class.order.first().and_then(|region| vantages.get(region.index()));
+                class.vantage = nearest.copied().flatten();
             }
             trees.push(tree);
             planned.push(PlannedMap { map, classes });

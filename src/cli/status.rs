@@ -8,7 +8,7 @@ use super::Running;
 use super::client::{ask_running, out_of_turn};
 use super::said::{Code, Failure, Outcome, Said, shows_colours};
 use super::table::{Cell, Colour, Row, lay_out, paint};
-use crate::control::request::{EndpointStatus, Request, Response, ServiceStatus, Status};
+use crate::control::request::{AgentStatus, EndpointStatus, Request, Response, ServiceStatus, Status};
 
 pub(super) fn run(running: &Running) -> Outcome {
     let status = ask(running)?;
@@ -33,6 +33,10 @@ fn render(status: &Status, colours: bool) -> String {
         text.push('\n');
     }
     text.push_str(&head(status));
+    if !status.agents.is_empty() {
+        let rows: Vec<Row<3>> = status.agents.iter().map(agent_row).collect();
+        text.push_str(&format!("\nagents\n{}", lay_out(&rows, "  ", colours)));
+    }
     for service in &status.services {
         text.push_str(&render_service(service, colours));
     }
@@ -64,6 +68,14 @@ fn render_service(service: &ServiceStatus, colours: bool) -> String {
     let names = service.names.join(", ");
     let rows: Vec<Row<6>> = service.endpoints.iter().map(row).collect();
     format!("\n{}  {names}{all_down}\n{}", service.service, lay_out(&rows, "  ", colours))
+}
+
+fn agent_row(agent: &AgentStatus) -> Row<3> {
+    [
+        Cell::plain(format!("{}/{}", agent.vantage, agent.agent)),
+        Cell::plain(format!("heard {} ago", span(Duration::from_secs_f64(agent.heard_seconds.max(0.0))))),
+        Cell::plain(&*agent.sight),
+    ]
 }
 
 fn row(endpoint: &EndpointStatus) -> Row<6> {
@@ -153,6 +165,12 @@ mod tests {
             uptime_seconds: 93_784,
             listen: vec!["127.0.0.1:53".to_owned()],
             zones: vec![ZoneStatus { origin: "example.com.".to_owned(), serial: 5 }],
+            agents: vec![AgentStatus {
+                vantage: "dublin".to_owned(),
+                agent: 1,
+                heard_seconds: 0.2,
+                sight: "sees".to_owned(),
+            }],
             services: vec![service],
             alarms: vec!["www: all regions are down".to_owned()],
         };
@@ -163,6 +181,9 @@ rhumb       0.1.0, up for 1d 2h
 listens on  127.0.0.1:53
 generation  7 of the answers, 2 of the configuration
 zones       example.com. (serial 5)
+
+agents
+  dublin/1  heard 0s ago  sees
 
 www  www.example.com.  nothing usable for some clients
   eu-west  192.0.2.1  up          2m 5s  100% usable                  1 of 1 vantages

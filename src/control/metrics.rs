@@ -282,6 +282,15 @@ impl Metrics {
         }
     }
 
+    /// So many outcomes were too old to count when they came.
+    pub(super) fn late_outcomes(&self, count: u32) {
+        if count > 0 {
+            metrics::with_local_recorder(&self.recorder, || {
+                counter!("rhumb_outcomes_late_total").increment(count.into());
+            });
+        }
+    }
+
     /// When the certificate that agents are shown ends.
     pub(super) fn own_certificate(&self, expires: WallTime) {
         metrics::with_local_recorder(&self.recorder, || {

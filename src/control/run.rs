@@ -255,6 +255,7 @@ impl Control {
             // Without agents there is nobody to tell.
             let _ = self.rechecks.send(Rechecks { number: self.state.number(), targets });
         }
+        self.metrics.late_outcomes(change.late);
         tell::log(&change, &self.state);
         if change.touches_answers() || !change.notices.is_empty() {
             self.metrics.follow(&self.state);

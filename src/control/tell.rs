@@ -1,10 +1,11 @@
 //! The state in words: for the log, for `status`, for `explain`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::request::{EndpointStatus, Response, ServiceStatus, Status, ZoneStatus};
+use super::request::{AgentStatus, EndpointStatus, Response, ServiceStatus, Status, ZoneStatus};
 use super::state::{Believed, State};
 use crate::answer::explain::{Asked, explain as explain_answer};
 use crate::config::Config;
@@ -14,6 +15,9 @@ use crate::health::verdict::{Share, State as Verdict};
 use crate::ids::{EndpointId, RegionId, ServiceId};
 use crate::policy::service::Service;
 use crate::time::Moment;
+
+/// A vantage that was not heard for so long is worth a word: agents report four times a second.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Logs what changed: each change once, in full, in a line that stands alone.
 pub(super) fn log(change: &Change, state: &State) {
@@ -64,9 +68,35 @@ pub(super) fn status(state: &State, listening: &[SocketAddr], now: Moment) -> St
         zones: zones
             .map(|(zone, serial)| ZoneStatus { origin: zone.origin.to_string(), serial: *serial })
             .collect(),
-        alarms: alarms(&services),
+        alarms: [alarms(&services), silent_vantages(state, now)].concat(),
+        agents: agents_heard(state, now),
         services,
     }
+}
+
+/// The agents that were heard; the server's own prober is none.
+fn agents_heard(state: &State, now: Moment) -> Vec<AgentStatus> {
+    if state.generation().config.vantages.is_empty() {
+        return Vec::new();
+    }
+    let told = state.board().agents().map(|(vantage, agent, sight, heard_at)| AgentStatus {
+        vantage: state.generation().board.vantages[vantage.index()].name.clone(),
+        agent,
+        heard_seconds: now.since(heard_at).as_millis() as f64 / 1000.0,
+        sight: sight.to_string(),
+    });
+    told.collect()
+}
+
+/// Vantages of which no agent was heard lately.
+fn silent_vantages(state: &State, now: Moment) -> Vec<String> {
+    let vantages = &state.generation().config.vantages;
+    let heard = |index: usize| {
+        let mut agents = state.board().agents();
+        agents.any(|(vantage, _, _, at)| vantage.index() == index && now.since(at) < SILENCE_MAX)
+    };
+    let silent = vantages.iter().enumerate().filter(|(index, _)| !heard(*index));
+    silent.map(|(_, vantage)| format!("{}: no agent is heard", vantage.name)).collect()
 }
 
 fn alarms(services: &[ServiceStatus]) -> Vec<String> {

@@ -306,6 +306,8 @@ impl<'d> Deserialize<'d> for TargetName {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use crate::ids::ProbeId;
 
@@ -358,7 +360,7 @@ mod tests {
     fn every_kind_of_probe_travels_whole() {
         for kind in every_kind() {
             let whole = probe(kind);
-            let order = Order::Probe(Assignment::new(&[whole.clone()], &[target("192.0.2.1:80", 0)], &[]));
+            let order = Order::Probe(Assignment::new(from_ref(&whole), &[target("192.0.2.1:80", 0)], &[]));
             let Order::Probe(read) = serde_json::from_slice(&order.line()).unwrap() else { panic!() };
             let believed = read.probes[0].believed().unwrap();
             assert_eq!(believed, Probe { name: String::new(), ..whole });
@@ -375,16 +377,16 @@ mod tests {
         let slower = Probe { interval: Duration::from_secs(2), ..tcp.clone() };
         let here = target("192.0.2.1:80", 0);
         let elsewhere = Target { key: "us/www/192.0.2.1".to_owned(), ..here.clone() };
-        let name = names(&[tcp.clone()], &[here.clone()]);
+        let name = names(from_ref(&tcp), from_ref(&here));
         assert_eq!(
             name,
-            names(&[renamed], &[elsewhere.clone()]),
+            names(&[renamed], from_ref(&elsewhere)),
             "a probe's name and the key are no part of it"
         );
-        assert_ne!(name, names(&[slower], &[here.clone()]));
+        assert_ne!(name, names(&[slower], from_ref(&here)));
         assert_ne!(name, names(&[tcp], &[target("192.0.2.2:80", 0)]));
         let file = probe(ProbeKind::File { path: "health.state".into() });
-        assert_ne!(names(&[file.clone()], &[here]), names(&[file], &[elsewhere]), "a state file has keys");
+        assert_ne!(names(from_ref(&file), &[here]), names(&[file], &[elsewhere]), "a state file has keys");
     }
 
     #[test]

@@ -252,8 +252,8 @@ struct Texts {
 
 impl Texts {
     fn position(&mut self, text: &str) -> u64 {
-        let end = text.floor_char_boundary(TEXT_OCTETS_MAX);
-        let text = &text[..end];
+        let end = (0..=text.len().min(TEXT_OCTETS_MAX)).rev().find(|at| text.is_char_boundary(*at));
+        let text = &text[..end.unwrap_or(0)];
         if let Some(position) = self.positions.get(text) {
             return *position;
         }

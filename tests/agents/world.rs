@@ -6,25 +6,25 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub const VANTAGES: [&str; 3] = ["dublin", "ashburn", "singapore"];
+pub(crate) const VANTAGES: [&str; 3] = ["dublin", "ashburn", "singapore"];
 const REGIONS: [&str; 3] = ["eu-west", "us-east", "ap-southeast"];
 /// What comes at all comes within this, on the slowest machine.
-pub const AMPLE: Duration = Duration::from_secs(30);
+pub(crate) const AMPLE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Processes and backends in a folder of their own; all end with it.
-pub struct World {
+pub(crate) struct World {
     folder: TempDir,
     /// For agents, for metrics, for queries.
     ports: [u16; 3],
-    pub backends: Vec<Backend>,
+    pub(crate) backends: Vec<Backend>,
     server: Option<Process>,
     agents: Vec<(String, Process)>,
     /// How endpoints are probed, beside the port.
@@ -44,14 +44,14 @@ impl Drop for Process {
 }
 
 /// A backend that answers every request with 200.
-pub struct Backend {
-    pub address: SocketAddr,
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
     over: Arc<AtomicBool>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Backend {
-    fn start(address: SocketAddr) -> Self {
+    pub(crate) fn start(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let over = Arc::new(AtomicBool::new(false));
@@ -72,7 +72,7 @@ impl Backend {
     }
 
     /// Closes the listener and every connection.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.over.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
         if let Some(task) = self.task.take() {
@@ -92,12 +92,12 @@ fn answer(mut stream: TcpStream) {
 
 impl World {
     /// A server and agents at every vantage; everything is up.
-    pub fn whole() -> Self {
+    pub(crate) fn whole() -> Self {
         Self::probed(PROBE)
     }
 
     /// The same, probed otherwise.
-    pub fn probed(probe: &'static str) -> Self {
+    pub(crate) fn probed(probe: &'static str) -> Self {
         let mut world = Self::with_server_that_wants(probe);
         for vantage in VANTAGES {
             world.start_agent(vantage);
@@ -107,7 +107,7 @@ impl World {
     }
 
     /// A server that nobody reports to.
-    pub fn with_server() -> Self {
+    pub(crate) fn with_server() -> Self {
         Self::with_server_that_wants(PROBE)
     }
 
@@ -118,8 +118,7 @@ impl World {
         let port = first.address.port();
         let other = |last| Backend::start((Ipv4Addr::new(127, 0, 77, last), port).into());
         let backends = vec![first, other(2), other(3)];
-        let ports = [(); 3]
-            .map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port());
+        let ports = [(); 3].map(|()| free_port());
         let mut world = Self { folder, ports, backends, server: None, agents: Vec::new(), probe };
         let agents: Vec<String> = VANTAGES.iter().map(|vantage| format!("--agent={vantage}")).collect();
         let mut arguments = vec!["cert", "init", "fleet", "--server", "ns1=127.0.0.1"];
@@ -160,18 +159,18 @@ impl World {
         text
     }
 
-    pub fn start_server(&mut self) {
+    pub(crate) fn start_server(&mut self) {
         self.server = None;
         self.server = Some(self.spawn(&["serve"], "server.log"));
         self.until("the server answers its operator", |world| world.status().is_some());
     }
 
     /// Starts the agent of a vantage, which may probe what the backends listen on.
-    pub fn start_agent(&mut self, vantage: &str) {
+    pub(crate) fn start_agent(&mut self, vantage: &str) {
         self.start_agent_allowed(vantage, "127.0.77.0/24");
     }
 
-    pub fn start_agent_allowed(&mut self, vantage: &str, network: &str) {
+    pub(crate) fn start_agent_allowed(&mut self, vantage: &str, network: &str) {
         let own = self.path(vantage);
         for extension in ["pem", "key"] {
             let made = self.path(&format!("fleet/agents/{vantage}-1.{extension}"));
@@ -189,12 +188,12 @@ impl World {
         self.agents.push((vantage.to_owned(), process));
     }
 
-    pub fn stop_agent(&mut self, vantage: &str) {
+    pub(crate) fn stop_agent(&mut self, vantage: &str) {
         self.agents.retain(|(name, _)| name != vantage);
     }
 
     /// Sends a signal to an agent, by its name such as "STOP".
-    pub fn signal_agent(&self, vantage: &str, signal: &str) {
+    pub(crate) fn signal_agent(&self, vantage: &str, signal: &str) {
         let (_, process) = self.agents.iter().find(|(name, _)| name == vantage).unwrap();
         let done = Command::new("kill").arg(format!("-{signal}")).arg(process.0.id().to_string()).status();
         assert!(done.unwrap().success());
@@ -213,45 +212,45 @@ impl World {
     }
 
     /// Runs a verb that must succeed; what it prints.
-    pub fn rhumb(&self, arguments: &[&str]) -> String {
+    pub(crate) fn rhumb(&self, arguments: &[&str]) -> String {
         let out = self.command(arguments).output().unwrap();
         assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes a file so that it is there whole or not at all.
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let beside = self.path(&format!("{name}.new"));
         fs::write(&beside, text).unwrap();
         fs::rename(beside, self.path(name)).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    pub fn agents_address(&self) -> SocketAddr {
+    pub(crate) fn agents_address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.ports[0]).into()
     }
 
-    pub fn status(&self) -> Option<Value> {
+    pub(crate) fn status(&self) -> Option<Value> {
         let out = self.command(&["status", "--json"]).output().unwrap();
         out.status.success().then(|| serde_json::from_slice(&out.stdout).unwrap())
     }
 
     /// What is believed of the endpoint of each region.
-    pub fn states(&self) -> Vec<String> {
+    pub(crate) fn states(&self) -> Vec<String> {
         let status = self.status().unwrap();
         let endpoints = status["services"][0]["endpoints"].as_array().unwrap();
         endpoints.iter().map(|endpoint| endpoint["state"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The sum of a metric's series whose labels hold all of `labels`; nothing yet is zero.
-    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[1])).unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
@@ -264,12 +263,12 @@ impl World {
     }
 
     /// How many reports of a vantage were taken.
-    pub fn reports(&self, vantage: &str) -> f64 {
+    pub(crate) fn reports(&self, vantage: &str) -> f64 {
         self.metric("rhumb_reports_total", &[&format!("vantage=\"{vantage}\"")])
     }
 
     /// Waits until something holds.
-    pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let tries = AMPLE.as_millis() / LOOK_EVERY.as_millis();
         for _ in 0..tries {
             if holds(self) {
@@ -281,16 +280,29 @@ impl World {
     }
 
     /// Waits until reports of a vantage come, those on their way not counted.
-    pub fn until_heard(&self, vantage: &str) {
+    pub(crate) fn until_heard(&self, vantage: &str) {
         let before = self.reports(vantage);
         self.until("the agent is heard", |world| world.reports(vantage) >= before + 3.0);
     }
 
-    pub fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let files = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
         logs.map(|path: PathBuf| format!("--- {}\n{}", name(&path), fs::read_to_string(&path).unwrap()))
             .collect()
+    }
+}
+
+/// A port that nobody has and that no outgoing connection is given while it waits to be bound: those come from
+/// above 32,768.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let of_process = (std::process::id() % 500) as u16 * 40;
+    loop {
+        let port = 10_000 + (of_process + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -55,7 +55,7 @@ fn what_is_revoked_is_not_believed_any_more_nor_is_what_it_was_renewed_from() {
     let before = chain(folder.path(), "agents/dublin-1");
     fleet.issue(&dublin, &[], clock::wall()).unwrap();
     let renewed = chain(folder.path(), "agents/dublin-1");
-    assert_eq!(fleet.revoke(&[dublin.clone()], clock::wall()).unwrap(), 2);
+    assert_eq!(fleet.revoke(std::slice::from_ref(&dublin), clock::wall()).unwrap(), 2);
     fleet.issue(&dublin, &[], clock::wall()).unwrap();
     fleet.issue(&"ashburn/1".parse().unwrap(), &[], clock::wall()).unwrap();
     let server = ServerSide::new(&contents(folder.path(), "servers/ns1")).unwrap();

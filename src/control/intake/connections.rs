@@ -35,7 +35,7 @@ const CONNECTIONS_MAX: usize = AGENTS_MAX * 4;
 /// Connections of one agent; one more and its oldest is closed, which is one that it gave up.
 const CONNECTIONS_PER_AGENT_MAX: usize = 4;
 /// Handshakes under way, those of strangers among them; more wait their turn.
-const HANDSHAKES_MAX: usize = 256;
+const HANDSHAKES_MAX: usize = 1024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may be idle, and the head of a request take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
