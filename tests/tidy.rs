@@ -30,7 +30,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["agent", "control"]),
     ("x509_parser", &["credentials"]),
     ("rcgen", &["cli"]),
-    ("time", &["cli"]),
     ("hyper", &["control"]),
     ("hyper_util", &["control"]),
     ("axum", &["control"]),
