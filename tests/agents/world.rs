@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -118,8 +118,7 @@ impl World {
         let port = first.address.port();
         let other = |last| Backend::start((Ipv4Addr::new(127, 0, 77, last), port).into());
         let backends = vec![first, other(2), other(3)];
-        let ports = [(); 3]
-            .map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port());
+        let ports = [(); 3].map(|()| free_port());
         let mut world = Self { folder, ports, backends, server: None, agents: Vec::new(), probe };
         let agents: Vec<String> = VANTAGES.iter().map(|vantage| format!("--agent={vantage}")).collect();
         let mut arguments = vec!["cert", "init", "fleet", "--server", "ns1=127.0.0.1"];
@@ -295,6 +294,19 @@ impl World {
         let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
         logs.map(|path: PathBuf| format!("--- {}\n{}", name(&path), fs::read_to_string(&path).unwrap()))
             .collect()
+    }
+}
+
+/// A port that nobody has and that no outgoing connection is given while it waits to be bound: those come from
+/// above 32,768.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let of_process = (std::process::id() % 500) as u16 * 40;
+    loop {
+        let port = 10_000 + (of_process + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::timeout;
 
 use self::connections::Peer;
@@ -55,17 +55,14 @@ struct Shared {
     rechecks: broadcast::Sender<Rechecks>,
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
-    agents: Mutex<HashMap<Identity, Heard>>,
+    arrivals: Mutex<HashMap<Identity, Arrivals>>,
+    /// Taken for each report that waits in the inbox.
+    turns: Arc<Semaphore>,
 }
 
-/// What is remembered of an agent.
-#[derive(Debug)]
-struct Heard {
-    arrivals: Arrivals,
-    /// One report of each agent may wait for the control task; one more is refused, and the next is whole again.
-    turn: Arc<Semaphore>,
-}
-
+/// How many reports of all agents wait for the control task at most: what is late is worth nothing, and the next
+/// report says it all again.
+const REPORTS_WAITING_MAX: usize = 64;
 /// How long the body of a report may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -102,7 +99,8 @@ impl Intake {
         };
         let (known_sender, known) = watch::channel(first);
         let (side_sender, side) = watch::channel(Arc::new(self.side));
-        let shared = Shared { known, rechecks, inbox, metrics, agents: Mutex::default() };
+        let turns = Arc::new(Semaphore::new(REPORTS_WAITING_MAX));
+        let shared = Shared { known, rechecks, inbox, metrics, arrivals: Mutex::default(), turns };
         tokio::join!(
             known::follow(in_force, known_sender),
             credentials::follow(self.agents.files, self.contents, ServerSide::new, side_sender),
@@ -148,31 +146,23 @@ impl Shared {
         }
         let report = received.report;
         let stamp = Stamp { boot: report.boot, number: report.number, clock: received.head.clock };
-        let turn = self.turn(identity, stamp, now)?;
+        self.check_time(identity, stamp, now)?;
         self.metrics.unknown_targets(received.unknown);
+        let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Refusal::Busy)?;
         let message = Message::Report { number: known.number, report: Arc::new(report), turn };
         self.inbox.try_send(message).map_err(|_| Refusal::Busy)
     }
 
-    /// The turn of an agent whose report comes when it should.
-    fn turn(
-        &self,
-        identity: &Identity,
-        stamp: Stamp,
-        now: crate::time::Moment,
-    ) -> Result<OwnedSemaphorePermit, Refusal> {
-        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(heard) = agents.get_mut(identity) {
-            heard.arrivals.take(stamp, now)?;
-            return Arc::clone(&heard.turn).try_acquire_owned().map_err(|_| Refusal::Busy);
+    fn check_time(&self, identity: &Identity, stamp: Stamp, now: crate::time::Moment) -> Result<(), Refusal> {
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = arrivals.get_mut(identity) {
+            return Ok(known.take(stamp, now)?);
         }
         // Identities come from certificates of our own authority, so this is a bound and no defence.
-        if agents.len() >= AGENTS_MAX * 2 {
-            agents.clear();
+        if arrivals.len() >= AGENTS_MAX * 2 {
+            arrivals.clear();
         }
-        let turn = Arc::new(Semaphore::new(1));
-        let heard = Heard { arrivals: Arrivals::new(stamp, now), turn: Arc::clone(&turn) };
-        agents.insert(identity.clone(), heard);
-        turn.try_acquire_owned().map_err(|_| Refusal::Busy)
+        arrivals.insert(identity.clone(), Arrivals::new(stamp, now));
+        Ok(())
     }
 }
