@@ -16,7 +16,7 @@ use rhumb::answer::count::Counters;
 use rhumb::answer::respond::{Action, Transport};
 use rhumb::answer::table::AnswerTable;
 use rhumb::publish::Published;
-use rhumb::serve::{Listeners, Settings, TcpLimits};
+use rhumb::serve::{ClientNames, Listeners, Settings, TcpLimits};
 
 /// Hands everything to the system's allocator and counts what watched threads ask for.
 struct Counting;
@@ -75,6 +75,7 @@ fn the_udp_loop_allocates_nothing_in_steady_state() {
         listen: vec!["127.0.0.1:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap()],
         workers: NonZeroUsize::MIN,
         pin_workers: false,
+        clients: ClientNames::Shortened,
         tcp: TcpLimits::default(),
     };
     let listeners = Listeners::bind(&settings).unwrap();

@@ -112,6 +112,16 @@ impl Plan {
         }
     }
 
+    /// Probe this target now, since another agent saw it fail; but not sooner than [`RECHECK`] after the last probe
+    /// began, however often it is asked for. A probe that is out will tell soon enough.
+    pub fn recheck(&mut self, target: usize, now: Moment) {
+        let slot = &self.slots[target];
+        if let Some(due) = slot.due {
+            let soonest = now.max(slot.started + RECHECK);
+            self.set(target, due.min(soonest));
+        }
+    }
+
     /// Takes over where this target stood in an older plan. One that waits at another pace begins anew; a probe
     /// that is out stays out, and its outcome is this target's.
     pub fn adopt(&mut self, target: usize, older: &Plan, position: usize) {

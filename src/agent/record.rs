@@ -11,6 +11,9 @@ use crate::time::Moment;
 pub const TICK: Duration = Duration::from_millis(250);
 /// From one report to the next however much changes.
 pub const REPORT_GAP_MIN: Duration = Duration::from_millis(20);
+/// A report is followed by so many times the time that it took to make, so that with thousands of targets the agent
+/// still has most of its time for probes.
+pub const REPORT_REST: u32 = 4;
 
 /// What is remembered of one target.
 #[derive(Clone, Debug, Default)]
@@ -75,13 +78,15 @@ impl Record {
 pub struct Cadence {
     last: Moment,
     urgent: bool,
+    /// From the last report to the next however much changes.
+    gap: Duration,
 }
 
 impl Cadence {
     /// The first report is due one tick from now.
     #[must_use]
     pub fn new(now: Moment) -> Self {
-        Self { last: now, urgent: false }
+        Self { last: now, urgent: false, gap: REPORT_GAP_MIN }
     }
 
     /// There is news that should not wait for the tick.
@@ -92,12 +97,12 @@ impl Cadence {
     /// When the next report is due.
     #[must_use]
     pub fn due(&self) -> Moment {
-        self.last + if self.urgent { REPORT_GAP_MIN } else { TICK }
+        self.last + if self.urgent { self.gap } else { TICK.max(self.gap) }
     }
 
-    /// A report was sent.
-    pub fn sent(&mut self, now: Moment) {
-        *self = Self::new(now);
+    /// A report was sent, which took so long to make.
+    pub fn sent(&mut self, now: Moment, took: Duration) {
+        *self = Self { gap: REPORT_GAP_MIN.max(took * REPORT_REST), ..Self::new(now) };
     }
 }
 
@@ -149,7 +154,14 @@ mod tests {
         assert_eq!(cadence.due(), now + TICK);
         cadence.hurry();
         assert_eq!(cadence.due(), now + REPORT_GAP_MIN);
-        cadence.sent(now);
+        cadence.sent(now, Duration::from_millis(1));
         assert_eq!(cadence.due(), now + TICK);
+        cadence.sent(now, Duration::from_millis(30));
+        cadence.hurry();
+        assert_eq!(
+            cadence.due(),
+            now + Duration::from_millis(120),
+            "a large one is followed by a longer rest"
+        );
     }
 }

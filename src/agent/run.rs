@@ -26,8 +26,19 @@ use crate::time::Moment;
 pub struct Snapshot {
     /// The configuration that the report is about; compare by [`Arc::ptr_eq`].
     pub targets: Arc<Targets>,
-    /// What the agent sees.
-    pub report: Report,
+    /// What the agent sees. With thousands of targets it is large, so it is handed on, never copied.
+    pub report: Arc<Report>,
+    /// When it saw it.
+    pub made: Moment,
+}
+
+/// Targets that are to be probed again at once.
+#[derive(Clone, Debug)]
+pub struct Recheck {
+    /// What the ids count; compare by [`Arc::ptr_eq`].
+    pub of: Arc<Targets>,
+    /// The targets.
+    pub targets: Vec<TargetId>,
 }
 
 /// The most probes that are out at a time; what is due beyond waits.
@@ -46,6 +57,7 @@ pub const LAG_MEMORY: Duration = Duration::from_secs(1);
 pub async fn run(
     mut targets: channel::Receiver<Arc<Targets>>,
     reports: broadcast::Sender<Arc<Snapshot>>,
+    mut rechecks: mpsc::Receiver<Recheck>,
     chance: Chance,
 ) {
     let (lost, mut losses) = mpsc::channel(LOSSES_MAX);
@@ -60,6 +72,7 @@ pub async fn run(
         tokio::select! {
             () = sleep(wake.since(now)) => {}
             Some(back) = agent.out.join_next_with_id() => agent.take_back(back),
+            Some(recheck) = rechecks.recv() => agent.recheck(&recheck, clock::now()),
             Some(address) = losses.recv() => agent.hurry(address),
             ready = &mut preparing, if is_preparing => {
                 is_preparing = false;
@@ -189,12 +202,21 @@ impl Agent {
         }
     }
 
+    /// Somebody else saw these fail. Orders for other targets than the present ones come too late.
+    fn recheck(&mut self, recheck: &Recheck, now: Moment) {
+        let Some(world) = &mut self.world else { return };
+        if Arc::ptr_eq(&world.targets, &recheck.of) {
+            for target in &recheck.targets {
+                world.plan.recheck(target.index(), now);
+            }
+        }
+    }
+
     fn send_report(&mut self, now: Moment, reports: &broadcast::Sender<Arc<Snapshot>>) {
         if self.cadence.due() > now {
             return;
         }
-        self.cadence.sent(now);
-        let Some(world) = &self.world else { return };
+        let Some(world) = &self.world else { return self.cadence.sent(now, Duration::ZERO) };
         self.number += 1;
         let told = world.records.iter().enumerate();
         let report = Report {
@@ -207,8 +229,10 @@ impl Agent {
             lagging: now < self.lagging_until,
             targets: told.map(|(target, record)| record.tell(TargetId::from_index(target), now)).collect(),
         };
+        self.cadence.sent(now, clock::now().since(now));
         // Without a receiver there is no one to tell, and that is not our affair.
-        let _ = reports.send(Arc::new(Snapshot { targets: world.targets.clone(), report }));
+        let (targets, report) = (world.targets.clone(), Arc::new(report));
+        let _ = reports.send(Arc::new(Snapshot { targets, report, made: now }));
     }
 
     fn note_lateness(&mut self, wake: Moment, now: Moment) {
@@ -299,13 +323,16 @@ mod tests {
     struct Running {
         targets: channel::Sender<Arc<Targets>>,
         reports: broadcast::Receiver<Arc<Snapshot>>,
+        rechecks: mpsc::Sender<Recheck>,
         task: JoinHandle<()>,
     }
 
     fn start(targets: Arc<Targets>) -> Running {
         let (targets, of_agent) = channel::channel(targets);
         let (to_us, reports) = broadcast::channel(16);
-        Running { targets, reports, task: tokio::spawn(run(of_agent, to_us, Chance::seeded(1))) }
+        let (rechecks, hurries) = mpsc::channel(4);
+        let task = tokio::spawn(run(of_agent, to_us, hurries, Chance::seeded(1)));
+        Running { targets, reports, rechecks, task }
     }
 
     impl Running {
@@ -376,6 +403,24 @@ mod tests {
         assert_eq!((snapshot.report.vantage, snapshot.report.agent), (VantageId(2), 7));
         let snapshot = agent.snapshot(|snapshot| of(snapshot, 0).newest == 4).await;
         assert_eq!(of(&snapshot, 0).outcomes.len(), 4, "one that passed, and rechecks until fall");
+    }
+
+    #[tokio::test]
+    async fn what_others_saw_fail_is_probed_again_at_once_but_no_faster_than_a_recheck() {
+        let (server, requests) = backend(RARELY).await;
+        let mut agent = start(targets(&[server.address], RARELY, false));
+        let of = agent.sees(0, Ok(())).await.targets.clone();
+        for _ in 0..20 {
+            agent.rechecks.send(Recheck { of: of.clone(), targets: vec![TargetId(0)] }).await.unwrap();
+        }
+        agent.snapshot(|snapshot| of_target(snapshot) == 2).await;
+        sleep(Duration::from_millis(300)).await;
+        let requests = requests.load(Ordering::SeqCst);
+        assert!((2..=3).contains(&requests), "{requests} probes");
+    }
+
+    fn of_target(snapshot: &Snapshot) -> u64 {
+        of(snapshot, 0).newest
     }
 
     #[tokio::test]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::encode;
 use super::maps::{self, CompiledMap, Databases};
 use super::names::Names;
-use super::steering::{Answers, Choice, Pick, Steering, Variant};
+use super::steering::{Answers, Choice, Lots, Pick, Steering, Variant};
 use super::table::{AnswerTable, ZoneTop};
 use super::zones::{self, SteeredNames, ZonesFault};
 use crate::geo::tree::Tree;
 use crate::health::verdict::Standing;
-use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId};
+use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId, VantageId};
 use crate::net::Family;
 use crate::policy::map::{Class, Map, Region};
 use crate::policy::select::{Outcome, Selection, Situation, select};
@@ -29,6 +29,9 @@ pub struct World {
     pub zones: Vec<Zone>,
     /// All regions, by id.
     pub regions: Vec<Region>,
+    /// The vantage that stands in each region, by region id, if any does: it speaks for the clients whose first
+    /// region that is.
+    pub vantages: Vec<Option<VantageId>>,
     /// All maps, by id.
     pub maps: Vec<Map>,
     /// All services, by id.
@@ -58,12 +61,10 @@ pub struct Plan {
 /// A map of a plan.
 #[derive(Debug)]
 pub struct PlannedMap {
-    /// Its name in the configuration.
-    pub name: String,
+    /// As it is believed.
+    pub map: Map,
     /// Its classes, by id.
     pub classes: Vec<Class>,
-    /// What made each class.
-    pub whys: Vec<crate::policy::classify::Why>,
 }
 
 /// The classes of a map as a service sees them: only its own regions count, so that many classes are one. What
@@ -96,14 +97,18 @@ pub struct CounterKey {
 impl Plan {
     /// Compiles everything that does not depend on verdicts.
     pub fn new(world: World) -> Result<Self, Vec<ZonesFault>> {
-        let World { zones, regions, maps, services, databases } = world;
+        let World { zones, regions, vantages, maps, services, databases } = world;
         let (names, zones) = zones::compile(&zones, &steered_names(&services))?;
         let mut trees = Vec::new();
         let mut planned = Vec::new();
         for map in maps {
-            let CompiledMap { classes, whys, tree } = maps::compile(&map, &regions, &databases);
+            let CompiledMap { mut classes, tree } = maps::compile(&map, &regions, &databases);
+            for class in &mut classes {
+                let nearest = class.order.first().and_then(|region| vantages.get(region.index()));
+                class.vantage = nearest.copied().flatten();
+            }
             trees.push(tree);
-            planned.push(PlannedMap { name: map.name, classes, whys });
+            planned.push(PlannedMap { map, classes });
         }
         let views = views(&services, &planned);
         Ok(Self {
@@ -164,7 +169,7 @@ impl Plan {
             plan: self,
             service,
             numbers,
-            known: Vec::new(),
+            known: HashMap::new(),
             encoded: Vec::new(),
             all_down: false,
         };
@@ -225,7 +230,7 @@ struct Variants<'p, 'n> {
     plan: &'p Plan,
     service: &'p Service,
     numbers: &'n mut CounterNumbers,
-    known: Vec<(Option<variant::Variant>, Outcome)>,
+    known: HashMap<(Option<variant::Variant>, Outcome), u32>,
     encoded: Vec<Variant>,
     all_down: bool,
 }
@@ -235,12 +240,14 @@ impl Variants<'_, '_> {
         match self.service.families {
             Families::Together => {
                 let pick = self.pick(class, None, standings);
-                Choice { v4: pick.clone(), v6: pick }
+                Choice { v4: pick.clone(), v6: pick, v6_alone: false }
             }
-            Families::Independent => Choice {
-                v4: self.pick(class, Some(Family::V4), standings),
-                v6: self.pick(class, Some(Family::V6), standings),
-            },
+            Families::Independent => {
+                let v4 = self.pick(class, Some(Family::V4), standings);
+                let v6 = self.pick(class, Some(Family::V6), standings);
+                let v6_alone = matches!(v4, Pick::One(at) if self.encoded[at as usize].is_no_data());
+                Choice { v4, v6, v6_alone }
+            }
         }
     }
 
@@ -253,19 +260,19 @@ impl Variants<'_, '_> {
         if layout.variants.is_empty() {
             return Pick::One(self.number(None, &selection));
         }
-        let positions: Vec<u16> =
+        let variants: Box<[u32]> =
             layout.variants.into_iter().map(|variant| self.number(Some(variant), &selection)).collect();
         match layout.lots {
-            None => Pick::One(positions[0]),
-            Some(lots) => Pick::Lots(lots.iter().map(|at| positions[usize::from(*at)]).collect()),
+            None => Pick::One(variants[0]),
+            Some(lots) => Pick::Lots(Lots { lots, variants }),
         }
     }
 
     /// The position of a variant among the encoded ones.
-    fn number(&mut self, laid_out: Option<variant::Variant>, selection: &Selection) -> u16 {
+    fn number(&mut self, laid_out: Option<variant::Variant>, selection: &Selection) -> u32 {
         let key = (laid_out, selection.outcome);
-        if let Some(at) = self.known.iter().position(|known| *known == key) {
-            return at as u16;
+        if let Some(at) = self.known.get(&key) {
+            return *at;
         }
         let text = self.text(key.0.as_ref(), selection);
         let counter = self.numbers.number(self.counter_key(key.0.as_ref(), selection.outcome));
@@ -274,9 +281,10 @@ impl Variants<'_, '_> {
             None if selection.outcome == Outcome::Absent => encode::no_data(counter),
             None => encode::servfail(text.as_deref().unwrap_or_default(), counter),
         };
-        self.known.push(key);
+        let at = u32::try_from(self.encoded.len()).expect("config bounds the regions of a service");
+        self.known.insert(key, at);
         self.encoded.push(encoded);
-        u16::try_from(self.encoded.len() - 1).expect("config bounds the endpoints of a service")
+        at
     }
 
     fn counter_key(&self, laid_out: Option<&variant::Variant>, outcome: Outcome) -> CounterKey {
@@ -296,12 +304,12 @@ impl Variants<'_, '_> {
         let region = variant.region.map_or("the fallback", |region| self.plan.region_name(region));
         match variant.reason {
             Reason::Steady | Reason::Suspect | Reason::Shifting => None,
-            Reason::Moved => Some(format!("{name}: {region} answers, a nearer region is withdrawn")),
+            Reason::Moved => Some(format!("{name}: {region} answers in place of the first preference")),
             Reason::Degraded => Some(format!("{name}: {region} answers, degraded; nothing better is left")),
             Reason::FailOpen => {
-                Some(format!("{name}: all regions are down; {region} answers as the last resort"))
+                Some(format!("{name}: no region is usable; {region} answers as the last resort"))
             }
-            Reason::Fallback => Some(format!("{name}: all regions are down; the fallback answers")),
+            Reason::Fallback => Some(format!("{name}: no region is usable; the fallback answers")),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::steering::Variant;
+use crate::name::Name;
 use crate::policy::service::{Binding, Service};
 use crate::policy::variant;
 use crate::wire::code::{ExtendedError, Rcode, RecordType};
@@ -35,7 +36,10 @@ pub(super) fn variant(
             &mut records,
             rtype,
             ttl,
-            bindings.map(|binding| with_hints(binding, &laid_out.v4, &laid_out.v6)),
+            bindings.map(|binding| match is_reached_here(service, binding) {
+                true => with_hints(binding, &laid_out.v4, &laid_out.v6),
+                false => binding.rdata.to_vec(),
+            }),
         );
     }
     Variant { rcode: Rcode::NOERROR, records, extended_error: text.map(extended_error), counter }
@@ -78,12 +82,19 @@ fn push(
     }
 }
 
-/// The record data of a binding with hints for these addresses; an alias (priority 0) has no parameters.
+/// Whether a binding is reached at the service's own addresses: it is no alias (priority 0), and its target is the
+/// owner or another name of the service. Hints are for the target (RFC 9460 section 7.3), and of other hosts
+/// nothing is known here.
+fn is_reached_here(service: &Service, binding: &Binding) -> bool {
+    let (priority, rest) = binding.rdata.split_at(2);
+    let length = crate::name::wire_length(rest).expect("config has checked the binding");
+    let target = Name::from_checked(&rest[..length]);
+    priority != [0, 0] && (target == Name::root() || service.names.contains(&target))
+}
+
+/// The record data of a binding with hints for these addresses.
 fn with_hints(binding: &Binding, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) -> Vec<u8> {
     let rdata = &binding.rdata;
-    if rdata.starts_with(&[0, 0]) {
-        return rdata.to_vec();
-    }
     let target_octets = crate::name::wire_length(&rdata[2..]).expect("config has checked the binding");
     let (head, mut rest) = rdata.split_at(2 + target_octets);
     let mut out = head.to_vec();

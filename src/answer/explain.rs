@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::compile::{Plan, Standings};
 use super::count::Counters;
 use super::dig::{self, Shown};
+use super::maps;
 use super::names::{Entry, Found};
 use super::respond::{Action, Transport, respond};
 use super::table::AnswerTable;
@@ -19,7 +20,7 @@ use crate::name::Name;
 use crate::net::{self, Family, Prefix};
 use crate::policy::lots;
 use crate::policy::map::{Class, Fence};
-use crate::policy::select::{Selection, Situation, select};
+use crate::policy::select::{Outcome, Selection, Situation, select};
 use crate::policy::service::{Families, Service, ServiceRegion};
 use crate::wire::ask;
 use crate::wire::code::RecordType;
@@ -165,14 +166,17 @@ fn steering(
     let believed = |endpoint| standings.of(endpoint, class);
     let independent = service.families == Families::Independent;
     let asked_family = if asked.rtype == RecordType::AAAA { Family::V6 } else { Family::V4 };
-    let situation =
-        Situation { service, class, family: independent.then_some(asked_family), standings: &believed };
-    let selection = select(&situation);
+    let chosen_for = |family| select(&Situation { service, class, family, standings: &believed });
+    let mut selection = chosen_for(independent.then_some(asked_family));
+    if selection.outcome == Outcome::Absent && ![RecordType::A, RecordType::AAAA].contains(&asked.rtype) {
+        // What belongs to no family follows the one that there is.
+        selection = chosen_for(Some(Family::V6));
+    }
     SteeringExplanation {
         service: service.name.clone(),
-        map: map.name.clone(),
+        map: map.map.name.clone(),
         place: plan.databases.describe(asked.client),
-        rule: map.whys[hit.class.index()].to_string(),
+        rule: maps::why(&map.map, &plan.regions, &plan.databases, asked.client).to_string(),
         class_depth: hit.depth,
         order: class.order.iter().map(|region| plan.region_name(*region).to_owned()).collect(),
         fence: match class.fence {

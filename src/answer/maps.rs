@@ -1,15 +1,17 @@
 //! Compiles a map: what the databases and the operator's rules say of every address becomes client classes and
 //! the tree that finds them.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::geo::database::{Database, PlaceId};
 use crate::geo::spans::{Address, Spans};
 use crate::geo::tree::Tree;
 use crate::ids::ClassId;
+use crate::net::embedded_v4;
 use crate::place::Place;
 use crate::policy::classify::{Classifier, Why};
-use crate::policy::map::{Class, Map, Region};
+use crate::policy::map::{Class, Map, Matcher, Region};
 
 /// What is known of addresses.
 #[derive(Debug, Default)]
@@ -27,10 +29,23 @@ pub struct Databases {
 pub struct CompiledMap {
     /// Its classes, by id.
     pub classes: Vec<Class>,
-    /// What made each class.
-    pub whys: Vec<Why>,
     /// Client to class.
     pub tree: Tree,
+}
+
+/// What makes a client of its class. Clients whom different rules put into equal classes share one class, so this is
+/// found for the client anew.
+#[must_use]
+pub fn why(map: &Map, regions: &[Region], databases: &Databases, client: IpAddr) -> Why {
+    let client = match client {
+        IpAddr::V6(v6) => embedded_v4(v6).map_or(client, |inside| IpAddr::V4(inside.address)),
+        IpAddr::V4(_) => client,
+    };
+    let named = map.network_rules().filter(|(prefix, _)| prefix.contains(client));
+    let rule = named.max_by_key(|(prefix, _)| prefix.length()).map(|(_, at)| at);
+    let mut classifier = map.classes(regions);
+    let class = classifier.class_of(&databases.place_of(client), rule);
+    classifier.why(class)
 }
 
 /// Position of a rule among a map's rules.
@@ -42,8 +57,7 @@ pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> Compiled
     let mut classifier = map.classes(regions);
     let v4 = family(map, databases, &mut classifier, Database::v4);
     let v6 = family(map, databases, &mut classifier, Database::v6);
-    let (classes, whys) = classifier.into_classes();
-    CompiledMap { classes, whys, tree: Tree::build(&v4, &v6) }
+    CompiledMap { classes: classifier.into_classes(), tree: Tree::build(&v4, &v6) }
 }
 
 fn family<A: Address>(
@@ -52,23 +66,41 @@ fn family<A: Address>(
     classifier: &mut Classifier<'_>,
     spans: fn(&Database) -> &Spans<A, PlaceId>,
 ) -> Spans<A, ClassId> {
-    let known = |database: &Option<Database>| {
-        database.as_ref().map_or_else(|| Spans::uniform(PlaceId::UNKNOWN), |database| spans(database).clone())
-    };
+    let unknown = Spans::uniform(PlaceId::UNKNOWN);
+    let [cities, countries, systems] = [&databases.cities, &databases.countries, &databases.networks]
+        .map(|database| database.as_ref().map_or(&unknown, spans));
     let rules = map.network_rules().map(|(prefix, at)| (prefix, Some(at as RuleAt)));
     let rules = Spans::uniform(None).overlay(rules);
-    let places = known(&databases.cities).zip(&known(&databases.countries), |city, country| (city, country));
-    let records =
-        places.zip(&known(&databases.networks), |(city, country), network| [city, country, network]);
+    // Systems that no rule names make no difference, and would cut the spans into many times more.
+    let named = systems_named(map);
+    let networks = systems.map(|id| {
+        let system = databases.networks.as_ref().and_then(|database| database.record(id)?.asn);
+        if system.is_some_and(|system| named.contains(&system)) { id } else { PlaceId::UNKNOWN }
+    });
+    let places = cities.zip(countries, |city, country| (city, country));
+    let records = places.zip(&networks, |(city, country), network| [city, country, network]);
     records.zip(&rules, |records, rule| classifier.class_of(&databases.place(records), rule.map(usize::from)))
 }
 
+fn systems_named(map: &Map) -> HashSet<u32> {
+    let systems = map.rules.iter().filter_map(|rule| match rule.matcher {
+        Matcher::Asn(system) => Some(system),
+        _ => None,
+    });
+    systems.collect()
+}
+
 impl Databases {
-    /// What is known of where an address is, in words.
+    /// What is known of where an address is.
+    fn place_of(&self, address: IpAddr) -> Place {
+        let at = |database: &Option<Database>| database.as_ref().map(|database| database.place(address).0);
+        together(at(&self.cities), at(&self.countries), at(&self.networks))
+    }
+
+    /// The same in words.
     #[must_use]
     pub fn describe(&self, address: IpAddr) -> String {
-        let at = |database: &Option<Database>| database.as_ref().map(|database| database.place(address).0);
-        let known = together(at(&self.cities), at(&self.countries), at(&self.networks));
+        let known = self.place_of(address);
         let words = [
             known.country.map(|country| format!("country {country}")),
             known.subdivision.map(|subdivision| format!("subdivision {subdivision}")),

@@ -1,8 +1,8 @@
 //! Every name of every zone, found by the hash of its wire form in lower case.
 //!
 //! Two arrays. `slots` is an open-addressed hash table of eight octets a slot: half of the hash, and where the
-//! name's *entry* begins. `entries` holds one entry after another: the name, what kind of name it is, its
-//! zone, and its ready-made records. So a name that exists costs two cache misses: its slot, its entry.
+//! name's *entry* begins. `entries` holds one entry after another: what kind of name it is, its zone, the name,
+//! and its ready-made records. So a name that exists costs two cache misses: its slot, its entry.
 //!
 //! A name that does not exist is looked for once, then its ancestors are, the nearest first: the first that is
 //! there is the closest encloser (RFC 4592 section 3.3.1), and it knows whether a wildcard, a cut or a DNAME
@@ -18,7 +18,9 @@ pub struct Names {
     slots: Box<[Slot]>,
     entries: Box<[u8]>,
     /// Labels of the deepest name: nothing is found below.
-    depth: usize,
+    deepest: usize,
+    /// Labels of the name with the fewest, the top of a zone: nothing is found above.
+    shallowest: usize,
 }
 
 /// Half of a hash, and the place of an entry plus one; 0 is an empty slot.
@@ -40,17 +42,17 @@ pub enum Kind {
     Dname = 2,
 }
 
-/// One name of the table.
+/// One name of the table. Read where it stands: of most entries a query needs a part only.
 #[derive(Clone, Copy)]
 pub struct Entry<'t> {
     place: Place,
-    name: &'t [u8],
-    flags: u8,
-    zone: ZoneId,
-    service: ServiceId,
-    parent_side: Place,
-    records: &'t [u8],
+    head: &'t [u8; HEAD_OCTETS],
+    /// Name, service, parent side, records, and all later entries.
+    rest: &'t [u8],
 }
+
+/// Octets of an entry before its name: the name's length, flags, the zone, the length of the records.
+const HEAD_OCTETS: usize = 10;
 
 /// Where an entry begins in `entries`, plus one.
 type Place = u32;
@@ -79,6 +81,8 @@ const HAS_WILDCARD: u8 = 0x04;
 const STEERED: u8 = 0x08;
 /// The parent zone is ours too; the place of its side of the cut follows.
 const PARENT_SIDE: u8 = 0x10;
+/// No question finds it by its name.
+const ASIDE: u8 = 0x20;
 
 /// The largest table of entries, in octets: places are counted in 32 bits.
 pub const ENTRIES_OCTETS_MAX: usize = u32::MAX as usize - 1;
@@ -107,7 +111,7 @@ impl Names {
             }
             if slot.tag == tag {
                 let entry = self.entry_at(slot.entry);
-                if entry.name == name {
+                if entry.name() == name {
                     return Some(entry);
                 }
             }
@@ -117,17 +121,19 @@ impl Names {
 
     #[cold]
     fn find_above<'t>(&'t self, name: &[u8]) -> Found<'t> {
-        let labels = name::labels(name).count();
-        // Ancestors deeper than any name we have need not be looked for.
-        let hopeless = labels.saturating_sub(self.depth).max(1);
-        let Some(encloser) = name::suffixes(name).skip(hopeless).find_map(|name| self.entry_of(name)) else {
+        let labels = label_count(name);
+        // Only ancestors with as many labels as some name of ours need to be looked for.
+        let hopeless = labels.saturating_sub(self.deepest).max(1);
+        let hopeful = (labels + 1).saturating_sub(hopeless + self.shallowest);
+        let mut ancestors = name::suffixes(name).skip(hopeless).take(hopeful);
+        let Some(encloser) = ancestors.find_map(|name| self.entry_of(name)) else {
             return Found::Outside;
         };
         match encloser.kind() {
             Kind::Cut => Found::BelowCut(encloser),
             Kind::Dname => Found::BelowDname(encloser),
-            Kind::Inside if encloser.flags & HAS_WILDCARD != 0 => {
-                let wildcard = self.wildcard_below(encloser.name);
+            Kind::Inside if encloser.flags() & HAS_WILDCARD != 0 => {
+                let wildcard = self.wildcard_below(encloser.name());
                 wildcard.map_or(Found::Missing(encloser), Found::Wildcard)
             }
             Kind::Inside => Found::Missing(encloser),
@@ -144,28 +150,18 @@ impl Names {
     #[inline]
     fn entry_at(&self, place: Place) -> Entry<'_> {
         let octets = &self.entries[place as usize - 1..];
-        let (name, rest) = octets[1..].split_at(usize::from(octets[0]));
-        let (flags, rest) = (rest[0], &rest[1..]);
-        let (zone, rest) = take_u32(rest);
-        let (length, rest) = take_u32(rest);
-        let (service, rest) = if flags & STEERED == 0 { (0, rest) } else { take_u32(rest) };
-        let (parent_side, rest) = if flags & PARENT_SIDE == 0 { (0, rest) } else { take_u32(rest) };
-        Entry {
-            place,
-            name,
-            flags,
-            zone: ZoneId(zone),
-            service: ServiceId(service),
-            parent_side,
-            records: &rest[..length as usize],
-        }
+        let (head, rest) = octets.split_first_chunk().expect("an entry is whole");
+        Entry { place, head, rest }
     }
 
     /// For an apex below another zone of ours: that zone's side of the cut, which alone has the DS records
     /// (RFC 4035 section 3.1.4.1).
     #[must_use]
     pub fn parent_side<'t>(&'t self, apex: &Entry<'t>) -> Option<Entry<'t>> {
-        (apex.flags & PARENT_SIDE != 0).then(|| self.entry_at(apex.parent_side))
+        (apex.flags() & PARENT_SIDE != 0).then(|| {
+            let behind_service = if apex.flags() & STEERED == 0 { 0 } else { 4 };
+            self.entry_at(apex.number_behind_name(behind_service))
+        })
     }
 
     /// How many octets the table takes.
@@ -175,26 +171,20 @@ impl Names {
     }
 }
 
-/// Octets of an entry at most, beside its name and records: length, flags, zone, length, service, parent side.
-const ENTRY_FIXED_OCTETS_MAX: usize = 18;
-
-#[inline]
-fn take_u32(octets: &[u8]) -> (u32, &[u8]) {
-    let (number, rest) = octets.split_first_chunk().expect("an entry is whole");
-    (u32::from_ne_bytes(*number), rest)
-}
+/// Octets of an entry at most, beside its name and records: the head, service, parent side.
+const ENTRY_FIXED_OCTETS_MAX: usize = HEAD_OCTETS + 8;
 
 impl<'t> Entry<'t> {
     /// The name, in lower case.
     #[must_use]
     pub fn name(&self) -> &'t [u8] {
-        self.name
+        &self.rest[..usize::from(self.head[0])]
     }
 
     /// What kind of name it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        match self.flags & KIND {
+        match self.flags() & KIND {
             0 => Kind::Inside,
             1 => Kind::Cut,
             _ => Kind::Dname,
@@ -204,18 +194,46 @@ impl<'t> Entry<'t> {
     /// The zone it belongs to.
     #[must_use]
     pub fn zone(&self) -> ZoneId {
-        self.zone
+        let [_, _, a, b, c, d, ..] = *self.head;
+        ZoneId(u32::from_ne_bytes([a, b, c, d]))
     }
 
     /// The service that answers for it.
     #[must_use]
     pub fn service(&self) -> Option<ServiceId> {
-        (self.flags & STEERED != 0).then_some(self.service)
+        (self.flags() & STEERED != 0).then(|| ServiceId(self.number_behind_name(0)))
+    }
+
+    fn flags(&self) -> u8 {
+        self.head[1]
+    }
+
+    /// Where the next entry begins, or would.
+    fn next_place(&self) -> Place {
+        self.place + (HEAD_OCTETS + self.records_at() + self.records_octets()) as Place
+    }
+
+    /// Where the records begin in `rest`.
+    fn records_at(&self) -> usize {
+        let numbers = usize::from(self.flags() & STEERED != 0) + usize::from(self.flags() & PARENT_SIDE != 0);
+        usize::from(self.head[0]) + 4 * numbers
+    }
+
+    fn records_octets(&self) -> usize {
+        let [.., a, b, c, d] = *self.head;
+        u32::from_ne_bytes([a, b, c, d]) as usize
+    }
+
+    /// The number that stands so many octets behind the name.
+    fn number_behind_name(&self, at: usize) -> u32 {
+        let rest = &self.rest[usize::from(self.head[0]) + at..];
+        u32::from_ne_bytes(*rest.first_chunk().expect("an entry is whole"))
     }
 
     /// All its sets of records.
     pub fn records(&self) -> impl Iterator<Item = Records<'t>> {
-        let mut rest = self.records;
+        let (begin, length) = (self.records_at(), self.records_octets());
+        let mut rest = &self.rest[begin..begin + length];
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -233,24 +251,28 @@ impl<'t> Entry<'t> {
     }
 }
 
-/// A hash of a name in lower case: eight octets at a time, folded 128-bit products. It is no secret: whoever
-/// knows it can only look for names that are not there, and a search ends at the first empty slot.
+/// A hash of a name in lower case: eight octets at a time, folded 128-bit products; the last eight are read whole
+/// even where they overlap, which spares a copy of an odd rest. It is no secret: whoever knows it can only look for
+/// names that are not there, and a search ends at the first empty slot.
 #[inline]
 fn hash(name: &[u8]) -> u64 {
     const SEED: u64 = 0x2545_f491_4f6c_dd1d;
     const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
-    let fold = |state: u64, word: u64| {
-        let product = u128::from(state ^ word).wrapping_mul(u128::from(FACTOR));
+    let fold = |state: u64, word: [u8; 8]| {
+        let product = u128::from(state ^ u64::from_le_bytes(word)).wrapping_mul(u128::from(FACTOR));
         product as u64 ^ (product >> 64) as u64
     };
-    let mut words = name.chunks_exact(8);
-    let mut state = SEED ^ name.len() as u64;
-    for word in &mut words {
-        state = fold(state, u64::from_le_bytes(word.try_into().expect("chunks are of eight octets")));
-    }
-    let mut tail = [0; 8];
-    tail[..words.remainder().len()].copy_from_slice(words.remainder());
-    fold(fold(state, u64::from_le_bytes(tail)), SEED)
+    let seed = SEED ^ name.len() as u64;
+    let Some(last) = name.last_chunk() else {
+        let mut whole = [0; 8];
+        whole[..name.len()].copy_from_slice(name);
+        return fold(fold(seed, whole), whole);
+    };
+    fold(name.as_chunks().0.iter().fold(seed, |state, word| fold(state, *word)), *last)
+}
+
+fn label_count(name: &[u8]) -> usize {
+    name::suffixes(name).count() - 1
 }
 
 fn tag(hash: u64) -> u32 {
@@ -286,37 +308,47 @@ pub struct TooManyNames;
 #[derive(Default)]
 pub struct Builder {
     entries: Vec<u8>,
-    /// Hash and place of each entry that can be found.
-    found: Vec<(u64, Place)>,
-    depth: usize,
+    /// How many entries can be found.
+    found: usize,
+    deepest: usize,
+    shallowest: Option<usize>,
 }
 
 impl Builder {
+    /// Room for entries of about so many octets. Growing by doubling would copy them and leave holes in the heap
+    /// that are never given back: for a million names, half as much memory again.
+    #[must_use]
+    pub fn with_room_for(octets: usize) -> Self {
+        Self { entries: Vec::with_capacity(octets.min(ENTRIES_OCTETS_MAX)), ..Self::default() }
+    }
+
     /// Adds a name that is not in the table yet.
     pub fn add(&mut self, new: NewEntry<'_>) -> Result<(), TooManyNames> {
-        let place = self.push(new)?;
-        self.found.push((hash(new.name), place));
-        self.depth = self.depth.max(name::labels(new.name).count());
+        self.push(new, 0)?;
+        self.found += 1;
+        let labels = label_count(new.name);
+        self.deepest = self.deepest.max(labels);
+        self.shallowest = Some(self.shallowest.map_or(labels, |least| least.min(labels)));
         Ok(())
     }
 
     /// Adds the parent's side of a cut whose child zone is ours too.
     pub fn add_aside(&mut self, new: NewEntry<'_>) -> Result<Aside, TooManyNames> {
-        self.push(new).map(Aside)
+        self.push(new, ASIDE).map(Aside)
     }
 
-    fn push(&mut self, new: NewEntry<'_>) -> Result<Place, TooManyNames> {
+    fn push(&mut self, new: NewEntry<'_>, aside: u8) -> Result<Place, TooManyNames> {
         let place = self.entries.len() + 1;
         if place + new.name.len() + ENTRY_FIXED_OCTETS_MAX + new.records.len() > ENTRIES_OCTETS_MAX {
             return Err(TooManyNames);
         }
         let steered = if new.service.is_some() { STEERED } else { 0 };
         let parent_side = if new.parent_side.is_some() { PARENT_SIDE } else { 0 };
-        self.entries.push(new.name.len() as u8);
-        self.entries.extend_from_slice(new.name);
-        self.entries.push(new.kind as u8 | steered | parent_side);
+        let flags = new.kind as u8 | steered | parent_side | aside;
+        self.entries.extend_from_slice(&[new.name.len() as u8, flags]);
         self.entries.extend_from_slice(&new.zone.0.to_ne_bytes());
         self.entries.extend_from_slice(&(new.records.len() as u32).to_ne_bytes());
+        self.entries.extend_from_slice(new.name);
         if let Some(service) = new.service {
             self.entries.extend_from_slice(&service.0.to_ne_bytes());
         }
@@ -331,37 +363,54 @@ impl Builder {
     #[must_use]
     pub fn finish(self) -> Names {
         // At most three quarters full, so that a search for what is not there soon meets an empty slot.
-        let capacity = (self.found.len() * 4 / 3 + 1).next_power_of_two();
-        let mask = capacity - 1;
-        let mut slots = vec![Slot::default(); capacity].into_boxed_slice();
-        for &(hash, entry) in &self.found {
-            let mut at = hash as usize & mask;
-            while slots[at].entry != 0 {
-                at = (at + 1) & mask;
-            }
-            slots[at] = Slot { tag: tag(hash), entry };
-        }
-        let mut names = Names { slots, entries: self.entries.into(), depth: self.depth };
-        names.mark_wildcards(&self.found);
+        let capacity = (self.found * 4 / 3 + 1).next_power_of_two();
+        let mut names = Names {
+            slots: vec![Slot::default(); capacity].into(),
+            entries: self.entries.into(),
+            deepest: self.deepest,
+            shallowest: self.shallowest.unwrap_or(0),
+        };
+        names.fill_slots();
+        names.mark_wildcards();
         names
     }
 }
 
 impl Names {
+    fn fill_slots(&mut self) {
+        let mask = self.slots.len() - 1;
+        let mut place = 1;
+        while let Some(entry) = self.entry_from(place) {
+            let (hash, next, is_found) = (hash(entry.name()), entry.next_place(), entry.flags() & ASIDE == 0);
+            if is_found {
+                let mut at = hash as usize & mask;
+                while self.slots[at].entry != 0 {
+                    at = (at + 1) & mask;
+                }
+                self.slots[at] = Slot { tag: tag(hash), entry: place };
+            }
+            place = next;
+        }
+    }
+
     /// Sets [`HAS_WILDCARD`] on the parent of every wildcard.
-    fn mark_wildcards(&mut self, found: &[(u64, Place)]) {
-        for &(_, place) in found {
-            let at = place as usize - 1;
-            if !self.entries[at + 1..].starts_with(b"\x01*") {
+    fn mark_wildcards(&mut self) {
+        let mut place = 1;
+        while let Some(entry) = self.entry_from(place) {
+            place = entry.next_place();
+            if entry.flags() & ASIDE != 0 || !entry.name().starts_with(b"\x01*") {
                 continue;
             }
-            let parent =
-                name::parent(self.entry_at(place).name).expect("a wildcard is not the root").to_vec();
-            if let Some(parent_at) = self.entry_of(&parent).map(|entry| entry.place as usize - 1) {
-                let flags_at = parent_at + 1 + usize::from(self.entries[parent_at]);
-                self.entries[flags_at] |= HAS_WILDCARD;
+            let parent = name::parent(entry.name()).expect("a wildcard is not the root");
+            if let Some(parent_at) = self.entry_of(parent).map(|entry| entry.place as usize - 1) {
+                self.entries[parent_at + 1] |= HAS_WILDCARD;
             }
         }
+    }
+
+    /// The entry at a place, or nothing behind the last.
+    fn entry_from(&self, place: Place) -> Option<Entry<'_>> {
+        (place as usize <= self.entries.len()).then(|| self.entry_at(place))
     }
 }
 

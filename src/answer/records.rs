@@ -42,7 +42,9 @@ pub struct Records<'t> {
 }
 
 /// Octets before the shifts: role, count of shifts, type, count, length.
-const FIXED_OCTETS: usize = 8;
+const FIXED_OCTETS: usize = 9;
+/// The longest message less the longest OPT record of a reply of ours, one with a whole IPv6 client subnet.
+const MODEL_OCTETS_MAX: usize = 65_535 - 11 - 24;
 /// A pointer can reach the first 16,383 octets of a message (RFC 1035 section 4.1.4).
 const POINTER_REACH: usize = 0x3fff;
 /// How many suffixes are remembered as targets of pointers: names beyond are written whole, so that encoding
@@ -53,12 +55,23 @@ const SUFFIXES_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Encoder<'o> {
     owner: &'o [u8],
-    /// Whether pointers to the owner itself move with the shift: so for what is found above the question.
-    owner_shifts: bool,
+    /// What the records are for.
+    place: Position,
     /// Suffixes that a pointer may name, with where they stand in the model message.
     suffixes: Vec<(Box<[u8]>, u16)>,
     /// Octets of earlier sections of the model message.
     before: usize,
+}
+
+/// Where records will stand to the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    /// Directly behind a question for their owner, or for what it stands for as a wildcard.
+    At,
+    /// Directly behind a question at or below their owner, which moves with the shift.
+    Above,
+    /// The same, but anywhere in the reply: only the question itself can be pointed to.
+    Anywhere,
 }
 
 /// A record to be encoded.
@@ -82,17 +95,23 @@ impl<'o> Encoder<'o> {
     /// For records found at `owner`, or for the question under it where `owner` is a wildcard.
     #[must_use]
     pub fn at(owner: &'o [u8]) -> Self {
-        Self::new(owner, false)
+        Self::new(owner, Position::At)
     }
 
     /// For records of `owner` in replies to questions at or below it.
     #[must_use]
     pub fn above(owner: &'o [u8]) -> Self {
-        Self::new(owner, true)
+        Self::new(owner, Position::Above)
     }
 
-    fn new(owner: &'o [u8], owner_shifts: bool) -> Self {
-        Self { owner, owner_shifts, suffixes: Vec::new(), before: 0 }
+    /// For records of `owner` anywhere in replies to questions at or below it.
+    #[must_use]
+    pub fn anywhere(owner: &'o [u8]) -> Self {
+        Self::new(owner, Position::Anywhere)
+    }
+
+    fn new(owner: &'o [u8], place: Position) -> Self {
+        Self { owner, place, suffixes: Vec::new(), before: 0 }
     }
 
     /// Appends the records to `out` in the form that [`Records::read`] takes.
@@ -103,7 +122,8 @@ impl<'o> Encoder<'o> {
         sources: impl IntoIterator<Item = Source<'r>>,
         out: &mut Vec<u8>,
     ) -> Result<(), TooLarge> {
-        let mut octets = Vec::new();
+        // Most sets are one or two addresses: room for them at once, rather than by doubling.
+        let mut octets = Vec::with_capacity(64);
         let mut shifts: Vec<u16> = Vec::new();
         let mut count: u16 = 0;
         for source in sources {
@@ -111,8 +131,12 @@ impl<'o> Encoder<'o> {
             self.record(&source, &mut octets, &mut shifts)?;
         }
         let length = u16::try_from(octets.len()).map_err(|_| TooLarge)?;
-        let shift_count = u8::try_from(shifts.len()).map_err(|_| TooLarge)?;
-        out.extend_from_slice(&[role as u8, shift_count]);
+        if self.model_octets(octets.len()) > MODEL_OCTETS_MAX {
+            return Err(TooLarge);
+        }
+        let shift_count = u16::try_from(shifts.len()).map_err(|_| TooLarge)?;
+        out.push(role as u8);
+        out.extend_from_slice(&shift_count.to_ne_bytes());
         out.extend_from_slice(&rtype.0.to_ne_bytes());
         out.extend_from_slice(&count.to_ne_bytes());
         out.extend_from_slice(&length.to_ne_bytes());
@@ -130,8 +154,8 @@ impl<'o> Encoder<'o> {
     ) -> Result<(), TooLarge> {
         match source.owner {
             None => {
-                if self.owner_shifts {
-                    note_shift(out, shifts)?;
+                if self.place != Position::At {
+                    self.note_shift(out, shifts)?;
                 }
                 out.extend_from_slice(&pointer(HEADER_OCTETS));
             }
@@ -178,15 +202,26 @@ impl<'o> Encoder<'o> {
                 break;
             }
             if let Some(at) = self.known(suffix) {
-                note_shift(out, shifts)?;
+                self.note_shift(out, shifts)?;
                 out.extend_from_slice(&pointer(usize::from(at)));
                 break;
             }
             written.push((suffix, self.body_at(out.len())));
             out.extend_from_slice(&suffix[..=usize::from(suffix[0])]);
         }
-        for (suffix, at) in written {
-            self.remember(suffix, at);
+        // Pointers reach the question and the first set only: see `Model`.
+        if self.before == 0 && self.place != Position::Anywhere {
+            for (suffix, at) in written {
+                self.remember(suffix, at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the place of a pointer, where the question may be longer than the owner.
+    fn note_shift(&self, out: &[u8], shifts: &mut Vec<u16>) -> Result<(), TooLarge> {
+        if self.place != Position::At || self.owner.starts_with(b"\x01*") {
+            shifts.push(u16::try_from(out.len()).map_err(|_| TooLarge)?);
         }
         Ok(())
     }
@@ -205,14 +240,16 @@ impl<'o> Encoder<'o> {
         HEADER_OCTETS + self.owner.len() + 4 + self.before + at
     }
 
+    /// How long the model message is with so many octets of records, if the question were the longest.
+    fn model_octets(&self, octets: usize) -> usize {
+        self.body_at(octets) + name::NAME_OCTETS_MAX - self.owner.len()
+    }
+
     fn known(&self, suffix: &[u8]) -> Option<u16> {
         self.suffixes.iter().find(|(known, _)| known.eq_ignore_ascii_case(suffix)).map(|(_, at)| *at)
     }
 
     fn remember(&mut self, suffix: &[u8], at: usize) {
-        if self.before > 0 {
-            return; // Pointers reach the question and the first set only: see `Model`.
-        }
         // A shift moves a pointer by up to a name's length, and it must still reach.
         let reachable = at + name::NAME_OCTETS_MAX <= POINTER_REACH;
         if suffix.len() > 1 && reachable && self.suffixes.len() < SUFFIXES_MAX {
@@ -244,22 +281,18 @@ fn pointer(at: usize) -> [u8; 2] {
     (0xc000 | at as u16).to_be_bytes()
 }
 
-fn note_shift(out: &[u8], shifts: &mut Vec<u16>) -> Result<(), TooLarge> {
-    shifts.push(u16::try_from(out.len()).map_err(|_| TooLarge)?);
-    Ok(())
-}
-
 impl<'t> Records<'t> {
     /// Reads one set from the start of `stored`; gives it with what follows it.
     ///
     /// # Panics
     /// When `stored` does not begin with what [`Encoder::encode`] wrote.
     #[must_use]
+    #[inline]
     pub fn read(stored: &'t [u8]) -> (Self, &'t [u8]) {
         let (fixed, rest) = stored.split_at(FIXED_OCTETS);
         let u16_at = |at: usize| u16::from_ne_bytes([fixed[at], fixed[at + 1]]);
-        let (shifts, rest) = rest.split_at(usize::from(fixed[1]) * 2);
-        let (octets, rest) = rest.split_at(usize::from(u16_at(6)));
+        let (shifts, rest) = rest.split_at(usize::from(u16_at(1)) * 2);
+        let (octets, rest) = rest.split_at(usize::from(u16_at(7)));
         let role = match fixed[0] {
             0 => Role::Answer,
             1 => Role::Referral,
@@ -267,7 +300,7 @@ impl<'t> Records<'t> {
             3 => Role::SiblingGlue,
             _ => Role::Negative,
         };
-        (Self { role, rtype: RecordType(u16_at(2)), count: u16_at(4), shifts, octets }, rest)
+        (Self { role, rtype: RecordType(u16_at(3)), count: u16_at(5), shifts, octets }, rest)
     }
 
     /// The records' octets in the model message.
@@ -277,6 +310,7 @@ impl<'t> Records<'t> {
     }
 
     /// Appends them to a reply whose question is `shift` octets longer than their owner; gives their octets.
+    #[inline]
     pub fn append<'b>(
         &self,
         section: Section,

@@ -28,6 +28,8 @@ pub(super) struct Outcome<'t> {
     pub(super) extended_error: Option<&'t [u8]>,
     /// The counter of a steered answer.
     pub(super) counter: Option<u32>,
+    /// The records did not fit, and none is there.
+    pub(super) truncated: bool,
 }
 
 /// The most links of one chain of CNAMEs and DNAMEs; the resolver asks on from the last.
@@ -41,35 +43,33 @@ const NOT_AUTHORITATIVE: [u8; 2] = ExtendedError::NOT_AUTHORITATIVE.0.to_be_byte
 
 impl Outcome<'_> {
     fn authoritative(rcode: Rcode) -> Self {
-        Self { rcode, authoritative: true, scope: 0, extended_error: None, counter: None }
+        Self { rcode, authoritative: true, scope: 0, extended_error: None, counter: None, truncated: false }
     }
 
     fn refused() -> Self {
         let extended_error = Some(&NOT_AUTHORITATIVE[..]);
         Self { authoritative: false, extended_error, ..Self::authoritative(Rcode::REFUSED) }
     }
-
-    /// Of a reply whose records did not fit.
-    pub(super) fn truncated() -> Self {
-        Self::authoritative(Rcode::NOERROR)
-    }
 }
 
-/// Answers `query` for a client at `client` into `reply`. [`Full`]: the records do not fit.
+/// Answers `query` for a client at `client` into `reply`.
 pub(super) fn resolve<'t>(
     table: &'t AnswerTable,
     query: &Query<'_>,
     client: IpAddr,
     reply: &mut Reply<'_>,
-) -> Result<Outcome<'t>, Full> {
+) -> Outcome<'t> {
     if query.class != Class::IN {
-        return Ok(Outcome::refused());
+        return Outcome::refused();
     }
     let question = Question { table, rtype: query.rtype, client };
     match table.names().find(query.name) {
-        Found::Outside => Ok(Outcome::refused()),
-        Found::Name(entry) if query.rtype == RecordType::DS && table.is_apex(&entry) => {
-            question.ask_parent_side(entry, query.name, reply)
+        Found::Outside => Outcome::refused(),
+        // DS at the top of a zone of ours is asked of the parent zone where that is ours too, since the records
+        // stand there; else there are none.
+        Found::Name(apex) if query.rtype == RecordType::DS && table.is_apex(&apex) => {
+            let side = table.names().parent_side(&apex).unwrap_or(apex);
+            question.walk(Found::Name(side), Link::question(query.name), reply)
         }
         found => question.walk(found, Link::question(query.name), reply),
     }
@@ -83,67 +83,126 @@ struct Question<'t> {
 }
 
 /// The name that the walk has come to: that of the question, or the end of a chain so far.
-struct Link {
-    name: [u8; NAME_OCTETS_MAX],
-    length: usize,
+#[derive(Clone, Copy)]
+struct Link<'n> {
+    name: &'n [u8],
     /// Where the name stands in the reply.
     at: usize,
-    /// How many links lead here.
-    links: usize,
+    /// The links that lead here.
+    passed: &'n [Passed],
 }
 
-impl Link {
-    fn question(name: &[u8]) -> Self {
-        let mut link = Self { name: [0; NAME_OCTETS_MAX], length: name.len(), at: HEADER_OCTETS, links: 0 };
-        link.name[..name.len()].copy_from_slice(name);
-        link
+/// A link that was followed: where it stands in the reply.
+#[derive(Clone, Copy, Default)]
+struct Passed {
+    /// Its name.
+    name_at: u16,
+    /// The DNAME record that it was followed by, if it was one and is not there before.
+    dname_at: Option<u16>,
+}
+
+/// Where a CNAME's target stands in the reply, and the DNAME that made the CNAME, if one did and is new there.
+struct Next {
+    target_at: usize,
+    dname_at: Option<usize>,
+}
+
+impl<'n> Link<'n> {
+    fn question(name: &'n [u8]) -> Self {
+        Self { name, at: HEADER_OCTETS, passed: &[] }
     }
 
-    fn name(&self) -> &[u8] {
-        &self.name[..self.length]
+    fn is_question(&self) -> bool {
+        self.passed.is_empty()
     }
 }
 
 impl<'t> Question<'t> {
-    /// Follows a chain to its end, inside the zone it began in.
-    fn walk(&self, first: Found<'t>, mut link: Link, reply: &mut Reply<'_>) -> Result<Outcome<'t>, Full> {
-        let mut found = first;
-        let zone = zone_of(&found);
-        loop {
-            match self.step(&found, &mut link, reply)? {
-                Step::Done(outcome) => return Ok(outcome),
-                Step::Follow if link.links < CHAIN_MAX => found = self.table.names().find(link.name()),
-                Step::Follow => return Ok(Outcome::authoritative(Rcode::NOERROR)),
-            }
-            if zone_of(&found) != zone {
-                return Ok(Outcome::authoritative(Rcode::NOERROR));
-            }
+    /// Answers from where the name leads.
+    fn walk(&self, found: Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Outcome<'t> {
+        match self.take(&found, link, reply) {
+            Step::Done(outcome) => outcome,
+            Step::Follow(next) => self.follow(zone_of(&found), next, reply),
         }
     }
 
-    fn step(&self, found: &Found<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    /// Follows a chain to its end, inside the zone it began in.
+    #[cold]
+    fn follow(&self, zone: Option<ZoneId>, mut next: Next, reply: &mut Reply<'_>) -> Outcome<'t> {
+        // Links are short: all of a chain is within the reach of a pointer.
+        let place = |at: usize| u16::try_from(at).expect("a chain is shorter than a message");
+        let mut passed = [Passed::default(); CHAIN_MAX];
+        let mut name_at = HEADER_OCTETS;
+        for links in 0..CHAIN_MAX {
+            passed[links] = Passed { name_at: place(name_at), dname_at: next.dname_at.map(place) };
+            name_at = next.target_at;
+            let mut room = [0; NAME_OCTETS_MAX];
+            let length = read_name(reply.written(), name_at, &mut room);
+            let link = Link { name: &room[..length], at: name_at, passed: &passed[..=links] };
+            let was_there = |passed: &Passed| is_name(reply.written(), passed.name_at.into(), link.name);
+            let found = self.table.names().find(link.name);
+            if link.passed.iter().any(was_there) || zone_of(&found) != zone {
+                break;
+            }
+            match self.take(&found, link, reply) {
+                Step::Done(outcome) => return outcome,
+                Step::Follow(further) => next = further,
+            }
+        }
+        Outcome::authoritative(Rcode::NOERROR)
+    }
+
+    /// One step, which is the last where the records do not fit.
+    fn take(&self, found: &Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Step<'t> {
+        self.step(found, link, reply).unwrap_or_else(|Full| {
+            reply.clear();
+            Step::Done(self.truncated(found, link))
+        })
+    }
+
+    /// What is said of a reply whose records do not fit: what would be said of the whole one.
+    fn truncated(&self, found: &Found<'t>, link: Link<'_>) -> Outcome<'t> {
+        let rcode = if matches!(found, Found::Missing(_)) { Rcode::NXDOMAIN } else { Rcode::NOERROR };
+        let authoritative = !link.is_question() || !self.is_referral(found);
+        Outcome { authoritative, truncated: true, ..Outcome::authoritative(rcode) }
+    }
+
+    fn is_referral(&self, found: &Found<'t>) -> bool {
+        match found {
+            Found::BelowCut(_) => true,
+            Found::Name(entry) | Found::Wildcard(entry) => {
+                entry.kind() == Kind::Cut && self.rtype != RecordType::DS
+            }
+            _ => false,
+        }
+    }
+
+    fn step(&self, found: &Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         match *found {
             Found::Outside => Ok(Step::Done(Outcome::refused())),
             Found::Missing(encloser) => {
                 self.negative(encloser.zone(), u32::MAX, reply)?;
                 Ok(Step::Done(Outcome::authoritative(Rcode::NXDOMAIN)))
             }
-            Found::BelowCut(cut) => self.refer(cut, link, reply).map(Step::Done),
-            Found::Name(entry) if entry.kind() == Kind::Cut && self.rtype != RecordType::DS => {
-                self.refer(entry, link, reply).map(Step::Done)
+            // What NS at a wildcard means is not defined (RFC 4592 section 4.2): here, that each name it stands
+            // for is a cut.
+            Found::Wildcard(cut) if self.is_referral(found) => {
+                self.refer(cut, Some(link.at), link, reply).map(Step::Done)
             }
+            Found::BelowCut(cut) => self.refer(cut, None, link, reply).map(Step::Done),
+            Found::Name(cut) if self.is_referral(found) => self.refer(cut, None, link, reply).map(Step::Done),
             Found::BelowDname(dname) => self.rewrite(dname, link, reply),
             Found::Name(entry) | Found::Wildcard(entry) => self.answer(entry, link, reply),
         }
     }
 
     /// A name that exists, or a wildcard that stands for it.
-    fn answer(&self, entry: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn answer(&self, entry: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         if let Some(service) = entry.service() {
             let steering = self.table.service(service);
             if steering.answers(self.rtype) {
                 // No steered record behind a CNAME: its scope could not be told (RFC 7871 section 7.2.1).
-                if link.links > 0 {
+                if !link.is_question() {
                     return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
                 }
                 return self.steer(entry, steering, reply).map(Step::Done);
@@ -162,7 +221,7 @@ impl<'t> Question<'t> {
         if let Some(alias) = alias {
             let target_at = reply.end() + RDATA_AT;
             append(&alias, &entry, link, reply)?;
-            return Ok(self.follow(target_at, link, reply));
+            return Ok(self.target(Next { target_at, dname_at: None }));
         }
         if self.rtype == RecordType::ANY && (entry.service().is_some() || entry.records().next().is_some()) {
             append_any(link, reply)?;
@@ -175,14 +234,11 @@ impl<'t> Question<'t> {
     }
 
     /// Goes on to the target of a CNAME, unless the CNAME is itself what was asked for.
-    fn follow(&self, target_at: usize, link: &mut Link, reply: &Reply<'_>) -> Step<'t> {
-        if matches!(self.rtype, RecordType::CNAME | RecordType::ANY) {
-            return Step::Done(Outcome::authoritative(Rcode::NOERROR));
+    fn target(&self, next: Next) -> Step<'t> {
+        match self.rtype {
+            RecordType::CNAME | RecordType::ANY => Step::Done(Outcome::authoritative(Rcode::NOERROR)),
+            _ => Step::Follow(next),
         }
-        link.length = read_name(reply.written(), target_at, &mut link.name);
-        link.at = target_at;
-        link.links += 1;
-        Step::Follow
     }
 
     /// The variant of a steered name that suits the client.
@@ -200,6 +256,7 @@ impl<'t> Question<'t> {
             scope: steered.scope,
             extended_error: variant.extended_error.as_deref(),
             counter: Some(variant.counter),
+            truncated: false,
         };
         match variant.answer(self.rtype) {
             Some((count, octets)) => {
@@ -213,20 +270,15 @@ impl<'t> Question<'t> {
         Ok(outcome)
     }
 
-    /// DS at the top of a zone of ours: asked of the parent zone where that is ours too, since the records
-    /// stand there; else there are none.
-    fn ask_parent_side(
+    /// A referral: the cut's NS records and the addresses it needs (RFC 9471). `owner_at` is where the cut's name
+    /// stands in the reply, where that is not at the end of the link's name.
+    fn refer(
         &self,
-        apex: Entry<'t>,
-        name: &[u8],
+        cut: Entry<'t>,
+        owner_at: Option<usize>,
+        link: Link<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome<'t>, Full> {
-        let side = self.table.names().parent_side(&apex).unwrap_or(apex);
-        self.walk(Found::Name(side), Link::question(name), reply)
-    }
-
-    /// A referral: the cut's NS records and the addresses it needs (RFC 9471).
-    fn refer(&self, cut: Entry<'t>, link: &Link, reply: &mut Reply<'_>) -> Result<Outcome<'t>, Full> {
         let mut first: &[u8] = &[];
         for records in cut.records() {
             let section = match records.role {
@@ -237,20 +289,32 @@ impl<'t> Question<'t> {
                 Role::Glue | Role::SiblingGlue => Section::Additional,
                 Role::Answer | Role::Negative => continue,
             };
-            let appended = append_above(&records, first, section, &cut, link, reply);
-            if records.role != Role::SiblingGlue {
-                appended?;
+            let before = reply.mark();
+            let appended = match owner_at {
+                None => append_above(&records, first, section, &cut, link, reply),
+                Some(at) => records.append_under(section, Model { owner: cut.name(), first }, at, reply),
+            };
+            match appended {
+                Err(Full) if records.role == Role::SiblingGlue => reply.take_back(before),
+                appended => appended?,
             }
         }
-        Ok(Outcome { authoritative: link.links > 0, ..Outcome::authoritative(Rcode::NOERROR) })
+        Ok(Outcome { authoritative: !link.is_question(), ..Outcome::authoritative(Rcode::NOERROR) })
     }
 
     /// A DNAME above the name: itself, and the CNAME that it means for this name (RFC 6672 section 3.1).
-    fn rewrite(&self, dname: Entry<'t>, link: &mut Link, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+    fn rewrite(&self, dname: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         let records = dname.answer(RecordType::DNAME).expect("an entry of this kind has a DNAME");
-        append_above(&records, records.octets(), Section::Answer, &dname, link, reply)?;
+        let is_there = |at: u16| is_name(reply.written(), at.into(), dname.name());
+        let dname_at = if link.passed.iter().filter_map(|passed| passed.dname_at).any(is_there) {
+            None
+        } else {
+            let at = reply.end();
+            append_above(&records, records.octets(), Section::Answer, &dname, link, reply)?;
+            Some(at)
+        };
         let (head, target) = records.octets().split_at(RDATA_AT);
-        let prefix = &link.name()[..link.length - dname.name().len()];
+        let prefix = &link.name[..link.name.len() - dname.name().len()];
         let length = prefix.len() + target.len();
         if length > NAME_OCTETS_MAX {
             return Ok(Step::Done(Outcome::authoritative(Rcode::YXDOMAIN)));
@@ -264,7 +328,7 @@ impl<'t> Question<'t> {
         let target_at = reply.end();
         reply.append(Section::Answer, 0, prefix)?;
         reply.append(Section::Answer, 0, target)?;
-        Ok(self.follow(target_at, link, reply))
+        Ok(self.target(Next { target_at, dname_at }))
     }
 
     /// The SOA record of a negative answer. Its TTL is the lesser of its own and MINIMUM already.
@@ -282,7 +346,8 @@ impl<'t> Question<'t> {
 /// What one step of the walk came to.
 enum Step<'t> {
     Done(Outcome<'t>),
-    Follow,
+    /// To the name that stands there in the reply.
+    Follow(Next),
 }
 
 /// Where a record's data begins, behind an owner that is a pointer.
@@ -304,9 +369,15 @@ fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
 }
 
 /// Appends an answer for the link's name.
-fn append(records: &Records<'_>, entry: &Entry<'_>, link: &Link, reply: &mut Reply<'_>) -> Result<(), Full> {
-    if link.links == 0 {
-        let shift = link.length - entry.name().len();
+#[inline]
+fn append(
+    records: &Records<'_>,
+    entry: &Entry<'_>,
+    link: Link<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Full> {
+    if link.is_question() {
+        let shift = link.name.len() - entry.name().len();
         return records.append(Section::Answer, shift, reply).map(|_| ());
     }
     let model = Model { owner: entry.name(), first: records.octets() };
@@ -319,18 +390,18 @@ fn append_above(
     first: &[u8],
     section: Section,
     above: &Entry<'_>,
-    link: &Link,
+    link: Link<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Full> {
-    if link.links == 0 {
-        let shift = link.length - above.name().len();
+    if link.is_question() {
+        let shift = link.name.len() - above.name().len();
         return records.append(section, shift, reply).map(|_| ());
     }
-    let owner_at = suffix_at(reply.written(), link.at, link.length - above.name().len());
+    let owner_at = suffix_at(reply.written(), link.at, link.name.len() - above.name().len());
     records.append_under(section, Model { owner: above.name(), first }, owner_at, reply)
 }
 
-fn append_any(link: &Link, reply: &mut Reply<'_>) -> Result<(), Full> {
+fn append_any(link: Link<'_>, reply: &mut Reply<'_>) -> Result<(), Full> {
     let mut head = [0; RDATA_AT];
     head[..2].copy_from_slice(&pointer(link.at));
     head[2..4].copy_from_slice(&RecordType::HINFO.0.to_be_bytes());
@@ -354,6 +425,23 @@ fn read_name(reply: &[u8], mut at: usize, name: &mut [u8; NAME_OCTETS_MAX]) -> u
             name[..length].make_ascii_lowercase();
             return length;
         }
+    }
+}
+
+/// Whether `name`, in lower case, stands at `at` of a reply of ours.
+fn is_name(reply: &[u8], mut at: usize, name: &[u8]) -> bool {
+    let mut rest = name;
+    loop {
+        at = resolve_pointer(reply, at);
+        let octets = 1 + usize::from(reply[at]);
+        let Some((label, after)) = rest.split_at_checked(octets) else { return false };
+        if !label.eq_ignore_ascii_case(&reply[at..at + octets]) {
+            return false;
+        }
+        if octets == 1 {
+            return true;
+        }
+        (rest, at) = (after, at + octets);
     }
 }
 

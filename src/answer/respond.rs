@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 
 use super::count::Counters;
-use super::resolve::{Outcome, resolve};
+use super::resolve::resolve;
 use super::table::AnswerTable;
 use crate::wire::code::Rcode;
+use crate::wire::edns::ClientSubnet;
 use crate::wire::query::{Message, Query, Reject};
 use crate::wire::reply::{Reply, ReplyOptions};
 
@@ -69,32 +70,27 @@ fn answer(
     octets: &mut [u8],
     counters: &Counters,
 ) -> (Rcode, usize) {
-    let subnet = query.edns.and_then(|edns| edns.client_subnet);
+    let edns = query.edns.as_ref();
+    let subnet = edns.and_then(|edns| edns.client_subnet.as_ref());
     counters.client_subnet.add(u64::from(subnet.is_some()));
-    let client = subnet.and_then(|subnet| subnet.address).unwrap_or(source);
-    let mut options = ReplyOptions { edns: query.edns, ..ReplyOptions::default() };
+    let client = subnet.and_then(ClientSubnet::address).unwrap_or(source);
+    let mut options = ReplyOptions { edns, ..ReplyOptions::default() };
     let limit = reply_limit(query, transport);
     let mut reply = Reply::begin(octets, packet, query.question_octets(), limit, &options);
-    let (outcome, truncated) = match resolve(table, query, client, &mut reply) {
-        Ok(outcome) => (outcome, false),
-        Err(_full) => {
-            reply.clear();
-            counters.truncated.add(1);
-            (Outcome::truncated(), true)
-        }
-    };
+    let outcome = resolve(table, query, client, &mut reply);
+    counters.truncated.add(u64::from(outcome.truncated));
     if let Some(counter) = outcome.counter {
         counters.answers[counter as usize].add(1);
     }
     options.scope = outcome.scope;
     options.extended_error = outcome.extended_error;
-    (outcome.rcode, reply.finish(outcome.rcode, outcome.authoritative, truncated, &options))
+    (outcome.rcode, reply.finish(outcome.rcode, outcome.authoritative, outcome.truncated, &options))
 }
 
 fn reply_limit(query: &Query<'_>, transport: Transport) -> usize {
     match transport {
         Transport::Tcp => STREAM_OCTETS_MAX,
-        Transport::Udp => query.edns.map_or(UDP_OCTETS_MIN, |edns| {
+        Transport::Udp => query.edns.as_ref().map_or(UDP_OCTETS_MIN, |edns| {
             usize::from(edns.udp_octets).clamp(UDP_OCTETS_MIN, UDP_OCTETS_MAX)
         }),
     }
@@ -102,9 +98,7 @@ fn reply_limit(query: &Query<'_>, transport: Transport) -> usize {
 
 /// A reply of a code and no records.
 fn refuse(reject: &Reject<'_>, packet: &[u8], octets: &mut [u8]) -> usize {
-    // A subnet is echoed only where it is answered for; version 0 alone has options that we know.
-    let edns = reject.edns.map(|edns| crate::wire::edns::Edns { client_subnet: None, ..edns });
-    let options = ReplyOptions { edns, ..ReplyOptions::default() };
+    let options = ReplyOptions { edns: reject.edns.as_ref(), ..ReplyOptions::default() };
     let reply = Reply::begin(octets, packet, reject.question_octets, UDP_OCTETS_MIN, &options);
     reply.finish(reject.rcode, false, false, &options)
 }

@@ -45,19 +45,30 @@ pub enum Answers {
 /// What a client class is given: one variant, or one of several by its lot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// For questions of the first family and of all other types.
+    /// For A questions, and for those of types that belong to no family.
     pub v4: Pick,
     /// For AAAA questions; equal to `v4` unless the families are independent.
     pub v6: Pick,
+    /// The class has no IPv4 address at all: what belongs to no family follows `v6`.
+    pub v6_alone: bool,
 }
 
 /// How a variant is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pick {
     /// Always this one.
-    One(u16),
+    One(u32),
     /// By lot.
-    Lots(Box<[u16]>),
+    Lots(Lots),
+}
+
+/// Variants that share the lots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lots {
+    /// Positions in `variants`, by lot.
+    pub lots: Box<[u16; lots::LOTS as usize]>,
+    /// Positions among all variants of the service.
+    pub variants: Box<[u32]>,
 }
 
 /// One prepared answer.
@@ -88,13 +99,13 @@ impl Steering {
     pub fn steer(&self, tree: &Tree, client: IpAddr, rtype: RecordType) -> Steered<'_> {
         let hit = tree.find(client);
         let choice = &self.choices[usize::from(self.by_class[hit.class.index()])];
-        let pick = if rtype == RecordType::AAAA { &choice.v6 } else { &choice.v4 };
+        let pick = if choice.asks_v6(rtype) { &choice.v6 } else { &choice.v4 };
         let (variant, by_lot) = match pick {
             Pick::One(variant) => (*variant, self.lots_by_design),
-            Pick::Lots(lots) => (lots[usize::from(lots::lot(client, self.salt))], true),
+            Pick::Lots(lots) => (lots.of(lots::lot(client, self.salt)), true),
         };
         let scope = if by_lot { hit.depth.max(lots::lot_depth(client)) } else { hit.depth };
-        Steered { variant: &self.variants[usize::from(variant)], scope }
+        Steered { variant: &self.variants[variant as usize], scope }
     }
 
     /// Whether the service answers for `rtype`.
@@ -107,12 +118,32 @@ impl Steering {
     }
 }
 
+impl Choice {
+    fn asks_v6(&self, rtype: RecordType) -> bool {
+        rtype == RecordType::AAAA || self.v6_alone && rtype != RecordType::A
+    }
+}
+
+impl Lots {
+    /// The position among all variants of the one that `lot` is given.
+    #[must_use]
+    pub fn of(&self, lot: u16) -> u32 {
+        self.variants[usize::from(self.lots[usize::from(lot)])]
+    }
+}
+
 impl Variant {
     /// The TTL of its records in seconds, if it has any.
     #[must_use]
     pub fn ttl(&self) -> Option<u32> {
         let (_, _, octets) = self.records.first()?;
         octets.get(6..10).and_then(|ttl| ttl.first_chunk()).map(|ttl| u32::from_be_bytes(*ttl))
+    }
+
+    /// Whether there is nothing to be given, and that is no error.
+    #[must_use]
+    pub fn is_no_data(&self) -> bool {
+        self.rcode == Rcode::NOERROR && self.records.is_empty()
     }
 
     /// The records that answer a question for `rtype`: how many, and their octets.

@@ -1,7 +1,7 @@
 //! Compiles zones into the table of names: what stands below a cut or a DNAME is left out, a child zone's names
 //! are taken from the child, referrals get their glue, steered names their service.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use super::names::{Aside, Builder, Kind, Names, NewEntry};
@@ -28,23 +28,36 @@ pub enum ZonesFault {
 
 /// The table of names, and what negative answers need of each zone, in the order given.
 pub fn compile(zones: &[Zone], steered: &SteeredNames) -> Result<(Names, Vec<ZoneTop>), Vec<ZonesFault>> {
-    let mut compiler = Compiler { builder: Builder::default(), asides: BTreeMap::new(), faults: Vec::new() };
-    let origins: BTreeSet<&Name> = zones.iter().map(Zone::origin).collect();
+    let builder = Builder::with_room_for(zones.iter().map(octets_of).sum());
+    let mut compiler = Compiler { builder, asides: BTreeMap::new(), faults: Vec::new() };
+    let services = steered.iter().map(|(name, of_name)| (name.as_wire(), of_name)).collect();
+    let origins: HashSet<&[u8]> = zones.iter().map(|zone| zone.origin().as_wire()).collect();
+    let mut steered_by_origin: HashMap<&[u8], Vec<SteeredName<'_>>> = HashMap::new();
+    for (name, (service, _)) in steered {
+        let origin = name::suffixes(name.as_wire()).find_map(|suffix| origins.get(suffix));
+        if let Some(origin) = origin {
+            steered_by_origin.entry(origin).or_default().push((name, *service));
+        }
+    }
     // Parents first, so that their side of a cut is there when the child's apex comes.
     let mut order: Vec<usize> = (0..zones.len()).collect();
     order.sort_by_key(|&index| zones[index].origin().label_count());
     for index in order {
-        let children = children_of(zones[index].origin(), &origins);
-        let part = Part { zone: &zones[index], id: ZoneId::from_index(index), children, steered };
+        let zone = &zones[index];
+        let own = steered_by_origin.remove(zone.origin().as_wire()).unwrap_or_default();
+        let part = Part { zone, id: ZoneId::from_index(index), origins: &origins, services: &services, own };
         compiler.zone(&part);
     }
     let tops = zones.iter().map(zone_top).collect();
     if compiler.faults.is_empty() { Ok((compiler.builder.finish(), tops)) } else { Err(compiler.faults) }
 }
 
-/// The zones of ours that begin inside this one, nearest only.
-fn children_of<'n>(origin: &Name, origins: &BTreeSet<&'n Name>) -> Vec<&'n Name> {
-    origins.iter().copied().filter(|other| other.is_below(origin)).collect()
+/// About how many octets a zone takes in the table.
+fn octets_of(zone: &Zone) -> usize {
+    /// Beside its data: its owner as a pointer, its fixed octets, what is said of its set.
+    const RECORD_OCTETS: usize = 20;
+    const NAME_OCTETS: usize = 10;
+    zone.octets() + zone.record_count() * RECORD_OCTETS + zone.owners().len() * NAME_OCTETS
 }
 
 fn zone_top(zone: &Zone) -> ZoneTop {
@@ -55,7 +68,7 @@ fn zone_top(zone: &Zone) -> ZoneTop {
     let ttl = soa.ttl().min(u32::from_be_bytes(*minimum));
     let mut negative = Vec::new();
     let source = Source { owner: None, rtype: RecordType::SOA, ttl, rdata };
-    Encoder::above(apex)
+    Encoder::anywhere(apex)
         .encode(Role::Negative, RecordType::SOA, [source], &mut negative)
         .expect("one SOA record fits any message");
     ZoneTop { apex: apex.into(), negative: negative.into() }
@@ -72,9 +85,15 @@ struct Compiler {
 struct Part<'z> {
     zone: &'z Zone,
     id: ZoneId,
-    children: Vec<&'z Name>,
-    steered: &'z SteeredNames,
+    /// The tops of all zones of ours.
+    origins: &'z HashSet<&'z [u8]>,
+    /// The service of each steered name, by octets: every name of a zone is looked for, and must not be copied for it.
+    services: &'z HashMap<&'z [u8], &'z (ServiceId, Vec<RecordType>)>,
+    /// The steered names that belong to this zone rather than to a child of it.
+    own: Vec<SteeredName<'z>>,
 }
+
+type SteeredName<'z> = (&'z Name, ServiceId);
 
 impl Compiler {
     fn zone(&mut self, part: &Part<'_>) {
@@ -88,7 +107,7 @@ impl Compiler {
             }
             top = None;
             records.clear();
-            if part.children.iter().any(|child| child.as_wire() == owner.name()) {
+            if part.is_child(owner.name()) {
                 top = Some(owner.name().to_vec());
                 self.parent_side(part, &owner, &mut records);
                 continue;
@@ -115,11 +134,8 @@ impl Compiler {
             encode_sets(owner, taken, kind, records)
         };
         self.note(encoded, owner.name());
-        let parent_side = self
-            .asides
-            .get(&Name::from_checked(owner.name()))
-            .copied()
-            .filter(|_| owner.name() == part.zone.origin().as_wire());
+        let is_apex = owner.name() == part.zone.origin().as_wire();
+        let parent_side = if is_apex { self.asides.get(part.zone.origin()).copied() } else { None };
         let service = service.map(|(service, _)| *service);
         self.add(NewEntry { name: owner.name(), kind, zone: part.id, service, parent_side, records });
     }
@@ -144,9 +160,9 @@ impl Compiler {
     /// Steered names that the zone file does not mention, and the empty non-terminals above them.
     fn steered_names_not_in_the_file(&mut self, part: &Part<'_>) {
         let mut added = BTreeSet::new();
-        for (name, (service, _)) in part.steered.iter().filter(|(name, _)| part.holds(name)) {
+        for (name, service) in &part.own {
             if let Some(above) = part.delegated_above(name) {
-                self.faults.push(ZonesFault::SteeredBelow(name.clone(), above));
+                self.faults.push(ZonesFault::SteeredBelow((*name).clone(), above));
                 continue;
             }
             let mut service = Some(*service);
@@ -198,20 +214,19 @@ impl Part<'_> {
     }
 
     fn service(&self, name: &[u8]) -> Option<&(ServiceId, Vec<RecordType>)> {
-        if self.steered.is_empty() { None } else { self.steered.get(&Name::from_checked(name)) }
+        self.services.get(name).copied()
     }
 
-    /// Whether a steered name belongs to this zone rather than to a child of it.
-    fn holds(&self, name: &Name) -> bool {
-        name.is_at_or_below(self.zone.origin())
-            && !self.children.iter().any(|child| name.is_at_or_below(child))
+    /// Whether another zone of ours begins at a name of this one.
+    fn is_child(&self, name: &[u8]) -> bool {
+        name != self.zone.origin().as_wire() && self.origins.contains(name)
     }
 
     /// The cut or DNAME that takes a name out of the zone's authority.
     fn delegated_above(&self, name: &Name) -> Option<Name> {
         name::suffixes(name.as_wire())
             .skip(1)
-            .take_while(|suffix| suffix.len() > self.zone.origin().as_wire().len())
+            .take_while(|suffix| suffix.len() >= self.zone.origin().as_wire().len())
             .filter_map(|suffix| self.zone.find(suffix))
             .find(|owner| self.kind(owner) != Kind::Inside)
             .map(|owner| Name::from_checked(owner.name()))

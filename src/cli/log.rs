@@ -1,11 +1,39 @@
-//! Where log lines go: to standard error, as text or JSON.
+//! Where log lines go: to standard error, as text or JSON. A thread of their own writes them: whoever reads them may
+//! stop reading, and must not stop the server by it. What does not fit into the queue meanwhile is dropped and counted.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::{Log, LogFormat, LogLevel};
+
+/// Lines that wait for their reader at most.
+const LINES_MAX: usize = 65_536;
+/// How long an end waits for the reader of the log.
+const LAST_LINES_MAX: Duration = Duration::from_secs(1);
+
+/// Hands each line to the thread that writes.
+#[derive(Clone)]
+struct Queue {
+    lines: SyncSender<Line>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// What is handed to the thread that writes.
+enum Line {
+    /// A line, its end included.
+    Of(Vec<u8>),
+    /// Say when everything before this was written.
+    Last(SyncSender<()>),
+}
+
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// Begins to log. Once in the life of a process; later calls change nothing.
 pub(super) fn start(log: &Log) {
@@ -16,10 +44,61 @@ pub(super) fn start(log: &Log) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let lines = fmt().with_max_level(level).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let queue = QUEUE.get_or_init(Queue::new).clone();
+    let lines = fmt().with_max_level(level).with_ansi(io::stderr().is_terminal());
+    let lines = lines.with_writer(move || queue.clone());
     // Tests start several servers in one process; the first one's format holds.
     let _ = match log.format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
+}
+
+/// Waits until what was logged is written, or nobody reads it.
+pub(super) fn finish() {
+    if let Some(queue) = QUEUE.get() {
+        let (said, written) = sync_channel(1);
+        if queue.lines.try_send(Line::Last(said)).is_ok() {
+            let _ = written.recv_timeout(LAST_LINES_MAX);
+        }
+    }
+}
+
+impl Queue {
+    fn new() -> Self {
+        let (lines, waiting) = sync_channel(LINES_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let of_thread = Arc::clone(&dropped);
+        // Without the thread nothing is logged, and everything else works.
+        let _ = thread::Builder::new().name("log".to_owned()).spawn(move || write(&waiting, &of_thread));
+        Self { lines, dropped }
+    }
+}
+
+/// The logger writes each line whole.
+impl Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.lines.try_send(Line::Of(line.to_vec())).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write(waiting: &Receiver<Line>, dropped: &AtomicU64) {
+    while let Ok(line) = waiting.recv() {
+        match line {
+            // A closed standard error is nobody's fault here.
+            Line::Of(line) => drop(io::stderr().write_all(&line)),
+            Line::Last(said) => drop(said.send(())),
+        }
+        let count = dropped.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            tracing::warn!(count, "log lines were dropped: they were not read fast enough");
+        }
+    }
 }

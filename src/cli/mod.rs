@@ -1,26 +1,104 @@
-//! The shell: one file per verb. It parses, wires, prints; it decides nothing that an answer depends on.
+//! The shell: what a person or a script types, one file per verb. It parses, asks, prints, and gives the exit
+//! code; it decides nothing that an answer depends on. What is said here once is both the parser and the help.
 
-#![expect(clippy::print_stderr, reason = "the shell speaks")]
-
-mod faults;
+mod agent;
+mod cert;
+mod check;
+mod check_file;
+mod client;
+mod demo;
+mod explain;
+mod fail_back;
 mod log;
+mod reload;
+mod said;
 pub mod serve;
-pub mod simulate;
+mod simulate;
+mod status;
+mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+/// An authoritative DNS server that steers each client to the nearest region that works.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 not understood, 78 a configuration, zone file or \
+                          database is at fault.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve: answer queries and probe endpoints until a signal ends it. SIGHUP reloads.
+    Serve(Configuration),
+    /// Stand in a region: probe what the servers say and report what is seen.
+    Agent(agent::Arguments),
+    /// Make, renew and revoke the certificates by which agents and servers know each other.
+    Cert(cert::Arguments),
+    /// Check a configuration with all that it names, or one file, and list every fault.
+    Check(check::Arguments),
+    /// Make the running server read its configuration anew; done only once the new state is live.
+    Reload(Running),
+    /// Tell what the running server believes of every endpoint, and what somebody should look at.
+    Status(Running),
+    /// Tell step by step why a question gets its answer.
+    Explain(explain::Arguments),
+    /// Let endpoints come back that work again but wait for a person's word.
+    FailBack(fail_back::Arguments),
+    /// Play with a whole world on loopback: three regions, a server, real queries. Nothing to install.
+    Demo(demo::Arguments),
+    /// Play servers, agents and resolvers in virtual time against what must hold, and count what the rules are worth.
+    Simulate(simulate::Arguments),
+}
+
+/// Which configuration is meant.
+#[derive(Clone, Debug, clap::Args)]
+struct Configuration {
+    /// The configuration.
+    #[arg(short, long, value_name = "FILE", default_value = "rhumb.toml")]
+    config: PathBuf,
+}
+
+/// Which running server is meant.
+#[derive(Clone, Debug, clap::Args)]
+struct Running {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// The operator's socket of the server, where the configuration cannot be asked for it.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
 /// Runs the verb that the command line names.
+#[must_use]
 pub fn run() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("simulate") {
-        use clap::{Args, Command, FromArgMatches};
-        let command = simulate::Arguments::augment_args(Command::new("rhumb simulate"));
-        let matches = command.get_matches_from(std::env::args().skip(1));
-        return simulate::run(
-            &simulate::Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()),
-            false,
-        );
+    let CommandLine { verb, json } = CommandLine::parse();
+    let outcome = match verb {
+        Verb::Serve(configuration) => serve::run(configuration.path(), json),
+        Verb::Demo(arguments) => return demo::run(&arguments, json),
+        Verb::Agent(arguments) => agent::run(&arguments, json),
+        Verb::Cert(arguments) => cert::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
+        Verb::Reload(running) => reload::run(&running),
+        Verb::Status(running) => status::run(&running),
+        Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::FailBack(arguments) => fail_back::run(&arguments),
+        Verb::Simulate(arguments) => return simulate::run(&arguments, json),
+    };
+    said::tell(outcome, json)
+}
+
+impl Configuration {
+    fn path(&self) -> &Path {
+        &self.config
     }
-    let path = std::env::args().nth(2).unwrap_or_else(|| "rhumb.toml".to_owned());
-    serve::run(Path::new(&path))
 }

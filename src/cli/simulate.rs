@@ -22,7 +22,7 @@ use crate::simulate::{Broken, Played, play, play_alone, play_drawn};
 
 /// What can be asked.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// How many worlds to play, each drawn from a seed.
     #[arg(long, value_name = "N", default_value_t = 100)]
     seeds: u64,
@@ -57,7 +57,7 @@ pub struct Arguments {
 
 /// Runs the verb.
 #[must_use]
-pub fn run(asked: &Arguments, json: bool) -> ExitCode {
+pub(super) fn run(asked: &Arguments, json: bool) -> ExitCode {
     if asked.false_alarms {
         print_false_alarms(asked);
     } else if asked.subsets {

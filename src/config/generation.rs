@@ -15,7 +15,7 @@ use crate::geo::layout::{Field, FieldPath, Layout};
 use crate::health::board::{BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
 use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
-use crate::ids::ServiceId;
+use crate::ids::{RegionId, ServiceId, VantageId};
 use crate::name::{self, Name};
 use crate::wire::code::RecordType;
 use crate::zone;
@@ -79,6 +79,7 @@ pub fn assemble(
     let world = World {
         zones,
         regions: config.regions.clone(),
+        vantages: vantages_of_regions(&config),
         maps: config.maps.clone(),
         services: config.services.clone(),
         databases,
@@ -159,7 +160,8 @@ pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Box<Fault
 }
 
 /// Where a country or city database has what, the operator's paths first.
-fn place_layout(fields: &FieldPaths) -> Layout {
+#[must_use]
+pub fn place_layout(fields: &FieldPaths) -> Layout {
     let named = [
         (Field::Country, &fields.country),
         (Field::Continent, &fields.continent),
@@ -170,7 +172,9 @@ fn place_layout(fields: &FieldPaths) -> Layout {
     with_paths(Layout::places(), &named)
 }
 
-fn network_layout(fields: &FieldPaths) -> Layout {
+/// Where a database of networks has the number of the autonomous system.
+#[must_use]
+pub fn network_layout(fields: &FieldPaths) -> Layout {
     with_paths(Layout::networks(), &[(Field::Asn, &fields.asn)])
 }
 
@@ -179,6 +183,13 @@ fn with_paths(layout: Layout, named: &[(Field, &Option<String>)]) -> Layout {
         Some(path) => layout.with(*field, path.parse::<FieldPath>().expect("the configuration was checked")),
         None => layout,
     })
+}
+
+/// The first vantage that stands in each region.
+fn vantages_of_regions(config: &Config) -> Vec<Option<VantageId>> {
+    let regions = (0..config.regions.len()).map(RegionId::from_index);
+    let stands = |region| config.vantages.iter().position(|vantage| vantage.region == Some(region));
+    regions.map(|region| stands(region).map(VantageId::from_index)).collect()
 }
 
 /// What verdicts are about: every endpoint of every service, in the order of their ids.

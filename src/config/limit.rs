@@ -12,14 +12,18 @@ pub const LISTEN_MAX: usize = 64;
 pub const WORKERS_MAX: u16 = 1_024;
 /// TCP connections of clients.
 pub const CONNECTIONS_MAX: u32 = 1_000_000;
-/// Queries of one connection that are answered at the same time.
-pub const QUERIES_IN_FLIGHT_MAX: u16 = 1_024;
 /// Regions.
 pub const REGIONS_MAX: usize = 1_024;
 /// Vantages.
 pub const VANTAGES_MAX: usize = 1_024;
 /// Control targets of one vantage.
 pub const CONTROL_TARGETS_MAX: usize = 64;
+/// Files of authorities, and of revocations.
+pub const CERTIFICATE_FILES_MAX: usize = 16;
+/// Servers of one agent.
+pub const AGENT_SERVERS_MAX: usize = 16;
+/// Networks, ports and folders that an agent permits.
+pub const ALLOWED_MAX: usize = 4_096;
 /// Probes.
 pub const PROBES_MAX: usize = 4_096;
 /// Status or response codes of one probe.

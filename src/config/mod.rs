@@ -6,6 +6,7 @@
 //! Not here: the contents of zone files and databases. Their faults, and those of services beside what a zone
 //! holds, are found by who reads them, and pointed at through [`Config::error`].
 
+pub mod agent;
 pub mod duration;
 pub mod generation;
 pub mod limit;
@@ -23,12 +24,13 @@ mod value;
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::de::DeTable;
 
 pub use check::HeldInZone;
+pub use section::agents::{Agents, CertificateFiles};
 pub use section::geoip::{FieldPaths, GeoIp};
 pub use section::region::Vantage;
 pub use section::server::{Log, LogFormat, LogLevel, Server, TcpLimits};
@@ -66,6 +68,8 @@ pub struct Config {
     pub regions: Vec<Region>,
     /// The places that are probed from; when there are none the server probes for itself.
     pub vantages: Vec<Vantage>,
+    /// Where agents report, if they may.
+    pub agents: Option<Agents>,
     /// How endpoints are tested.
     pub probes: Vec<Probe>,
     /// What is probed: each address and port once per distinct probe.
@@ -88,17 +92,22 @@ pub type Loaded = Result<(Config, Vec<Fault>), Vec<Fault>>;
 
 /// Reads and checks the configuration in the file `path`.
 pub fn load(path: &Path) -> Loaded {
-    let file = path.display().to_string();
-    match read_file(path) {
-        Ok(source) => parse_in(path.parent().unwrap_or(Path::new("")), &source, &file),
-        Err(message) => Err(vec![Fault {
-            severity: Severity::Error,
-            file: file.into(),
-            spot: None,
-            message,
-            help: "name a configuration that this user can read, such as rhumb.toml".to_owned(),
-        }]),
+    let source = read_file(path).map_err(|message| vec![unreadable(path, message)])?;
+    parse_in(path.parent().unwrap_or(Path::new("")), &source, &path.display().to_string())
+}
+
+/// Where the operator's socket of the configuration in the file `path` is. Nothing else of it needs to be right:
+/// who asks a running server for its state may be about to repair the file.
+pub fn control_socket(path: &Path) -> Result<PathBuf, Vec<Fault>> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let source = read_file(path).map_err(|message| vec![unreadable(path, message)])?;
+    let findings = Findings::new(Text::new(&source, &path.display().to_string()), folder);
+    let (document, errors) = DeTable::parse_recoverable(&source);
+    if errors.iter().any(|error| !is_duplicate(error)) {
+        return Err(load(path).err().unwrap_or_default());
     }
+    let top = Table::of(document.get_ref(), &section::TOP, Span::default(), &findings);
+    Ok(section::server::read_server(top, &findings).control_socket)
 }
 
 /// Reads and checks a configuration. `file` is its name in faults, and paths inside are relative to its folder.
@@ -107,6 +116,17 @@ pub fn parse(source: &str, file: &str) -> Loaded {
 }
 
 fn parse_in(folder: &Path, source: &str, file: &str) -> Loaded {
+    read_document(folder, source, file, &section::TOP, read_config)
+}
+
+/// Reads a document with the keys of `section`: what `read` makes of it, with its warnings, or every fault.
+fn read_document<T>(
+    folder: &Path,
+    source: &str,
+    file: &str,
+    section: &'static table::Section,
+    read: impl FnOnce(Table, &Findings) -> T,
+) -> Result<(T, Vec<Fault>), Vec<Fault>> {
     let findings = Findings::new(Text::new(source, file), folder);
     let (document, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
@@ -122,16 +142,26 @@ fn parse_in(folder: &Path, source: &str, file: &str) -> Loaded {
     if errors.iter().any(|error| !is_duplicate(error)) {
         return Err(findings.into_faults());
     }
-    let top = Table::of(document.get_ref(), &section::TOP, Span::default(), &findings);
-    let config = read_config(top, &findings);
+    let top = Table::of(document.get_ref(), section, Span::default(), &findings);
+    let value = read(top, &findings);
     let refused = findings.has_errors();
     let faults = findings.into_faults();
-    if refused { Err(faults) } else { Ok((config, faults)) }
+    if refused { Err(faults) } else { Ok((value, faults)) }
 }
 
 /// Whether the parser left out a key or a table that was there already; the rest is as it was written.
 fn is_duplicate(error: &toml::de::Error) -> bool {
     error.message() == "duplicate key"
+}
+
+fn unreadable(path: &Path, message: String) -> Fault {
+    Fault {
+        severity: Severity::Error,
+        file: path.display().to_string().into(),
+        spot: None,
+        message,
+        help: "name a configuration that this user can read, such as rhumb.toml".to_owned(),
+    }
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
@@ -160,8 +190,11 @@ fn read_config(top: Table, findings: &Findings) -> Config {
 
     let vantage_entries = top.entries("vantages", limit::VANTAGES_MAX);
     check_names("vantage", &vantage_entries);
-    let vantages =
+    let vantages: Vec<_> =
         vantage_entries.iter().map(|entry| section::region::read_vantage(entry, &region_names)).collect();
+
+    let agents = section::agents::read_agents(top, findings);
+    check::check_vantages(&vantages, top.value("agents").map(|value| value.span), findings);
 
     let probe_entries = top.entries("probes", limit::PROBES_MAX);
     let probe_names = Directory::of("probe", &probe_entries, ProbeId::from_index);
@@ -194,6 +227,7 @@ fn read_config(top: Table, findings: &Findings) -> Config {
         geoip,
         regions,
         vantages,
+        agents,
         endpoint_count: endpoints.count(),
         targets: endpoints.into_targets(),
         probes,

@@ -1,20 +1,28 @@
-//! What Prometheus is told. Workers count for themselves; their numbers are summed when somebody asks. Verdicts and
-//! tables are told as they change.
+//! What Prometheus is told. Events are counted as they happen. What is so at the moment (verdicts, alarms, TTLs, the
+//! workers' counters) is written when somebody asks, from what the control task left here: a change of verdict costs
+//! the task no more with ten thousand services than with ten, and what is gone from the configuration is gone from
+//! the page.
 
-use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{collections::BTreeMap, collections::HashMap, fmt};
 
-use metrics::{Label, counter, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::state::{Refused, State};
 use crate::answer::compile::CounterKey;
-use crate::answer::count::{Counter, Registry};
+use crate::answer::count::{Counter, Counters, Registry};
 use crate::answer::respond::Transport;
+use crate::answer::table::AnswerTable;
+use crate::config::Config;
+use crate::config::generation::OWN_VANTAGE;
+use crate::exchange::identity::Identity;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
 use crate::health::verdict::State as Verdict;
-use crate::ids::{ServiceId, TargetId};
+use crate::ids::{ServiceId, VantageId};
+use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
 /// All numbers of one server.
@@ -25,27 +33,31 @@ pub struct Metrics {
     registry: OnceLock<Arc<Registry>>,
     /// TCP connections by what became of them, once there are listeners.
     connections: OnceLock<Box<CountByName>>,
-    seen: Mutex<Seen>,
+    /// What is so at the moment; none before there is a state.
+    current: Mutex<Option<Arc<Current>>>,
+    /// What the counters of steered answers count. They only become more.
+    answers: Mutex<Vec<CounterKey>>,
+    /// The number of the newest outcome of each target that each agent told of, so that each is told once.
+    newest: Mutex<HashMap<(VantageId, u32), Vec<u64>>>,
 }
 
 /// Asks for counts, each with its name.
 type CountByName = dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync;
 
-/// What is remembered between two events.
-#[derive(Debug, Default)]
-struct Seen {
-    /// What the counters of steered answers count.
-    answers: Vec<CounterKey>,
-    /// The newest outcome of each target, so that each is told once.
-    newest: HashMap<TargetId, u64>,
-    /// The endpoints told last, so that those that are gone are set to nothing.
-    verdicts: Vec<Vec<Label>>,
+/// A name, its meaning, and which counter of each worker is summed.
+type Summed = (&'static str, &'static str, fn(&Counters) -> &Counter);
+
+/// What is so at the moment, as far as the page tells it.
+struct Current {
+    config: Arc<Config>,
+    configuration: u64,
+    table: Arc<AnswerTable>,
+    /// By endpoint.
+    verdicts: Vec<Verdict>,
 }
 
 /// Upper bounds of the buckets of times, in seconds.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
-const STATES: [Verdict; 5] =
-    [Verdict::Unknown, Verdict::Up, Verdict::Suspect, Verdict::Down, Verdict::Recovering];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -54,14 +66,44 @@ impl Default for Metrics {
             .expect("the bounds are a list that is not empty");
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, describe_events);
         Self {
             recorder,
             handle,
             registry: OnceLock::new(),
             connections: OnceLock::new(),
-            seen: Mutex::default(),
+            current: Mutex::default(),
+            answers: Mutex::default(),
+            newest: Mutex::default(),
         }
     }
+}
+
+fn describe_events() {
+    describe_histogram!("rhumb_probe_seconds", "How long probes took, by probe and result.");
+    describe_histogram!("rhumb_table_build_seconds", "How long it took to build and publish answer tables.");
+    describe_counter!(
+        "rhumb_reports_missed_total",
+        "Reports of agents that came faster than they were read."
+    );
+    describe_counter!("rhumb_reports_refused_total", "Reports of agents that were not taken, by reason.");
+    describe_counter!("rhumb_reports_total", "Reports that were taken, by vantage and agent.");
+    describe_counter!(
+        "rhumb_report_targets_unknown_total",
+        "Targets in reports that the configuration in force does not have."
+    );
+    describe_counter!("rhumb_outcomes_late_total", "Outcomes that were too old to count when they came.");
+    describe_counter!("rhumb_agents_refused_total", "Agents' connections refused or cut off, by reason.");
+    describe_gauge!(
+        "rhumb_certificate_expiry_timestamp_seconds",
+        "When the certificate shown to agents ends."
+    );
+    describe_gauge!(
+        "rhumb_agent_certificate_expiry_timestamp_seconds",
+        "When the certificate of an agent ends."
+    );
+    describe_counter!("rhumb_reloads_total", "Reloads, by result.");
+    describe_counter!("rhumb_verdict_writes_failed_total", "Failures to write the last verdicts to disk.");
 }
 
 impl Metrics {
@@ -75,108 +117,130 @@ impl Metrics {
         let _ = self.connections.set(Box::new(connections));
     }
 
-    /// Everything in Prometheus' text format.
+    /// Whether there are workers, that is, whether queries are answered.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        self.registry.get().is_some()
+    }
+
+    /// Everything in Prometheus' text format. Takes milliseconds per thousand services; not for a task that others
+    /// wait for.
     #[must_use]
     pub fn render(&self) -> String {
-        metrics::with_local_recorder(&self.recorder, || self.sum_workers());
+        let mut page = Page(self.handle.render());
+        let current = lock(&self.current).clone();
+        if let Some(current) = current {
+            current.tell(&mut page);
+        }
+        if let Some(registry) = self.registry.get() {
+            self.tell_workers(registry, &mut page);
+        }
+        if let Some(connections) = self.connections.get() {
+            page.family(
+                "rhumb_tcp_connections",
+                "gauge",
+                "TCP connections, open now or by what became of them.",
+            );
+            for (what, count) in connections() {
+                page.sample("rhumb_tcp_connections", &[("what", what)], count);
+            }
+        }
+        page.0
+    }
+
+    /// Puts the samples of histograms into their buckets. Until then each of them is kept, so this must be done now
+    /// and then, whether somebody scrapes or not.
+    pub(super) fn keep_house(&self) {
         self.handle.run_upkeep();
-        self.handle.render()
     }
 
-    fn sum_workers(&self) {
-        let Some(registry) = self.registry.get() else { return };
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut answers = vec![0; seen.answers.len()];
-        let mut sums: HashMap<(&'static str, &'static str, String), u64> = HashMap::new();
-        for (transport, counters) in registry.counters() {
-            let transport = match transport {
-                Transport::Udp => "udp",
-                Transport::Tcp => "tcp",
-            };
-            let mut add = |name, label: String, counter: &Counter| {
-                *sums.entry((name, transport, label)).or_default() += counter.get();
-            };
-            add("rhumb_queries_total", String::new(), &counters.received);
-            add("rhumb_ignored_total", String::new(), &counters.ignored);
-            add("rhumb_truncated_total", String::new(), &counters.truncated);
-            add("rhumb_send_failed_total", String::new(), &counters.send_failed);
-            add("rhumb_client_subnet_queries_total", String::new(), &counters.client_subnet);
-            for (rcode, counter) in counters.replies.iter().enumerate() {
-                if counter.get() > 0 {
-                    add("rhumb_replies_total", Rcode(rcode as u16).to_string(), counter);
-                }
-            }
-            for (sum, counter) in answers.iter_mut().zip(&counters.answers) {
-                *sum += counter.get();
+    fn tell_workers(&self, registry: &Registry, page: &mut Page) {
+        let all = registry.counters();
+        let families: [Summed; 5] = [
+            ("rhumb_queries_total", "Messages taken from the sockets.", |counters| &counters.received),
+            ("rhumb_ignored_total", "Messages that deserve no reply.", |counters| &counters.ignored),
+            ("rhumb_truncated_total", "Replies with TC set.", |counters| &counters.truncated),
+            ("rhumb_send_failed_total", "Replies that the socket did not take.", |counters| {
+                &counters.send_failed
+            }),
+            ("rhumb_client_subnet_queries_total", "Queries with a client subnet option.", |counters| {
+                &counters.client_subnet
+            }),
+        ];
+        for (name, help, of) in families {
+            page.family(name, "counter", help);
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let of_transport = all.iter().filter(|(known, _)| *known == transport);
+                let sum: u64 = of_transport.map(|(_, counters)| of(counters).get()).sum();
+                page.sample(name, &[("transport", transport_name(transport))], sum);
             }
         }
-        for ((name, transport, rcode), sum) in sums {
-            if rcode.is_empty() {
-                counter!(name, "transport" => transport).absolute(sum);
-            } else {
-                counter!(name, "transport" => transport, "rcode" => rcode).absolute(sum);
+        let mut replies: BTreeMap<(&str, usize), u64> = BTreeMap::new();
+        for (transport, counters) in &all {
+            for (rcode, counter) in counters.replies.iter().enumerate().filter(|(_, count)| count.get() > 0) {
+                *replies.entry((transport_name(*transport), rcode)).or_default() += counter.get();
             }
         }
-        for (key, sum) in seen.answers.iter().zip(answers).filter(|(_, sum)| *sum > 0) {
-            let region = key.region.clone().unwrap_or_default();
-            counter!(
-                "rhumb_answers_total",
-                "service" => key.service.clone(), "region" => region, "reason" => key.reason.clone()
-            )
-            .absolute(sum);
+        page.family("rhumb_replies_total", "counter", "Replies by response code.");
+        for ((transport, rcode), sum) in replies {
+            // There are a few dozen of them.
+            let rcode = Rcode(rcode as u16).to_string();
+            page.sample("rhumb_replies_total", &[("transport", transport), ("rcode", &rcode)], sum);
         }
-        for (what, count) in self.connections.get().map(|connections| connections()).unwrap_or_default() {
-            gauge!("rhumb_tcp_connections", "what" => what).set(count as f64);
+        page.family("rhumb_answers_total", "counter", "Steered answers, by why they were what they were.");
+        for (number, key) in lock(&self.answers).iter().enumerate() {
+            let counted = all.iter().filter_map(|(_, counters)| counters.answers.get(number));
+            let sum: u64 = counted.map(Counter::get).sum();
+            if sum > 0 {
+                let region = key.region.as_deref().unwrap_or_default();
+                let labels = [("service", key.service.as_str()), ("region", region), ("reason", &key.reason)];
+                page.sample("rhumb_answers_total", &labels, sum);
+            }
         }
     }
 
-    /// Tells the state anew.
+    /// Takes note of what is so now.
     pub(super) fn follow(&self, state: &State) {
-        metrics::with_local_recorder(&self.recorder, || {
-            gauge!("rhumb_generation").set(state.table().generation() as f64);
-            gauge!("rhumb_configuration").set(state.number() as f64);
-            self.tell_verdicts(state);
-            tell_services(state);
-        });
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.answers = state.counters().keys().to_vec();
+        let config = &state.generation().config;
+        let endpoints = config.services.iter().flat_map(|service| &service.regions);
+        let endpoints = endpoints.flat_map(|region| &region.endpoints);
+        let current = Current {
+            config: Arc::clone(config),
+            configuration: state.number(),
+            table: Arc::clone(state.table()),
+            verdicts: endpoints.map(|endpoint| state.board().standing(endpoint.id).state).collect(),
+        };
+        let replaced = lock(&self.current).replace(Arc::new(current));
+        drop(replaced);
+        let mut answers = lock(&self.answers);
+        let told = answers.len();
+        answers.extend_from_slice(&state.counters().keys()[told..]);
     }
 
-    fn tell_verdicts(&self, state: &State) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        for labels in std::mem::take(&mut seen.verdicts) {
-            gauge!("rhumb_verdict", labels).set(0.0);
-        }
-        let config = &state.generation().config;
-        for service in &config.services {
-            for region in &service.regions {
-                for endpoint in &region.endpoints {
-                    let believed = state.board().standing(endpoint.id).state;
-                    for verdict in STATES {
-                        let labels = vec![
-                            Label::new("service", service.name.clone()),
-                            Label::new("region", config.regions[region.region.index()].name.clone()),
-                            Label::new("address", endpoint.address.to_string()),
-                            Label::from_static_parts("state", verdict.as_str()),
-                        ];
-                        gauge!("rhumb_verdict", labels.clone()).set(f64::from(u8::from(verdict == believed)));
-                        seen.verdicts.push(labels);
-                    }
-                }
-            }
+    /// The targets are those of another configuration: what was told of those that persist is not told again.
+    pub(super) fn renumber_targets(&self, old: &Config, new: &Config) {
+        for newest in lock(&self.newest).values_mut() {
+            let known: HashMap<_, u64> = identities(old).zip(newest.iter().copied()).collect();
+            let persisting = identities(new).map(|identity| known.get(&identity).copied());
+            *newest = persisting.map(Option::unwrap_or_default).collect();
         }
     }
 
-    /// Takes the latencies of outcomes that are new in a report.
-    pub(super) fn report(&self, report: &Report, state: &State) {
-        let config = &state.generation().config;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes the latencies of outcomes that are new in a report on the targets of this configuration.
+    pub(super) fn report(&self, report: &Report, config: &Config) {
+        let mut newest = lock(&self.newest);
+        let newest = newest.entry((report.vantage, report.agent)).or_default();
+        newest.resize(config.targets.len(), 0);
         metrics::with_local_recorder(&self.recorder, || {
+            let vantage = config.vantages.get(report.vantage.index());
+            let vantage = vantage.map_or(OWN_VANTAGE, |vantage| &vantage.name).to_owned();
+            counter!("rhumb_reports_total", "vantage" => vantage, "agent" => report.agent.to_string())
+                .increment(1);
             for entry in &report.targets {
                 let Some(target) = config.targets.get(entry.target.index()) else { continue };
-                let newest = seen.newest.entry(entry.target).or_default();
-                let fresh = entry.newest.saturating_sub(*newest).min(entry.outcomes.len() as u64) as usize;
-                *newest = entry.newest;
+                let told = &mut newest[entry.target.index()];
+                let fresh = entry.newest.saturating_sub(*told).min(entry.outcomes.len() as u64) as usize;
+                *told = entry.newest;
                 let probe = &config.probes[target.probe.index()].name;
                 for outcome in &entry.outcomes[entry.outcomes.len() - fresh..] {
                     let result = if outcome.result.is_ok() { "pass" } else { "fail" };
@@ -184,6 +248,12 @@ impl Metrics {
                         .record(outcome.latency.as_secs_f64());
                 }
             }
+        });
+    }
+
+    pub(super) fn write_failed(&self) {
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_verdict_writes_failed_total").increment(1);
         });
     }
 
@@ -201,8 +271,54 @@ impl Metrics {
             Refused::Board(Refusal::FormerBoot) => "former-boot",
             Refused::Board(Refusal::TooManyAgents) => "too-many-agents",
         };
+        self.refused_report(reason);
+    }
+
+    /// A report was refused.
+    pub(super) fn refused_report(&self, reason: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
             counter!("rhumb_reports_refused_total", "reason" => reason).increment(1);
+        });
+    }
+
+    /// An agent's connection, or its wish for orders, was refused.
+    pub(super) fn refused_agent(&self, reason: &'static str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_agents_refused_total", "reason" => reason).increment(1);
+        });
+    }
+
+    /// So many targets of a report are not known here.
+    pub(super) fn unknown_targets(&self, count: u32) {
+        if count > 0 {
+            metrics::with_local_recorder(&self.recorder, || {
+                counter!("rhumb_report_targets_unknown_total").increment(count.into());
+            });
+        }
+    }
+
+    /// So many outcomes were too old to count when they came.
+    pub(super) fn late_outcomes(&self, count: u32) {
+        if count > 0 {
+            metrics::with_local_recorder(&self.recorder, || {
+                counter!("rhumb_outcomes_late_total").increment(count.into());
+            });
+        }
+    }
+
+    /// When the certificate that agents are shown ends.
+    pub(super) fn own_certificate(&self, expires: WallTime) {
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_certificate_expiry_timestamp_seconds").set(expires.0 as f64 / 1000.0);
+        });
+    }
+
+    /// When the certificate of an agent ends.
+    pub(super) fn agent_certificate(&self, agent: &Identity, expires: WallTime) {
+        metrics::with_local_recorder(&self.recorder, || {
+            let (vantage, agent) = (agent.vantage.clone(), agent.agent.to_string());
+            gauge!("rhumb_agent_certificate_expiry_timestamp_seconds", "vantage" => vantage, "agent" => agent)
+                .set(expires.0 as f64 / 1000.0);
         });
     }
 
@@ -221,19 +337,118 @@ impl Metrics {
     }
 }
 
-/// Alarms and TTLs of every service.
-fn tell_services(state: &State) {
-    for (index, service) in state.generation().config.services.iter().enumerate() {
-        let steering = state.table().service(ServiceId::from_index(index));
-        gauge!("rhumb_all_down", "service" => service.name.clone())
-            .set(f64::from(u8::from(steering.all_down)));
-        let shortest = steering.variants.iter().filter_map(|variant| variant.ttl()).min();
-        gauge!("rhumb_ttl_seconds", "service" => service.name.clone()).set(f64::from(shortest.unwrap_or(0)));
+/// What makes a target the same target in two configurations.
+fn identities(config: &Config) -> impl Iterator<Item = (std::net::SocketAddr, &str, &str)> {
+    config.targets.iter().map(|target| {
+        (target.address, config.probes[target.probe.index()].name.as_str(), target.key.as_str())
+    })
+}
+
+fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
     }
 }
 
-impl std::fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Nothing under these locks can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Current {
+    fn tell(&self, page: &mut Page) {
+        page.family("rhumb_generation", "gauge", "Generation of the answer table; grows with every change.");
+        page.sample("rhumb_generation", &[], self.table.generation());
+        page.family(
+            "rhumb_configuration",
+            "gauge",
+            "How many configurations were in force, the first included.",
+        );
+        page.sample("rhumb_configuration", &[], self.configuration);
+        self.tell_services(page);
+        self.tell_verdicts(page);
+    }
+
+    fn tell_services(&self, page: &mut Page) {
+        let services = || {
+            let numbered = self.config.services.iter().enumerate();
+            numbered.map(|(index, service)| (&service.name, self.table.service(ServiceId::from_index(index))))
+        };
+        let name = "rhumb_all_down";
+        page.family(
+            name,
+            "gauge",
+            "1 where some clients are answered though no region they may have is usable.",
+        );
+        for (service, steering) in services() {
+            page.sample(name, &[("service", service)], u64::from(steering.all_down));
+        }
+        let name = "rhumb_ttl_seconds";
+        page.family(name, "gauge", "The shortest TTL in a service's answers.");
+        for (service, steering) in services() {
+            let shortest = steering.variants.iter().filter_map(|variant| variant.ttl()).min();
+            page.sample(name, &[("service", service)], shortest.unwrap_or(0).into());
+        }
+    }
+
+    /// One series per endpoint, for the verdict that it has: a series for each verdict that it has not would make
+    /// five of them, and say nothing more.
+    fn tell_verdicts(&self, page: &mut Page) {
+        let name = "rhumb_verdict";
+        page.family(name, "gauge", "1 for the verdict that an endpoint has.");
+        for service in &self.config.services {
+            for region in &service.regions {
+                for endpoint in &region.endpoints {
+                    let labels = [
+                        ("service", service.name.as_str()),
+                        ("region", self.config.regions[region.region.index()].name.as_str()),
+                        ("address", &endpoint.address.to_string()),
+                        ("state", self.verdicts[endpoint.id.index()].as_str()),
+                    ];
+                    page.sample(name, &labels, 1);
+                }
+            }
+        }
+    }
+}
+
+/// A page in Prometheus' text format. Label values need no escapes: the configuration takes plain names only.
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.0.push_str(name);
+        for (position, (label, of)) in labels.iter().enumerate() {
+            let _ = write!(self.0, "{}{label}=\"{of}\"", if position == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_prometheus_text() {
+        let mut page = Page(String::new());
+        page.family("a_total", "counter", "What it is.");
+        page.sample("a_total", &[], 3);
+        page.sample("a_total", &[("x", "1"), ("y", "z")], 4);
+        assert_eq!(
+            page.0,
+            "# HELP a_total What it is.\n# TYPE a_total counter\na_total 3\na_total{x=\"1\",y=\"z\"} 4\n"
+        );
     }
 }

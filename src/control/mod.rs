@@ -7,6 +7,9 @@ pub mod run;
 pub mod saved;
 mod tell;
 
+pub mod arrival;
+pub mod intake;
+
 pub mod http;
 pub mod metrics;
 pub mod request;

@@ -81,6 +81,8 @@ pub struct Status {
     pub listen: Vec<String>,
     /// Zones with their serials.
     pub zones: Vec<ZoneStatus>,
+    /// Agents that were heard, where vantages are configured; a vantage without any has none here.
+    pub agents: Vec<AgentStatus>,
     /// Services in the order of the configuration.
     pub services: Vec<ServiceStatus>,
     /// What somebody should look at now.
@@ -95,6 +97,20 @@ pub struct ZoneStatus {
     pub origin: String,
     /// Its serial.
     pub serial: u32,
+}
+
+/// An agent, as it is heard.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct AgentStatus {
+    /// Its vantage.
+    pub vantage: String,
+    /// Which of the vantage's agents.
+    pub agent: u32,
+    /// Seconds since it was last heard.
+    pub heard_seconds: f64,
+    /// Whether its failures count, in words.
+    pub sight: String,
 }
 
 /// A service and what is believed of it.

@@ -9,11 +9,13 @@
 //!
 //! Files are read beside it, so that verdicts go on while a large zone loads.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
@@ -23,8 +25,10 @@ use super::saved::SavedFile;
 use super::state::{Effects, Event, State};
 use super::tell;
 use crate::clock;
+use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
 use crate::health::outcome::Report;
+use crate::ids::TargetId;
 use crate::publish::Published;
 use crate::time::Moment;
 
@@ -36,7 +40,9 @@ pub enum Message {
         /// The configuration whose targets it counts: [`InForce::number`].
         number: u64,
         /// What it sees.
-        report: Report,
+        report: Arc<Report>,
+        /// Given back when the report was taken, so that no agent fills the inbox with more of what is large.
+        turn: OwnedSemaphorePermit,
     },
     /// So many reports were missed because they came too fast.
     MissedReports(u64),
@@ -46,6 +52,10 @@ pub enum Message {
     Reload,
     /// What [`Control`] reads beside itself came to this.
     Loaded(Box<Loaded>),
+    /// Queries are taken on these addresses from now on.
+    Listening(Vec<SocketAddr>),
+    /// What [`Control`] writes beside itself is written, or not.
+    Saved(io::Result<()>),
 }
 
 /// The configuration in force, for those who probe.
@@ -54,15 +64,30 @@ pub struct InForce {
     /// Counts configurations.
     pub number: u64,
     /// The configuration.
-    pub config: Arc<crate::config::Config>,
+    pub config: Arc<Config>,
     /// How many probed endpoints are not judged yet.
     pub unjudged: usize,
 }
 
+/// What every agent should probe again at once.
+#[derive(Clone, Debug)]
+pub struct Rechecks {
+    /// The configuration whose targets are counted.
+    pub number: u64,
+    /// The targets.
+    pub targets: Arc<[TargetId]>,
+}
+
 /// How many messages wait at most; agents are slowed before the task falls behind further.
 pub const INBOX_MAX: usize = 1024;
+/// How many rechecks wait for an agent's connection; what is dropped is probed in its turn.
+const RECHECKS_MAX: usize = 256;
 /// How often tables that nobody holds any more are freed, and what should be on disk is written.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Verdicts that do not change are written again after so long: their age counts from when they were written.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// How long an end waits for the disk.
+const LAST_SAVE_MAX: Duration = Duration::from_secs(2);
 
 /// The task's belongings.
 #[derive(Debug)]
@@ -72,10 +97,19 @@ pub struct Control {
     path: PathBuf,
     published: Arc<Published>,
     in_force: watch::Sender<InForce>,
+    rechecks: broadcast::Sender<Rechecks>,
     metrics: Arc<Metrics>,
     saved: SavedFile,
-    /// Verdicts changed since they were written.
-    unsaved: bool,
+    /// When verdicts are to be written next.
+    save_due: Moment,
+    /// They are being written.
+    saving: bool,
+    /// The last time they could be written; a fault of the disk is told when it begins and when it ends.
+    save_works: bool,
+    /// The configuration that the process was started with: some of it holds until the process ends.
+    started_with: Arc<Config>,
+    /// The addresses that queries are taken on; none before the sockets are open.
+    listening: Vec<SocketAddr>,
     /// Those who wait for the load under way.
     loading: Option<Vec<oneshot::Sender<Response>>>,
     /// Those who asked while it was under way: what it reads may be older than what they mean.
@@ -95,6 +129,7 @@ impl Control {
         saved: SavedFile,
         inbox: mpsc::Sender<Message>,
     ) -> (Self, Arc<Published>, watch::Receiver<InForce>) {
+        let started_with = Arc::clone(&generation.config);
         let (verdicts, age) = saved.read(clock::wall());
         let state = State::new(generation, &verdicts, age, clock::now());
         let published = Arc::new(Published::new(Arc::clone(state.table())));
@@ -105,15 +140,26 @@ impl Control {
             path,
             published: Arc::clone(&published),
             in_force,
+            rechecks: broadcast::Sender::new(RECHECKS_MAX),
             metrics,
             saved,
-            unsaved: false,
+            save_due: clock::now() + SAVE_EVERY,
+            saving: false,
+            save_works: true,
+            started_with,
+            listening: Vec::new(),
             loading: None,
             waiting: Vec::new(),
             reload_again: false,
             inbox,
         };
         (control, published, watched)
+    }
+
+    /// Where it tells what every agent should probe again at once.
+    #[must_use]
+    pub fn rechecks(&self) -> broadcast::Sender<Rechecks> {
+        self.rechecks.clone()
     }
 
     /// Takes messages until every sender but its own is told to stop; then writes what is to be kept.
@@ -138,18 +184,23 @@ impl Control {
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
-        self.save();
+        self.save_last().await;
     }
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Report { number, report } => {
-                self.metrics.report(&report, &self.state);
+            Message::Report { number, report, turn } => {
+                if number == self.state.number() {
+                    self.metrics.report(&report, &self.state.generation().config);
+                }
                 self.step(Event::Report { generation: number, report }, clock::now());
+                drop(turn);
             }
             Message::MissedReports(count) => self.metrics.missed_reports(count),
             Message::Reload => self.reload(None),
             Message::Loaded(loaded) => self.loaded(*loaded),
+            Message::Listening(addresses) => self.listening = addresses,
+            Message::Saved(result) => self.saved(result),
             Message::Operator(Request::Reload, reply) => self.reload(Some(reply)),
             Message::Operator(request, reply) => {
                 let response = self.answer(request);
@@ -161,7 +212,10 @@ impl Control {
 
     fn answer(&mut self, request: Request) -> Response {
         match request {
-            Request::Status => Response::Status(Box::new(tell::status(&self.state, clock::now()))),
+            Request::Status => {
+                let status = tell::status(&self.state, &self.listening, clock::now());
+                Response::Status(Box::new(status))
+            }
             Request::Explain { name, rtype, client, down } => {
                 tell::explain(&self.state, &name, &rtype, client, &down)
             }
@@ -191,11 +245,17 @@ impl Control {
         let Effects { table, change, refused } = effects;
         if let Some(table) = table {
             self.published.publish(table);
-            self.unsaved = true;
+            self.save_due = self.save_due.min(clock::now());
         }
         if let Some(refused) = refused {
             self.metrics.refused(refused);
         }
+        if !change.rechecks.is_empty() {
+            let targets = change.rechecks.as_slice().into();
+            // Without agents there is nobody to tell.
+            let _ = self.rechecks.send(Rechecks { number: self.state.number(), targets });
+        }
+        self.metrics.late_outcomes(change.late);
         tell::log(&change, &self.state);
         if change.touches_answers() || !change.notices.is_empty() {
             self.metrics.follow(&self.state);
@@ -244,7 +304,8 @@ impl Control {
 
     fn put_in_force(&mut self, generation: Generation, warnings: &[crate::fault::Fault]) -> Response {
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(tell::needs_restart(&self.state.generation().config, &generation.config));
+        warnings.extend(tell::needs_restart(&self.started_with, &generation.config));
+        self.metrics.renumber_targets(&self.state.generation().config, &generation.config);
         // Compiling every service takes a while with thousands of them; the other tasks go on.
         task::block_in_place(|| self.step(Event::Reload(Box::new(generation)), clock::now()));
         self.in_force.send_replace(in_force(&self.state));
@@ -260,15 +321,47 @@ impl Control {
 
     fn keep_house(&mut self) {
         self.published.reap();
-        if std::mem::take(&mut self.unsaved) {
-            self.save();
+        self.metrics.keep_house();
+        let now = clock::now();
+        if self.save_due <= now && !self.saving {
+            self.saving = true;
+            self.save_due = now + SAVE_EVERY;
+            let (write, inbox) = (self.save(now), self.inbox.clone());
+            task::spawn_blocking(move || {
+                let _ = inbox.blocking_send(Message::Saved(write()));
+            });
         }
     }
 
-    fn save(&self) {
-        let verdicts = self.state.board().saved(clock::now());
-        if let Err(error) = self.saved.write(&verdicts, clock::wall()) {
-            warn!(%error, file = %self.saved.path().display(), "the verdicts could not be written");
+    /// What writes the verdicts of this moment: a disk may take its time, so never this task.
+    fn save(&self, now: Moment) -> impl FnOnce() -> io::Result<()> + Send + use<> {
+        let (verdicts, wall, file) = (self.state.board().saved(now), clock::wall(), self.saved.clone());
+        move || file.write(&verdicts, wall)
+    }
+
+    fn saved(&mut self, result: io::Result<()>) {
+        self.saving = false;
+        let file = self.saved.path().display();
+        match result {
+            Ok(()) if !self.save_works => info!(%file, "the verdicts can be written again"),
+            Err(ref error) if self.save_works => {
+                warn!(%error, %file, "the verdicts cannot be written; a restart would not know them");
+            }
+            _ => {}
+        }
+        self.save_works = result.is_ok();
+        if result.is_err() {
+            self.metrics.write_failed();
+            self.save_due = clock::now();
+        }
+    }
+
+    /// The last of all: waits for the disk, but not for ever.
+    async fn save_last(mut self) {
+        let write = task::spawn_blocking(self.save(clock::now()));
+        match tokio::time::timeout(LAST_SAVE_MAX, write).await {
+            Ok(Ok(result)) => self.saved(result),
+            _ => warn!("the verdicts could not be written in time"),
         }
     }
 }

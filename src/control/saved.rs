@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,13 +17,15 @@ use crate::time::WallTime;
 #[derive(Clone, Debug)]
 pub struct SavedFile {
     path: PathBuf,
+    /// Held while it is written: two at a time would write into each other's half.
+    writing: Arc<Mutex<()>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Saved {
+struct Saved<V> {
     written: WallTime,
-    verdicts: Vec<SavedVerdict>,
+    verdicts: V,
 }
 
 /// A larger file is not ours.
@@ -32,7 +35,7 @@ impl SavedFile {
     /// The file in the state folder.
     #[must_use]
     pub fn inside(folder: &Path) -> Self {
-        Self { path: folder.join("verdicts.json") }
+        Self { path: folder.join("verdicts.json"), writing: Arc::default() }
     }
 
     /// Where it is.
@@ -55,7 +58,7 @@ impl SavedFile {
         }
     }
 
-    fn try_read(&self) -> io::Result<Saved> {
+    fn try_read(&self) -> io::Result<Saved<Vec<SavedVerdict>>> {
         if fs::metadata(&self.path)?.len() > OCTETS_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too large"));
         }
@@ -64,7 +67,8 @@ impl SavedFile {
 
     /// Writes verdicts so that they are there whole or not at all.
     pub fn write(&self, verdicts: &[SavedVerdict], now: WallTime) -> io::Result<()> {
-        let octets = serde_json::to_vec_pretty(&Saved { written: now, verdicts: verdicts.to_vec() })?;
+        let octets = serde_json::to_vec_pretty(&Saved { written: now, verdicts })?;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let beside = self.path.with_extension("json.new");
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;

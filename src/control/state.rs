@@ -24,7 +24,7 @@ pub enum Event {
         /// The generation whose targets the report counts; of another one it means nothing.
         generation: u64,
         /// What it sees.
-        report: Report,
+        report: Arc<Report>,
     },
     /// Time has passed.
     Tick,

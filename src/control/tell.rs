@@ -1,10 +1,11 @@
 //! The state in words: for the log, for `status`, for `explain`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::request::{EndpointStatus, Response, ServiceStatus, Status, ZoneStatus};
+use super::request::{AgentStatus, EndpointStatus, Response, ServiceStatus, Status, ZoneStatus};
 use super::state::{Believed, State};
 use crate::answer::explain::{Asked, explain as explain_answer};
 use crate::config::Config;
@@ -14,6 +15,9 @@ use crate::health::verdict::{Share, State as Verdict};
 use crate::ids::{EndpointId, RegionId, ServiceId};
 use crate::policy::service::Service;
 use crate::time::Moment;
+
+/// A vantage that was not heard for so long is worth a word: agents report four times a second.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Logs what changed: each change once, in full, in a line that stands alone.
 pub(super) fn log(change: &Change, state: &State) {
@@ -49,7 +53,7 @@ pub(super) fn log(change: &Change, state: &State) {
 }
 
 /// Everything that is in force.
-pub(super) fn status(state: &State, now: Moment) -> Status {
+pub(super) fn status(state: &State, listening: &[SocketAddr], now: Moment) -> Status {
     let config = &state.generation().config;
     let zones = config.zones.iter().zip(&state.generation().serials);
     let services: Vec<ServiceStatus> = (0..config.services.len())
@@ -60,13 +64,39 @@ pub(super) fn status(state: &State, now: Moment) -> Status {
         generation: state.table().generation(),
         configuration: state.number(),
         uptime_seconds: now.since(Moment::START).as_secs(),
-        listen: config.server.listen.iter().map(ToString::to_string).collect(),
+        listen: listening.iter().map(ToString::to_string).collect(),
         zones: zones
             .map(|(zone, serial)| ZoneStatus { origin: zone.origin.to_string(), serial: *serial })
             .collect(),
-        alarms: alarms(&services),
+        alarms: [alarms(&services), silent_vantages(state, now)].concat(),
+        agents: agents_heard(state, now),
         services,
     }
+}
+
+/// The agents that were heard; the server's own prober is none.
+fn agents_heard(state: &State, now: Moment) -> Vec<AgentStatus> {
+    if state.generation().config.vantages.is_empty() {
+        return Vec::new();
+    }
+    let told = state.board().agents().map(|(vantage, agent, sight, heard_at)| AgentStatus {
+        vantage: state.generation().board.vantages[vantage.index()].name.clone(),
+        agent,
+        heard_seconds: now.since(heard_at).as_millis() as f64 / 1000.0,
+        sight: sight.to_string(),
+    });
+    told.collect()
+}
+
+/// Vantages of which no agent was heard lately.
+fn silent_vantages(state: &State, now: Moment) -> Vec<String> {
+    let vantages = &state.generation().config.vantages;
+    let heard = |index: usize| {
+        let mut agents = state.board().agents();
+        agents.any(|(vantage, _, _, at)| vantage.index() == index && now.since(at) < SILENCE_MAX)
+    };
+    let silent = vantages.iter().enumerate().filter(|(index, _)| !heard(*index));
+    silent.map(|(_, vantage)| format!("{}: no agent is heard", vantage.name)).collect()
 }
 
 fn alarms(services: &[ServiceStatus]) -> Vec<String> {
@@ -208,6 +238,11 @@ fn endpoints_in(service: &Service, region: Option<RegionId>) -> impl Iterator<It
     regions.flat_map(|region| region.endpoints.iter().map(|endpoint| endpoint.id))
 }
 
+/// What is believed of `[agents]`, wherever it stands.
+fn agents(config: &Config) -> Option<(std::net::SocketAddr, &crate::config::CertificateFiles)> {
+    config.agents.as_ref().map(|agents| (agents.listen, &agents.files))
+}
+
 /// What a reload cannot change in a running process.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let changed = [
@@ -216,6 +251,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("server.tcp", old.server.tcp != new.server.tcp),
         ("server.state-directory", old.server.state_directory != new.server.state_directory),
         ("server.control-socket", old.server.control_socket != new.server.control_socket),
+        ("agents", agents(old) != agents(new)),
         ("metrics.listen", old.metrics_listen != new.metrics_listen),
         ("log", old.log != new.log),
     ];

@@ -1,6 +1,7 @@
 //! Databases in the MaxMind DB format, and the only file that names their reader. A file is read whole, walked
 //! to its last network, each distinct record decoded once, and then dropped: what stays are spans over
-//! decoded places, so that nothing in it can fail after loading.
+//! decoded places, so that nothing in it can fail after loading. (The reader's own `verify` is not used: it
+//! refuses files without a description, which are common, and walks everything a second time.)
 
 use std::collections::HashMap;
 use std::fmt;
@@ -40,6 +41,8 @@ pub struct Metadata {
     pub networks: usize,
     /// 4 when it knows IPv4 only, else 6.
     pub ip_version: u16,
+    /// What some record tells, of all that was sought. What is completed by country is not among it.
+    pub fields: Vec<Field>,
 }
 
 /// Why a database is refused.
@@ -49,6 +52,8 @@ pub enum DatabaseFault {
     Empty,
     /// More octets than [`OCTETS_MAX`].
     TooLarge(usize),
+    /// More networks than [`NETWORKS_MAX`].
+    TooManyNetworks,
     /// No end of a MaxMind DB; what the file looks like instead, if it is known.
     Foreign(Option<&'static str>),
     /// It begins or ends well but contradicts itself; where.
@@ -68,6 +73,9 @@ pub enum DatabaseFault {
 
 /// The largest file that is read: twice the largest database on the market.
 pub const OCTETS_MAX: usize = 2 << 30;
+
+/// The most networks that are read: twice those of the largest free city database.
+pub const NETWORKS_MAX: usize = 1 << 24;
 
 /// How many times over the networks of a search tree may be reached. Writers share subtrees between a few
 /// ranges; a damaged tree can be shared without end.
@@ -103,6 +111,7 @@ impl Database {
             build_epoch: reader.metadata().build_epoch,
             networks: records.networks,
             ip_version: reader.metadata().ip_version,
+            fields: records.fields(),
         };
         let places = records.places.into_iter().map(layout::complete).collect();
         Ok(Self { metadata, places, v4, v6 })
@@ -255,6 +264,8 @@ struct Records<'a> {
     ids: HashMap<usize, PlaceId>,
     /// Records as they are, not yet completed.
     places: Vec<Place>,
+    /// The fields of the first record.
+    present: Vec<String>,
     /// Networks with a record.
     networks: usize,
     /// How many more networks, with or without a record, the search tree can have.
@@ -274,6 +285,7 @@ impl<'a> Records<'a> {
             paths: Field::ALL.map(|field| elements(field).collect()),
             ids: HashMap::new(),
             places: Vec::new(),
+            present: Vec::new(),
             networks: 0,
             left: (nodes + 1).saturating_mul(SHARING_MAX) + native_v6().len(),
         }
@@ -286,8 +298,14 @@ impl<'a> Records<'a> {
         })?;
         let Some(offset) = network.offset() else { return Ok(None) };
         self.networks += 1;
+        if self.networks > NETWORKS_MAX {
+            return Err(DatabaseFault::TooManyNetworks);
+        }
         if let Some(id) = self.ids.get(&offset) {
             return Ok(Some(*id));
+        }
+        if self.places.is_empty() {
+            self.present = keys(network);
         }
         self.places.push(self.decode(network)?);
         let id = PlaceId(u32::try_from(self.places.len()).expect("a file of 2 GiB has fewer records"));
@@ -330,30 +348,35 @@ impl<'a> Records<'a> {
         Ok(None)
     }
 
+    /// What some record tells.
+    fn fields(&self) -> Vec<Field> {
+        let told = |field: &Field| self.places.iter().any(|place| layout::tells(place, *field));
+        Field::ALL.into_iter().filter(told).collect()
+    }
+
     /// Refuses a database that lacks what the layout needs.
     fn satisfy(&self, layout: &Layout, reader: &Reader<Vec<u8>>) -> Result<(), DatabaseFault> {
         if self.networks == 0 {
             return Err(DatabaseFault::Hollow);
         }
-        let told = |field: &Field| self.places.iter().any(|place| layout::tells(place, *field));
-        let Some(lacking) = layout.needs().iter().find(|group| !group.iter().any(told)) else {
+        let told = self.fields();
+        let met = |group: &&Vec<Field>| group.iter().any(|field| told.contains(field));
+        let Some(lacking) = layout.needs().iter().find(|group| !met(group)) else {
             return Ok(());
         };
         let paths = |field: &Field| layout.paths(*field).iter().map(ToString::to_string).collect();
         Err(DatabaseFault::WrongType {
             sought: lacking.iter().map(|field| (*field, paths(field))).collect(),
             kind: reader.metadata().database_type.clone(),
-            present: first_record_keys(reader),
+            present: self.present.clone(),
         })
     }
 }
 
-/// The fields of the first record, if it is a map.
-fn first_record_keys(reader: &Reader<Vec<u8>>) -> Vec<String> {
-    let first = reader.networks(WithinOptions::default()).ok().and_then(|mut networks| networks.next());
-    let record =
-        first.and_then(Result::ok).and_then(|record| record.decode::<HashMap<String, IgnoredAny>>().ok());
-    let mut keys: Vec<String> = record.flatten().unwrap_or_default().into_keys().collect();
+/// The fields of a record, if it is a map.
+fn keys(record: &LookupResult<'_, Vec<u8>>) -> Vec<String> {
+    let fields = record.decode::<HashMap<String, IgnoredAny>>().ok().flatten();
+    let mut keys: Vec<String> = fields.unwrap_or_default().into_keys().collect();
     keys.sort();
     keys
 }
@@ -425,6 +448,12 @@ impl fmt::Display for DatabaseFault {
             Self::Empty => f.write_str("the file is empty; a MaxMind DB file (.mmdb) is needed"),
             Self::TooLarge(octets) => {
                 write!(f, "the file has {octets} octets; at most {OCTETS_MAX} are read")
+            }
+            Self::TooManyNetworks => {
+                write!(
+                    f,
+                    "the database has more than {NETWORKS_MAX} networks, which is the most that are read"
+                )
             }
             Self::Foreign(Some(kind)) => write!(f, "this is no MaxMind DB file (.mmdb) but {kind}"),
             Self::Foreign(None) => f.write_str(
@@ -516,8 +545,19 @@ mod tests {
     #[test]
     fn aliases_of_ipv4_are_counted_once() {
         let metadata = places(NESTED).metadata().clone();
-        let expected =
-            Metadata { kind: "Test-City".into(), build_epoch: 1_767_225_600, networks: 6, ip_version: 6 };
+        let expected = Metadata {
+            kind: "Test-City".into(),
+            build_epoch: 1_767_225_600,
+            networks: 6,
+            ip_version: 6,
+            fields: vec![
+                Field::Country,
+                Field::Continent,
+                Field::Subdivision,
+                Field::Latitude,
+                Field::Longitude,
+            ],
+        };
         assert_eq!(metadata, expected);
     }
 

@@ -123,19 +123,6 @@ impl<A: Address, T: Copy + Eq> Spans<A, T> {
         Self { starts: vec![A::FIRST], values: vec![value] }
     }
 
-    /// From ranges in ascending order that do not overlap; `rest` holds between them.
-    ///
-    /// # Panics
-    /// When the ranges are out of order.
-    #[must_use]
-    pub fn from_ranges(rest: T, ranges: impl IntoIterator<Item = Span<A, T>>) -> Self {
-        let mut builder = Builder::new(rest);
-        for range in ranges {
-            builder.add(range);
-        }
-        builder.finish()
-    }
-
     /// How many spans there are.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is always one span")]
@@ -240,10 +227,11 @@ impl<A: Bits, T> Span<A, T> {
     /// family. `address` must lie inside.
     #[must_use]
     pub fn depth(&self, address: A) -> u8 {
-        let beyond = [self.first.previous(), self.last.next()];
         // A prefix leaves out a neighbour as soon as it is longer than what the two have in common.
-        let lengths = beyond.into_iter().flatten().map(|other| (address ^ other).leading_zeros() + 1);
-        u8::try_from(lengths.max().unwrap_or(0)).expect("no address has more than 128 bits")
+        let without = |other: A| (address ^ other).leading_zeros() + 1;
+        let below = self.first.previous().map_or(0, without);
+        let above = self.last.next().map_or(0, without);
+        u8::try_from(below.max(above)).expect("no address has more than 128 bits")
     }
 }
 
@@ -428,15 +416,12 @@ mod tests {
     #[test]
     fn ranges_leave_the_rest_between_them() {
         let range = |first, last, value| Span { first: v4(first), last: v4(last), value };
-        let spans = Spans::from_ranges(
-            0,
-            [
-                range("0.0.0.0", "9.255.255.255", 0),
-                range("10.0.0.0", "10.0.0.0", 1),
-                range("10.0.0.1", "10.0.0.5", 1),
-                range("255.255.255.255", "255.255.255.255", 2),
-            ],
-        );
+        let mut builder = Builder::new(0);
+        builder.add(range("0.0.0.0", "9.255.255.255", 0));
+        builder.add(range("10.0.0.0", "10.0.0.0", 1));
+        builder.add(range("10.0.0.1", "10.0.0.5", 1));
+        builder.add(range("255.255.255.255", "255.255.255.255", 2));
+        let spans = builder.finish();
         let values: Vec<_> = spans.iter().map(|span| (span.first, span.value)).collect();
         assert_eq!(
             values,

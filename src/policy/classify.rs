@@ -110,10 +110,10 @@ impl Classifier<'_> {
         self.whys[class.index()]
     }
 
-    /// The classes and why each is one, by id.
+    /// The classes, by id.
     #[must_use]
-    pub fn into_classes(self) -> (Vec<Class>, Vec<Why>) {
-        (self.classes, self.whys)
+    pub fn into_classes(self) -> Vec<Class> {
+        self.classes
     }
 
     fn remember(&mut self, recipe: usize, spot: Spot, find: impl FnOnce(&mut Self) -> ClassId) -> ClassId {

@@ -28,7 +28,7 @@ pub struct Layout {
 }
 
 /// One answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// The region that answers; `None` for the fallback.
     pub region: Option<RegionId>,

@@ -42,6 +42,32 @@ pub struct Settings {
     pub pin_workers: bool,
     /// What a TCP client may ask of the server.
     pub tcp: TcpLimits,
+    /// How clients are named in the log.
+    pub clients: ClientNames,
+}
+
+/// How clients are named in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientNames {
+    /// By their /24 or /48: enough to see where trouble comes from, too little to tell who asked.
+    #[default]
+    Shortened,
+    /// By their address.
+    Whole,
+}
+
+impl ClientNames {
+    /// The client's name.
+    #[must_use]
+    pub fn shown(self, client: IpAddr) -> String {
+        match self {
+            Self::Whole => client.to_string(),
+            Self::Shortened => {
+                let length = if client.is_ipv4() { 24 } else { 48 };
+                format!("{}/{length}", crate::net::truncate(client, length))
+            }
+        }
+    }
 }
 
 /// What answers a message: [`respond`], or its stand-in in a test of the sockets.
@@ -65,6 +91,7 @@ pub struct Listeners {
     bound: Vec<Bound>,
     pin_workers: bool,
     tcp: TcpLimits,
+    clients: ClientNames,
 }
 
 /// The listeners at work. Dropped without [`Running::stop`], they go on for as long as the process.
@@ -85,7 +112,7 @@ impl Listeners {
     /// The first address that cannot be had, why, and what would be right.
     pub fn bind(settings: &Settings) -> Result<Self, BindFault> {
         let bound = bind::bind_all(&settings.listen, settings.workers)?;
-        Ok(Self { bound, pin_workers: settings.pin_workers, tcp: settings.tcp })
+        Ok(Self { bound, pin_workers: settings.pin_workers, tcp: settings.tcp, clients: settings.clients })
     }
 
     /// The addresses listened on, with their real ports, in the order of the settings.
@@ -113,7 +140,7 @@ impl Listeners {
         published: &Arc<Published>,
         runtime: &Handle,
     ) -> io::Result<Running> {
-        let (seats, keeper) = tcp::Seats::open(self.tcp, runtime);
+        let (seats, keeper) = tcp::Seats::open(self.tcp, self.clients, runtime);
         let mut running = Running {
             stop: Arc::default(),
             workers: Vec::new(),

@@ -77,7 +77,7 @@ impl Agent {
 
     /// What it reports now; `None` if nobody would learn anything by it.
     pub(super) fn report(&mut self, control: Option<bool>, lagging: bool, now: Moment) -> Option<Report> {
-        self.cadence.sent(now);
+        self.cadence.sent(now, Duration::ZERO);
         if control == Some(true) && self.blind {
             self.records.iter_mut().for_each(Record::forget);
         }

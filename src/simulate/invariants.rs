@@ -358,24 +358,19 @@ fn choice_of<'t>(steering: &'t Steering, table: &AnswerTable, client: std::net::
 /// Calls `check` for every variant that a choice may give.
 fn each_variant(choice: &Choice, check: &mut dyn FnMut(usize) -> Verdict) -> Verdict {
     match &choice.v4 {
-        Pick::One(variant) => check(usize::from(*variant)),
-        Pick::Lots(lots) => {
-            let mut seen: Vec<u16> = lots.to_vec();
-            seen.sort_unstable();
-            seen.dedup();
-            seen.into_iter().try_for_each(|variant| check(usize::from(variant)))
-        }
+        Pick::One(variant) => check(*variant as usize),
+        Pick::Lots(lots) => lots.variants.iter().try_for_each(|variant| check(*variant as usize)),
     }
 }
 
 /// The region that each lot is given, by the first address; 255 for none.
 fn regions_by_lot(steering: &Steering, choice: &Choice) -> Vec<u8> {
-    let region = |variant: u16| {
-        let first = addresses(&steering.variants[usize::from(variant)]).next();
+    let region = |variant: u32| {
+        let first = addresses(&steering.variants[variant as usize]).next();
         first.map_or(u8::MAX, |(region, _)| region as u8)
     };
     match &choice.v4 {
         Pick::One(variant) => vec![region(*variant); LOTS.into()],
-        Pick::Lots(lots) => lots.iter().map(|variant| region(*variant)).collect(),
+        Pick::Lots(lots) => (0..LOTS).map(|lot| region(lots.of(lot))).collect(),
     }
 }

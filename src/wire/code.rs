@@ -65,6 +65,11 @@ impl RecordType {
     pub fn is_meta(self) -> bool {
         self == Self::OPT || (128..=255).contains(&self.0)
     }
+
+    /// Every mnemonic there is, for who does not know one.
+    pub fn mnemonics() -> impl Iterator<Item = &'static str> {
+        MNEMONICS.iter().map(|(_, mnemonic)| *mnemonic)
+    }
 }
 
 #[expect(missing_docs, reason = "the names are those of the IANA registry")]

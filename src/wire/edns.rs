@@ -22,16 +22,16 @@ pub struct Edns<'q> {
 /// A well-formed client subnet option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientSubnet<'q> {
-    /// The client's address, zero beyond SOURCE PREFIX-LENGTH. `None` when that is 0: the client wants no
-    /// part of its address used, and the resolver's own counts.
-    pub address: Option<IpAddr>,
-    /// The option's data as sent, to be echoed with the scope filled in.
+    /// The option's data as sent, to be echoed with the scope filled in. All else is read from it when it is
+    /// wanted, so that what passes from the parser to the reply is small.
     data: &'q [u8],
 }
 
 /// The numbers that the registry "Address Family Numbers" gives.
 const FAMILY_IPV4: u16 = 1;
 const FAMILY_IPV6: u16 = 2;
+/// Octets of a client subnet option's data before the address: family, SOURCE and SCOPE PREFIX-LENGTH.
+const SUBNET_FIXED_OCTETS: usize = 4;
 /// Octets of the OPT record before its options: root name, type, class, TTL, length.
 pub const OPT_FIXED_OCTETS: usize = 11;
 
@@ -59,8 +59,17 @@ impl<'q> ClientSubnet<'q> {
         {
             return Err(Rcode::FORMERR);
         }
-        let address = (source > 0).then(|| padded_address(family, octets));
-        Ok(Self { address, data })
+        Ok(Self { data })
+    }
+
+    /// The client's address, zero beyond SOURCE PREFIX-LENGTH. `None` when that is 0: the client wants no
+    /// part of its address used, and the resolver's own counts.
+    #[must_use]
+    #[inline]
+    pub fn address(&self) -> Option<IpAddr> {
+        let (head, octets) = self.data.split_at(SUBNET_FIXED_OCTETS);
+        let family = u16::from_be_bytes([head[0], head[1]]);
+        (self.source() > 0).then(|| padded_address(family, octets))
     }
 
     /// SOURCE PREFIX-LENGTH.
@@ -82,14 +91,14 @@ impl<'q> ClientSubnet<'q> {
         out[..2].copy_from_slice(&OptionCode::CLIENT_SUBNET.0.to_be_bytes());
         out[2..4].copy_from_slice(&(length as u16).to_be_bytes());
         out[4..4 + length].copy_from_slice(self.data);
-        out[7] = if self.address.is_some() { scope } else { 0 };
+        out[7] = if self.source() > 0 { scope } else { 0 };
     }
 }
 
 fn padded_address(family: u16, octets: &[u8]) -> IpAddr {
     if family == FAMILY_IPV4 {
-        let mut full = [0; 4];
-        full[..octets.len()].copy_from_slice(octets);
+        // Octet by octet: for so few, a call of `memcpy` costs more than the copy.
+        let full: [u8; 4] = std::array::from_fn(|at| octets.get(at).copied().unwrap_or(0));
         IpAddr::V4(Ipv4Addr::from(full))
     } else {
         let mut full = [0; 16];
@@ -101,6 +110,7 @@ fn padded_address(family: u16, octets: &[u8]) -> IpAddr {
 impl<'q> Edns<'q> {
     /// Reads an OPT record from its class, TTL and data. An option that does not fit, or a second client
     /// subnet, is malformed. The options of another version than 0 are not looked at: they may mean anything.
+    #[inline]
     pub fn parse(class: u16, ttl: u32, data: &'q [u8]) -> Result<Self, Rcode> {
         let mut edns = Self {
             udp_octets: class,
@@ -137,7 +147,7 @@ mod tests {
     use super::*;
 
     fn subnet(data: &[u8]) -> Result<Option<String>, Rcode> {
-        ClientSubnet::parse(data).map(|subnet| subnet.address.map(|address| address.to_string()))
+        ClientSubnet::parse(data).map(|subnet| subnet.address().map(|address| address.to_string()))
     }
 
     #[test]

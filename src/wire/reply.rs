@@ -26,6 +26,13 @@ pub enum Section {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// How far a reply is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    end: usize,
+    counts: [u16; 3],
+}
+
 /// A reply under way.
 #[derive(Debug)]
 pub struct Reply<'b> {
@@ -40,7 +47,7 @@ pub struct Reply<'b> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplyOptions<'o> {
     /// EDNS of the query; without it the reply has no OPT.
-    pub edns: Option<Edns<'o>>,
+    pub edns: Option<&'o Edns<'o>>,
     /// The depth to which the answer depends on the client (RFC 7871 section 7.2.1).
     pub scope: u8,
     /// Data of an extended error: code and text (RFC 8914). Left out when there is no room for it.
@@ -50,6 +57,7 @@ pub struct ReplyOptions<'o> {
 impl<'b> Reply<'b> {
     /// Begins the reply to `packet`, repeating the first `question_octets` after its header, case and all.
     /// Records may fill `octets` up to `limit`, less what OPT will take.
+    #[inline]
     pub fn begin(
         octets: &'b mut [u8],
         packet: &[u8],
@@ -82,6 +90,7 @@ impl<'b> Reply<'b> {
     }
 
     /// Appends ready octets that hold `count` records of `section`; gives them for patching.
+    #[inline]
     pub fn append(&mut self, section: Section, count: u16, ready: &[u8]) -> Result<&mut [u8], Full> {
         let end = self.end + ready.len();
         if end > self.limit {
@@ -99,6 +108,17 @@ impl<'b> Reply<'b> {
         self.octets[at..at + octets.len()].copy_from_slice(octets);
     }
 
+    /// How far it is written.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { end: self.end, counts: self.counts }
+    }
+
+    /// Takes back all that was written since `mark`.
+    pub fn take_back(&mut self, mark: Mark) {
+        (self.end, self.counts) = (mark.end, mark.counts);
+    }
+
     /// Takes all records back, for a reply that says TC or an error instead.
     pub fn clear(&mut self) {
         self.end = self.question_end;
@@ -106,6 +126,7 @@ impl<'b> Reply<'b> {
     }
 
     /// Writes header and OPT; gives the reply's length.
+    #[inline]
     pub fn finish(
         mut self,
         rcode: Rcode,
@@ -132,7 +153,8 @@ impl<'b> Reply<'b> {
         self.end
     }
 
-    fn write_opt(&mut self, rcode: Rcode, edns: Edns<'_>, options: &ReplyOptions<'_>) {
+    #[inline]
+    fn write_opt(&mut self, rcode: Rcode, edns: &Edns<'_>, options: &ReplyOptions<'_>) {
         let start = self.end;
         let opt = &mut self.octets[start..];
         opt[0] = 0;
@@ -140,7 +162,7 @@ impl<'b> Reply<'b> {
         opt[3..5].copy_from_slice(&OUR_UDP_OCTETS.to_be_bytes());
         opt[5..9].copy_from_slice(&[(rcode.0 >> 4) as u8, 0, if edns.dnssec_ok { 0x80 } else { 0 }, 0]);
         let mut at = OPT_FIXED_OCTETS;
-        if let Some(subnet) = edns.client_subnet {
+        if let Some(subnet) = &edns.client_subnet {
             let octets = subnet.reply_octets();
             subnet.write_reply(options.scope, &mut opt[at..at + octets]);
             at += octets;
@@ -160,6 +182,7 @@ impl<'b> Reply<'b> {
 
 impl ReplyOptions<'_> {
     /// What OPT takes at least; an extended error is left out when there is no room.
+    #[inline]
     fn required_octets(&self) -> usize {
         self.edns.map_or(0, |edns| {
             OPT_FIXED_OCTETS + edns.client_subnet.as_ref().map_or(0, ClientSubnet::reply_octets)
@@ -174,10 +197,8 @@ mod tests {
 
     const QUERY: &[u8] = b"\x12\x34\x01\x10\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
 
-    fn options(extended_error: Option<&'static [u8]>) -> ReplyOptions<'static> {
-        let edns =
-            Edns { client_subnet: ClientSubnet::parse(&[0, 1, 24, 0, 203, 0, 113]).ok(), ..Edns::default() };
-        ReplyOptions { edns: Some(edns), scope: 20, extended_error }
+    fn edns() -> Edns<'static> {
+        Edns { client_subnet: ClientSubnet::parse(&[0, 1, 24, 0, 203, 0, 113]).ok(), ..Edns::default() }
     }
 
     const A: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 192, 0, 2, 1];
@@ -185,7 +206,7 @@ mod tests {
     #[test]
     fn a_reply_reads_as_it_was_meant() {
         let mut buffer = [0xff; 512];
-        let options = options(Some(b"\0\0why"));
+        let options = ReplyOptions { edns: Some(&edns()), scope: 20, extended_error: Some(b"\0\0why") };
         let mut reply = Reply::begin(&mut buffer, QUERY, 7, 512, &options);
         reply.append(Section::Answer, 1, A).unwrap();
         let length = reply.finish(Rcode::NOERROR, true, false, &options);
@@ -201,7 +222,7 @@ mod tests {
     fn records_and_errors_yield_to_the_limit() {
         let mut buffer = [0; 512];
         let limit = QUERY.len() + A.len() + OPT_FIXED_OCTETS + 11;
-        let options = options(Some(b"\0\0why"));
+        let options = ReplyOptions { edns: Some(&edns()), scope: 20, extended_error: Some(b"\0\0why") };
         let mut reply = Reply::begin(&mut buffer, QUERY, 7, limit, &options);
         reply.append(Section::Answer, 1, A).unwrap();
         assert_eq!(reply.append(Section::Answer, 1, A), Err(Full));

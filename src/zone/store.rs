@@ -97,6 +97,12 @@ impl Zone {
         self.records.len()
     }
 
+    /// How many octets its names and data take.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.octets.len()
+    }
+
     fn owner(&self, index: usize) -> Owner<'_> {
         Owner { zone: self, index }
     }

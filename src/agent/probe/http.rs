@@ -145,7 +145,7 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// A resolver that knows one address.
-struct Only(SocketAddr);
+pub(in crate::agent) struct Only(pub(in crate::agent) SocketAddr);
 
 impl Resolve for Only {
     fn resolve(&self, _: Name) -> Resolving {

@@ -19,6 +19,8 @@ use std::time::Duration;
 use crate::config::probe::{DnsProbe, Probe, ProbeKind, Target};
 use crate::health::outcome::Failure;
 
+pub(super) use http::Only;
+
 /// What one probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {

@@ -5,8 +5,10 @@ mod fence;
 mod in_zone;
 mod map;
 mod service;
+mod vantage;
 
 pub use in_zone::HeldInZone;
 pub(super) use in_zone::zone_of;
 pub(super) use map::check_maps;
 pub(super) use service::check_services;
+pub(super) use vantage::check_vantages;

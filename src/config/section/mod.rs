@@ -1,5 +1,6 @@
 //! One file per table of the configuration: what may be written there, and what is believed of it.
 
+pub(super) mod agents;
 pub(super) mod geoip;
 pub(super) mod map;
 pub(super) mod probe;
@@ -16,7 +17,8 @@ use crate::config::table::Section;
 pub(super) const TOP: Section = Section {
     path: "",
     keys: &[
-        "server", "log", "metrics", "geoip", "regions", "vantages", "probes", "maps", "zones", "services",
+        "server", "log", "metrics", "geoip", "regions", "agents", "vantages", "probes", "maps", "zones",
+        "services",
     ],
 };
 
@@ -31,6 +33,7 @@ pub(super) const ALL: &[&Section] = &[
     &geoip::GEOIP,
     &geoip::FIELDS,
     &region::REGION,
+    &agents::AGENTS,
     &region::VANTAGE,
     &probe::PROBE,
     &probe::HTTP,

@@ -76,7 +76,7 @@ fn read_location(value: Value) -> Option<Location> {
     Location::new(latitude?, longitude?).ok()
 }
 
-fn read_control_target(value: Value) -> Option<String> {
+pub(in crate::config) fn read_control_target(value: Value) -> Option<String> {
     let text = value.text("https://control.example.net/")?;
     let scheme = CONTROL_SCHEMES.iter().find(|scheme| text.len() > scheme.len() && text.starts_with(*scheme));
     if scheme.is_none() {

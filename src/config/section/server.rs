@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::findings::Findings;
-use crate::config::limit::{CONNECTIONS_MAX, LISTEN_MAX, QUERIES_IN_FLIGHT_MAX, WORKERS_MAX};
+use crate::config::limit::{CONNECTIONS_MAX, LISTEN_MAX, WORKERS_MAX};
 use crate::config::table::{Section, Table};
 use crate::config::value::Value;
 
@@ -33,8 +33,6 @@ pub struct TcpLimits {
     pub connections_per_address: u32,
     /// A connection without a query for so long is closed.
     pub idle_timeout: Duration,
-    /// Queries of one connection that are answered at the same time.
-    pub queries_in_flight: u16,
 }
 
 /// What is logged, and how.
@@ -69,10 +67,8 @@ pub enum LogLevel {
 
 pub(in crate::config) const SERVER: Section =
     Section { path: "server", keys: &["listen", "workers", "state-directory", "control-socket", "tcp"] };
-pub(in crate::config) const TCP: Section = Section {
-    path: "server.tcp",
-    keys: &["connections", "connections-per-address", "idle-timeout", "queries-in-flight"],
-};
+pub(in crate::config) const TCP: Section =
+    Section { path: "server.tcp", keys: &["connections", "connections-per-address", "idle-timeout"] };
 pub(in crate::config) const LOG: Section =
     Section { path: "log", keys: &["format", "level", "client-addresses"] };
 pub(in crate::config) const METRICS: Section = Section { path: "metrics", keys: &["listen"] };
@@ -155,7 +151,7 @@ fn read_listen(table: Table) -> Vec<SocketAddr> {
     listen
 }
 
-fn read_socket_address(value: Value, example: &str) -> Option<SocketAddr> {
+pub(in crate::config) fn read_socket_address(value: Value, example: &str) -> Option<SocketAddr> {
     let text = value.text(example)?;
     let address = text.parse().ok();
     if address.is_none() {
@@ -192,12 +188,9 @@ fn read_tcp(table: Table) -> TcpLimits {
         );
     }
     let idle_timeout = table.value("idle-timeout").and_then(|value| value.duration(IDLE_TIMEOUT));
-    let queries_in_flight =
-        table.value("queries-in-flight").and_then(|value| value.integer(1..=QUERIES_IN_FLIGHT_MAX));
     TcpLimits {
         connections,
         connections_per_address,
         idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(10)),
-        queries_in_flight: queries_in_flight.unwrap_or(16),
     }
 }

@@ -300,9 +300,11 @@ fn two_of_three_vantages_withdraw_one_does_not() {
     assert_eq!(world.state(0), State::Up);
     assert_eq!(world.withdrawals(), []);
     world.seconds(3, &["x...", "x...", "...."]);
+    assert_eq!(world.state(0), State::Suspect, "the first one's two hundred do not make up for three");
+    world.seconds(2, &["x...", "x...", "...."]);
     assert_eq!(world.state(0), State::Down);
     let last = world.log.last().unwrap();
-    assert!(last.ends_with("down: 2 of 3 vantages fail: connection refused (203 in a row)"), "{last}");
+    assert!(last.ends_with("down: 2 of 3 vantages fail: connection refused (205 in a row)"), "{last}");
 }
 
 #[test]

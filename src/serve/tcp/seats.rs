@@ -24,11 +24,15 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tracing::info;
 
 use crate::net::truncate;
+use crate::serve::ClientNames;
 
 /// The resolution of all time limits of TCP: a limit is kept to within one of these.
 const TICK: Duration = Duration::from_millis(100);
+/// How many ticks pass after a logged refusal before another is logged: whoever is refused can make many.
+const REFUSALS_SILENT_TICKS: u32 = 100;
 
 /// IPv6 addresses that share so many bits are one client: a host commonly has a whole /64 to choose from.
 const CLIENT_V6_BITS: u8 = 64;
@@ -80,6 +84,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(in crate::serve) struct Seats {
     limits: TcpLimits,
+    /// How refused clients are named in the log.
+    clients: ClientNames,
     /// Ticks since the start. 32 bits of 100 ms last for 13 years; the subtractions wrap.
     ticks: AtomicU32,
     taken: Mutex<Taken>,
@@ -92,6 +98,8 @@ struct Taken {
     by_client: HashMap<IpAddr, usize>,
     closed: bool,
     counts: ConnectionCounts,
+    /// The tick at which a refusal may be logged again.
+    silent_until: u32,
 }
 
 #[derive(Debug)]
@@ -130,8 +138,12 @@ impl Default for TcpLimits {
 
 impl Seats {
     /// The seats, and the task that watches the time.
-    pub(in crate::serve) fn open(limits: TcpLimits, runtime: &Handle) -> (Arc<Self>, AbortHandle) {
-        let seats = Arc::new(Self { limits, ticks: AtomicU32::new(0), taken: Mutex::default() });
+    pub(in crate::serve) fn open(
+        limits: TcpLimits,
+        clients: ClientNames,
+        runtime: &Handle,
+    ) -> (Arc<Self>, AbortHandle) {
+        let seats = Arc::new(Self { limits, clients, ticks: AtomicU32::new(0), taken: Mutex::default() });
         let watched = Arc::clone(&seats);
         let keeper = runtime.spawn(async move {
             loop {
@@ -192,6 +204,11 @@ impl Seats {
         let evicted = if full && !crowded { taken.evict(now) } else { None };
         if taken.closed || crowded || (full && evicted.is_none()) {
             taken.counts.refused += 1;
+            if taken.silent_until <= now {
+                taken.silent_until = now.saturating_add(REFUSALS_SILENT_TICKS);
+                let client = self.clients.shown(client);
+                info!(%client, crowded, "refusing TCP connections; more are counted, not logged, for a while");
+            }
             return None;
         }
         let state = Arc::new(State::new(Phase::Idle, now));

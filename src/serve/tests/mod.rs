@@ -33,7 +33,13 @@ fn limits() -> TcpLimits {
 
 fn start(listen: &[&str], tcp: TcpLimits, respond: impl Responder) -> Server {
     let listen = listen.iter().map(|text| text.parse().unwrap()).collect();
-    let settings = Settings { listen, workers: NonZeroUsize::new(2).unwrap(), pin_workers: true, tcp };
+    let settings = Settings {
+        listen,
+        workers: NonZeroUsize::new(2).unwrap(),
+        pin_workers: true,
+        tcp,
+        clients: ClientNames::Whole,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let published = Arc::new(Published::new(Arc::new(AnswerTable::default())));
     let listeners = Listeners::bind(&settings).unwrap();
@@ -97,6 +103,7 @@ fn stopping_is_prompt_and_frees_the_ports_and_the_table() {
         listen: server.addresses.clone(),
         workers: NonZeroUsize::MIN,
         pin_workers: false,
+        clients: ClientNames::Shortened,
         tcp: limits(),
     };
     eventually("bound again", || Listeners::bind(&settings).is_ok());

@@ -90,16 +90,16 @@ impl World<'_> {
     }
 
     pub(super) fn send(&mut self, agent: usize, report: Report) {
-        let report = Rc::new(report);
+        let report = Arc::new(report);
         for server in 0..self.servers.len() {
             if !self.truth.parted(agent, server) {
                 self.played.reports += 1;
-                self.push(self.now + WAY, Event::Arrives { server, agent, report: Rc::clone(&report) });
+                self.push(self.now + WAY, Event::Arrives { server, agent, report: Arc::clone(&report) });
             } else if self.bug == Some(Bug::SilenceIsDown) {
                 let mut taken = Report::clone(&report);
                 let failed = |one: &mut crate::health::outcome::Outcome| one.result = Err(Failure::TimedOut);
                 taken.targets.iter_mut().for_each(|entry| entry.outcomes.iter_mut().for_each(failed));
-                self.push(self.now + WAY, Event::Arrives { server, agent, report: Rc::new(taken) });
+                self.push(self.now + WAY, Event::Arrives { server, agent, report: Arc::new(taken) });
             }
         }
     }

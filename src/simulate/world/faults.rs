@@ -29,11 +29,11 @@ impl World<'_> {
             // Who held a connection notices that it broke.
             let of_region =
                 (0..self.scenario.services).map(|s| TargetId::from_index(s * self.scenario.regions + region));
-            let targets: Rc<[TargetId]> = of_region.collect();
+            let targets: Arc<[TargetId]> = of_region.collect();
             for agent in 0..self.agents.len() {
                 let path = self.truth.path(agent, region).value;
                 if path < 1.0 && !self.truth.isolated(agent) && self.truth.mood(agent) == Mood::Well {
-                    let targets = Rc::clone(&targets);
+                    let targets = Arc::clone(&targets);
                     self.push(self.now + WAY / 10, Event::Recheck { agent, targets });
                 }
             }

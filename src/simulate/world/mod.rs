@@ -3,7 +3,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +44,8 @@ enum Event {
     Probes(usize),
     ProbeEnds { agent: usize, target: usize, failed: Option<Failure> },
     Reports(usize),
-    Arrives { server: usize, agent: usize, report: Rc<Report> },
-    Recheck { agent: usize, targets: Rc<[TargetId]> },
+    Arrives { server: usize, agent: usize, report: Arc<Report> },
+    Recheck { agent: usize, targets: Arc<[TargetId]> },
     Ticks(usize),
     Befalls(Fault),
     MustBeWithdrawn { region: usize, since: Moment },

@@ -23,7 +23,12 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn arrives(&mut self, server: usize, agent: usize, report: &Rc<Report>) -> Result<(), String> {
+    pub(super) fn arrives(
+        &mut self,
+        server: usize,
+        agent: usize,
+        report: &Arc<Report>,
+    ) -> Result<(), String> {
         // What was on its way when the connection broke is lost.
         if self.truth.parted(agent, server) && self.bug != Some(Bug::SilenceIsDown) {
             return Ok(());
@@ -33,13 +38,13 @@ impl World<'_> {
             let mut second = Report::clone(report);
             second.vantage = VantageId::from_index((agent + 1) % self.scenario.vantages);
             second.agent = 1;
-            self.step(server, Some(&Rc::new(second)))?;
+            self.step(server, Some(&Arc::new(second)))?;
         }
         Ok(())
     }
 
     /// Gives a server a report, or the time.
-    pub(super) fn step(&mut self, server: usize, report: Option<&Rc<Report>>) -> Result<(), String> {
+    pub(super) fn step(&mut self, server: usize, report: Option<&Arc<Report>>) -> Result<(), String> {
         let now = self.now;
         let one = &mut self.servers[server];
         if report.is_none() && one.ticks_at == now {
@@ -48,7 +53,7 @@ impl World<'_> {
         let give = |state: &mut State| {
             let event = match report {
                 Some(report) => {
-                    state::Event::Report { generation: state.number(), report: Report::clone(report) }
+                    state::Event::Report { generation: state.number(), report: Arc::clone(report) }
                 }
                 None => state::Event::Tick,
             };
@@ -96,11 +101,11 @@ impl World<'_> {
             self.note(format!("s{server} {:?}", change.notices));
         }
         if !change.rechecks.is_empty() {
-            let targets: Rc<[TargetId]> = change.rechecks.into();
+            let targets: Arc<[TargetId]> = change.rechecks.into();
             let heard: Vec<usize> =
                 (0..self.agents.len()).filter(|agent| !self.truth.parted(*agent, server)).collect();
             for agent in heard {
-                self.push(self.now + WAY, Event::Recheck { agent, targets: Rc::clone(&targets) });
+                self.push(self.now + WAY, Event::Recheck { agent, targets: Arc::clone(&targets) });
             }
         }
         match table {

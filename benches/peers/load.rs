@@ -1,0 +1,121 @@
+//! The load: queries over a few sockets, either as fast as replies come (closed loop) or at a rate whatever the
+//! replies do (open loop).
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use super::datagrams::Datagrams;
+
+/// How queries are offered.
+#[derive(Clone, Copy)]
+pub(crate) enum Offer {
+    /// So many are always under way.
+    Outstanding(usize),
+    /// So many a second.
+    Rate(f64),
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) seconds: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+}
+
+const SOCKETS: usize = 8;
+/// Queries of one call of the kernel in an open loop: as if they came from as many resolvers at once.
+const BURST: usize = 4;
+/// What is not answered by then is lost.
+const LOST_AFTER: Duration = Duration::from_millis(100);
+
+struct Lane {
+    socket: UdpSocket,
+    next_id: u16,
+    under_way: usize,
+    heard_at: Instant,
+    /// When the query of each id was sent.
+    sent_at: Box<[Instant]>,
+}
+
+/// Asks for `time`.
+pub(crate) fn run(server: SocketAddr, queries: &[Vec<u8>], offer: Offer, time: Duration) -> Heard {
+    let begin = Instant::now();
+    let mut lanes: Vec<Lane> = (0..SOCKETS).map(|_| Lane::new(server, begin)).collect();
+    let mut batch = Datagrams::new(64);
+    let mut queries = queries.iter().cycle();
+    let (mut heard, mut delays) = (Heard::default(), Vec::new());
+    let mut lane = 0;
+    while begin.elapsed() < time {
+        lane = (lane + 1) % SOCKETS;
+        let due = match offer {
+            Offer::Outstanding(all) => (all / SOCKETS).saturating_sub(lanes[lane].under_way),
+            Offer::Rate(rate) => {
+                let behind = begin.elapsed().as_secs_f64() * rate - heard.sent as f64;
+                if behind >= BURST as f64 { BURST } else { 0 }
+            }
+        };
+        heard.sent += lanes[lane].ask(due.min(64), &mut queries, &mut batch);
+        heard.answered += lanes[lane].listen(&mut batch, &mut delays);
+    }
+    heard.seconds = begin.elapsed().as_secs_f64();
+    let end = Instant::now();
+    while heard.answered < heard.sent && end.elapsed() < LOST_AFTER {
+        heard.answered += lanes.iter_mut().map(|lane| lane.listen(&mut batch, &mut delays)).sum::<u64>();
+    }
+    delays.sort_unstable();
+    let at = |part: usize| delays.get(delays.len() * part / 100).copied().unwrap_or_default();
+    Heard { p50: at(50), p99: at(99), ..heard }
+}
+
+impl Lane {
+    fn new(server: SocketAddr, now: Instant) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        socket.connect(server).expect("loopback is there");
+        socket.set_nonblocking(true).expect("sockets can be told not to wait");
+        Self { socket, next_id: 0, under_way: 0, heard_at: now, sent_at: vec![now; 1 << 16].into() }
+    }
+
+    fn ask<'q>(
+        &mut self,
+        count: usize,
+        queries: &mut impl Iterator<Item = &'q Vec<u8>>,
+        batch: &mut Datagrams,
+    ) -> u64 {
+        if count == 0 {
+            return 0;
+        }
+        let now = Instant::now();
+        for at in 0..count {
+            batch.fill(at, queries.next().expect("the queries go round"));
+            let id = self.next_id.wrapping_add(at as u16);
+            batch.octets(at)[..2].copy_from_slice(&id.to_be_bytes());
+            self.sent_at[usize::from(id)] = now;
+        }
+        let sent = batch.send(&self.socket, count, false).unwrap_or(0);
+        self.next_id = self.next_id.wrapping_add(sent as u16);
+        self.under_way += sent;
+        sent as u64
+    }
+
+    fn listen(&mut self, batch: &mut Datagrams, delays: &mut Vec<Duration>) -> u64 {
+        let received = batch.receive(&self.socket, libc::MSG_DONTWAIT);
+        if received == 0 {
+            if self.heard_at.elapsed() > LOST_AFTER {
+                self.under_way = 0;
+            }
+            return 0;
+        }
+        let now = Instant::now();
+        self.heard_at = now;
+        self.under_way = self.under_way.saturating_sub(received);
+        for at in 0..received {
+            let octets = batch.octets(at);
+            let id = u16::from_be_bytes([octets[0], octets[1]]);
+            delays.push(now - self.sent_at[usize::from(id)]);
+        }
+        received as u64
+    }
+}

@@ -1,0 +1,168 @@
+//! Where agents report and get their orders: HTTPS, where both sides show certificates. An agent's certificate says
+//! who it is and where it stands, and nothing it says itself counts beside it. Everything has a limit: connections,
+//! handshakes, octets of heads and bodies, time.
+//!
+//! Not here: what a report means (`health`), or how connections are taken ([`connections`]).
+
+mod connections;
+mod known;
+mod orders;
+mod refusal;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::time::timeout;
+
+use self::connections::Peer;
+use self::known::Known;
+use self::refusal::Refusal;
+use super::arrival::{Arrivals, Stamp};
+use super::metrics::Metrics;
+use super::run::{InForce, Message, Rechecks};
+use crate::clock;
+use crate::config::Agents;
+use crate::credentials::{self, Contents, ServerSide};
+use crate::exchange::identity::Identity;
+use crate::exchange::report::{REPORT_OCTETS_MAX, read};
+use crate::exchange::{ORDERS_PATH, REPORT_PATH};
+use crate::health::board::AGENTS_MAX;
+
+/// The intake, bound and with its certificates read.
+#[derive(Debug)]
+pub struct Intake {
+    listener: TcpListener,
+    agents: Agents,
+    contents: Contents,
+    side: ServerSide,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    known: watch::Receiver<Arc<Known>>,
+    rechecks: broadcast::Sender<Rechecks>,
+    inbox: mpsc::Sender<Message>,
+    metrics: Arc<Metrics>,
+    arrivals: Mutex<HashMap<Identity, Arrivals>>,
+    /// Taken for each report that waits in the inbox.
+    turns: Arc<Semaphore>,
+}
+
+/// How many reports of all agents wait for the control task at most: what is late is worth nothing, and the next
+/// report says it all again.
+const REPORTS_WAITING_MAX: usize = 64;
+/// How long the body of a report may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Intake {
+    /// Binds the address and reads the certificates.
+    ///
+    /// # Errors
+    /// When the address cannot be had, or a file is at fault.
+    pub async fn bind(agents: &Agents) -> Result<Self, String> {
+        let contents = Contents::read(&agents.files)?;
+        let side = ServerSide::new(&contents)?;
+        let listener = TcpListener::bind(agents.listen)
+            .await
+            .map_err(|error| format!("{} cannot be had: {error}", agents.listen))?;
+        Ok(Self { listener, agents: agents.clone(), contents, side })
+    }
+
+    /// The address that is listened on, with its real port.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves agents until it is dropped.
+    pub async fn serve(
+        self,
+        in_force: watch::Receiver<InForce>,
+        rechecks: broadcast::Sender<Rechecks>,
+        inbox: mpsc::Sender<Message>,
+        metrics: Arc<Metrics>,
+    ) {
+        let first = {
+            let in_force = in_force.borrow();
+            Arc::new(Known::new(in_force.number, &in_force.config))
+        };
+        let (known_sender, known) = watch::channel(first);
+        let (side_sender, side) = watch::channel(Arc::new(self.side));
+        let turns = Arc::new(Semaphore::new(REPORTS_WAITING_MAX));
+        let shared = Shared { known, rechecks, inbox, metrics, arrivals: Mutex::default(), turns };
+        tokio::join!(
+            known::follow(in_force, known_sender),
+            credentials::follow(self.agents.files, self.contents, ServerSide::new, side_sender),
+            connections::accept(self.listener, side, Arc::new(shared)),
+        );
+    }
+}
+
+fn router(shared: Arc<Shared>, peer: Arc<Peer>) -> Router {
+    Router::new()
+        .route(REPORT_PATH, post(report))
+        .route(ORDERS_PATH, get(orders::orders))
+        .layer(Extension(peer))
+        .with_state(shared)
+}
+
+async fn report(
+    State(shared): State<Arc<Shared>>,
+    Extension(peer): Extension<Arc<Peer>>,
+    body: Body,
+) -> Response {
+    match shared.take(&peer.identity, body).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => {
+            shared.metrics.refused_report(refusal.reason());
+            tracing::debug!(agent = %peer.identity, %refusal, "a report was refused");
+            (refusal.status(), format!("{refusal}\n")).into_response()
+        }
+    }
+}
+
+impl Shared {
+    /// Takes a report of `identity`, or says why not.
+    async fn take(&self, identity: &Identity, body: Body) -> Result<(), Refusal> {
+        let octets = timeout(BODY_TIMEOUT, to_bytes(body, REPORT_OCTETS_MAX)).await;
+        let octets = octets.map_err(|_| Refusal::Slow)?.map_err(|error| Refusal::of_body(&error))?;
+        let now = clock::now();
+        let known = self.known.borrow().clone();
+        let vantage = known.vantage(&identity.vantage).ok_or(Refusal::UnknownVantage)?;
+        let received = read(&octets, (vantage, identity.agent), |name| known.target(name))?;
+        if received.head.agent != identity.to_string() {
+            return Err(Refusal::OtherAgent);
+        }
+        let report = received.report;
+        let stamp = Stamp { boot: report.boot, number: report.number, clock: received.head.clock };
+        self.check_time(identity, stamp, now)?;
+        self.metrics.unknown_targets(received.unknown);
+        let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Refusal::Busy)?;
+        let message = Message::Report { number: known.number, report: Arc::new(report), turn };
+        self.inbox.try_send(message).map_err(|_| Refusal::Busy)
+    }
+
+    fn check_time(&self, identity: &Identity, stamp: Stamp, now: crate::time::Moment) -> Result<(), Refusal> {
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = arrivals.get_mut(identity) {
+            return Ok(known.take(stamp, now)?);
+        }
+        // Identities come from certificates of our own authority, so this is a bound and no defence.
+        if arrivals.len() >= AGENTS_MAX * 2 {
+            arrivals.clear();
+        }
+        arrivals.insert(identity.clone(), Arrivals::new(stamp, now));
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! The query path as a stranger sees it: octets in, octets out. Cases as data, properties, and a comparison with
+//! another server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod ask;
+mod cases;
+mod oracle;
+mod peers;
+mod properties;
+mod world;

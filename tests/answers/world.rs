@@ -1,0 +1,136 @@
+//! A world to ask: a configuration with its zone files in a folder of its own, what is believed, and its table.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::fs;
+use std::net::IpAddr;
+
+use rhumb::answer::compile::CounterNumbers;
+use rhumb::answer::count::Counters;
+use rhumb::answer::respond::{Action, Transport, UDP_OCTETS_MAX, respond};
+use rhumb::answer::table::AnswerTable;
+use rhumb::config::generation::{self, Generation};
+use rhumb::health::verdict::{Share, Standing, State};
+use rhumb::ids::{EndpointId, ServiceId};
+
+use crate::ask::Asked;
+
+/// What stands before every configuration, unless it has regions of its own.
+const REGIONS: &str = r#"
+regions.eu = { continent = "EU", location = [53.35, -6.26] }
+regions.us = { continent = "NA", location = [39.04, -77.49] }
+regions.ap = { continent = "AS", location = [1.29, 103.85] }
+"#;
+
+pub(crate) struct World {
+    pub(crate) generation: Generation,
+    pub(crate) table: AnswerTable,
+    numbers: CounterNumbers,
+    standings: HashMap<EndpointId, Standing>,
+}
+
+impl World {
+    /// Builds a world of zones (origin and master file) and the rest of a configuration, everything up.
+    pub(crate) fn new(zones: &[(&str, &str)], configuration: &str) -> Result<Self, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = String::new();
+        if !configuration.contains("[regions") {
+            source.push_str(REGIONS);
+        }
+        source.push_str("server.listen = [\"127.0.0.1:5300\"]\n");
+        for (index, (origin, text)) in zones.iter().enumerate() {
+            fs::write(folder.path().join(format!("{index}.zone")), text).unwrap();
+            writeln!(source, "zones.{origin:?} = {{ file = \"{index}.zone\" }}").unwrap();
+        }
+        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+        source.push_str(&configuration.replace("FIXTURES", fixtures));
+        let file = folder.path().join("rhumb.toml");
+        fs::write(&file, source).unwrap();
+        let (generation, _) = generation::load(&file)
+            .map_err(|faults| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())?;
+        let mut numbers = CounterNumbers::default();
+        let table = generation.plan.table(1, &|_| Standing::UP, &mut numbers);
+        Ok(Self { generation, table, numbers, standings: HashMap::new() })
+    }
+
+    /// Takes lines `region/service/address WORDS` for what is believed; what no line names is up.
+    pub(crate) fn believe(&mut self, lines: &str) -> Result<(), String> {
+        let mut standings = HashMap::new();
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (key, words) = line.split_once(' ').ok_or_else(|| format!("no verdict in {line:?}"))?;
+            let at = self.generation.board.endpoints.iter().position(|endpoint| endpoint.key == key);
+            let at = at.ok_or_else(|| format!("no endpoint {key}"))?;
+            standings.insert(EndpointId::from_index(at), standing(words)?);
+        }
+        self.take(standings);
+        Ok(())
+    }
+
+    /// Takes standings, by the way a server takes them: only the services that they touch are compiled anew.
+    pub(crate) fn take(&mut self, standings: HashMap<EndpointId, Standing>) {
+        let endpoints = self.generation.board.endpoints.iter().enumerate();
+        let touched: Vec<ServiceId> = endpoints
+            .filter(|(at, _)| {
+                let id = EndpointId::from_index(*at);
+                standings.get(&id) != self.standings.get(&id)
+            })
+            .map(|(_, endpoint)| endpoint.service)
+            .collect();
+        self.standings = standings;
+        let believed = |id: EndpointId| self.standings.get(&id).copied().unwrap_or(Standing::UP);
+        self.table = self.generation.plan.next_table(&self.table, &touched, &believed, &mut self.numbers);
+    }
+
+    /// The table for the same standings, made from nothing.
+    pub(crate) fn table_from_scratch(&mut self) -> AnswerTable {
+        let believed = |id: EndpointId| self.standings.get(&id).copied().unwrap_or(Standing::UP);
+        self.generation.plan.table(1, &believed, &mut self.numbers)
+    }
+
+    /// The reply, if there is one.
+    pub(crate) fn ask(&self, asked: &Asked) -> Option<Vec<u8>> {
+        reply(&self.table, &asked.packet, asked.source, asked.transport)
+    }
+}
+
+/// What `table` replies.
+pub(crate) fn reply(
+    table: &AnswerTable,
+    packet: &[u8],
+    source: IpAddr,
+    transport: Transport,
+) -> Option<Vec<u8>> {
+    let octets = if transport == Transport::Udp { UDP_OCTETS_MAX } else { 65_535 };
+    // What the last reply left in a buffer must not show.
+    let mut buffer = vec![0xa5; octets];
+    let counters = Counters::new(table.answer_counters());
+    match respond(table, packet, source, transport, &mut buffer, &counters) {
+        Action::Ignore => None,
+        Action::Send(length) => {
+            buffer.truncate(length);
+            Some(buffer)
+        }
+    }
+}
+
+fn standing(words: &str) -> Result<Standing, String> {
+    let mut words = words.split_whitespace();
+    let word = words.next().unwrap_or_default();
+    let share = words.next().map(|text| text.trim_end_matches('%').parse::<f64>().map(|it| it / 100.0));
+    let share = share.transpose().map_err(|error| error.to_string())?.map(Share::of_ratio);
+    let up = Standing::UP;
+    Ok(match word {
+        "up" => up,
+        "unknown" => Standing { state: State::Unknown, ..up },
+        "suspect" => Standing { state: State::Suspect, ..up },
+        "down" => Standing { state: State::Down, ..up },
+        "forced-down" => Standing { state: State::Down, forced_down: true, ..up },
+        "drained" => Standing { ramp: Share::NONE, ..up },
+        "draining" => Standing { ramp: share.ok_or("draining to what share?")?, ..up },
+        "recovering" => {
+            Standing { state: State::Recovering, ramp: share.ok_or("recovering to what share?")?, ..up }
+        }
+        "usable" => Standing { usable: share.ok_or("usable to what share?")?, ..up },
+        _ => return Err(format!("{word:?} is no verdict")),
+    })
+}
