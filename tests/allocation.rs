@@ -6,14 +6,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::{IpAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rhumb::answer::count::Counters;
-use rhumb::answer::respond::{Action, Transport};
+use rhumb::answer::respond::{Action, Envelope};
 use rhumb::answer::table::AnswerTable;
 use rhumb::publish::Published;
 use rhumb::serve::{ClientNames, Listeners, Settings, TcpLimits};
@@ -52,14 +52,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// Echoes, and has the thread that calls it watched from its first query on.
-fn echo_watched(
-    _: &AnswerTable,
-    packet: &[u8],
-    _: IpAddr,
-    _: Transport,
-    reply: &mut [u8],
-    _: &Counters,
-) -> Action {
+fn echo_watched(_: &AnswerTable, packet: &[u8], _: Envelope, reply: &mut [u8], _: &Counters) -> Action {
     WATCHED.set(true);
     if packet == b"allocate" {
         drop(std::hint::black_box(Box::new(7)));

@@ -169,7 +169,7 @@ impl Metrics {
         ];
         for (name, help, of) in families {
             page.family(name, "counter", help);
-            for transport in [Transport::Udp, Transport::Tcp] {
+            for transport in Transport::ALL {
                 let of_transport = all.iter().filter(|(known, _)| *known == transport);
                 let sum: u64 = of_transport.map(|(_, counters)| of(counters).get()).sum();
                 page.sample(name, &[("transport", transport_name(transport))], sum);
@@ -348,6 +348,9 @@ fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+        Transport::Https => "https",
+        Transport::Quic => "quic",
     }
 }
 

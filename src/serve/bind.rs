@@ -156,10 +156,7 @@ impl fmt::Display for BindFault {
             Self::Refused(address, transport, error) => (address, transport, error),
         };
         let (ip, port) = (address.ip(), address.port());
-        match transport {
-            Transport::Udp => write!(f, "UDP {address}: ")?,
-            Transport::Tcp => write!(f, "TCP {address}: ")?,
-        }
+        write!(f, "{transport} {address}: ")?;
         match error.kind() {
             io::ErrorKind::AddrInUse => write!(
                 f,

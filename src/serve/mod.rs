@@ -26,7 +26,7 @@ pub use bind::BindFault;
 pub use tcp::{ConnectionCounts, TcpLimits};
 
 use crate::answer::count::{Counters, Registry};
-use crate::answer::respond::{Action, Transport, respond};
+use crate::answer::respond::{Action, Envelope, Transport, respond};
 use crate::answer::table::AnswerTable;
 use crate::publish::Published;
 use bind::Bound;
@@ -72,16 +72,12 @@ impl ClientNames {
 
 /// What answers a message: [`respond`], or its stand-in in a test of the sockets.
 pub trait Responder:
-    Fn(&AnswerTable, &[u8], IpAddr, Transport, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
+    Fn(&AnswerTable, &[u8], Envelope, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
 {
 }
 
 impl<F> Responder for F where
-    F: Fn(&AnswerTable, &[u8], IpAddr, Transport, &mut [u8], &Counters) -> Action
-        + Clone
-        + Send
-        + Sync
-        + 'static
+    F: Fn(&AnswerTable, &[u8], Envelope, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
 {
 }
 

@@ -22,7 +22,8 @@ pub(super) use seats::Seats;
 
 use super::Responder;
 use crate::answer::count::{Registry, Tally};
-use crate::answer::respond::{Action, Transport};
+use crate::answer::respond::{Action, Envelope, Transport};
+use crate::clock;
 use crate::publish::Published;
 
 /// The longest message: what two octets of length can say.
@@ -129,6 +130,7 @@ impl<R: Responder> Office<R> {
     /// connection, or an idle desk, would hold it for as long as it is idle.
     fn answer_at(&self, desk: &mut Desk, octets: &[u8], source: IpAddr) -> (usize, usize) {
         let table = self.published.current();
+        let envelope = Envelope { source, transport: Transport::Tcp, at: clock::wall() };
         desk.tally.fit(table.answer_counters());
         let (mut taken, mut written) = (0, 0);
         while written <= REPLIES_OCTETS
@@ -137,9 +139,7 @@ impl<R: Responder> Office<R> {
             desk.tally.received.add(1);
             let (length, reply) = desk.replies[written..].split_at_mut(LENGTH_OCTETS);
             let reply = &mut reply[..MESSAGE_OCTETS_MAX];
-            if let Action::Send(octets) =
-                (self.respond)(&table, message, source, Transport::Tcp, reply, &desk.tally)
-            {
+            if let Action::Send(octets) = (self.respond)(&table, message, envelope, reply, &desk.tally) {
                 let prefix = u16::try_from(octets).expect("a reply is no longer than its buffer");
                 length.copy_from_slice(&prefix.to_be_bytes());
                 written += LENGTH_OCTETS + octets;

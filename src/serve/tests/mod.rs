@@ -49,7 +49,7 @@ fn start(listen: &[&str], tcp: TcpLimits, respond: impl Responder) -> Server {
 }
 
 /// Says nothing to a message that begins with 0xff, else replies with the message itself.
-fn echo(_: &AnswerTable, packet: &[u8], _: IpAddr, _: Transport, reply: &mut [u8], _: &Counters) -> Action {
+fn echo(_: &AnswerTable, packet: &[u8], _: Envelope, reply: &mut [u8], _: &Counters) -> Action {
     if packet.first() == Some(&0xff) {
         return Action::Ignore;
     }

@@ -152,7 +152,7 @@ fn a_message_has_its_time_however_its_octets_dribble() {
 
 #[test]
 fn a_client_that_does_not_read_is_bounded_and_ended() {
-    let server = start(&["127.0.0.1:0"], TcpLimits { write: SHORT, ..limits() }, |_, _, _, _, reply, _| {
+    let server = start(&["127.0.0.1:0"], TcpLimits { write: SHORT, ..limits() }, |_, _, _, reply, _| {
         Action::Send(reply.len())
     });
     let mut stream = connect(&server);
