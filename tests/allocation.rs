@@ -16,7 +16,7 @@ use rhumb::answer::count::Counters;
 use rhumb::answer::respond::{Action, Envelope};
 use rhumb::answer::table::AnswerTable;
 use rhumb::publish::Published;
-use rhumb::serve::{ClientNames, Listeners, Settings, TcpLimits};
+use rhumb::serve::{ClientNames, Limits, Listeners, Settings};
 
 /// Hands everything to the system's allocator and counts what watched threads ask for.
 struct Counting;
@@ -69,7 +69,9 @@ fn the_udp_loop_allocates_nothing_in_steady_state() {
         workers: NonZeroUsize::MIN,
         pin_workers: false,
         clients: ClientNames::Shortened,
-        tcp: TcpLimits::default(),
+        tcp: Limits::default(),
+        proxies: Arc::default(),
+        encrypted: None,
     };
     let listeners = Listeners::bind(&settings).unwrap();
     let ports = listeners.local_addrs().into_iter().map(|address| address.port());

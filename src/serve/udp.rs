@@ -12,12 +12,12 @@ use std::time::Duration;
 use socket2::Socket;
 use tracing::warn;
 
-use super::Responder;
 use super::mmsg::{Batch, Datagram};
+use super::{Responder, proxy};
 use crate::answer::count::Tally;
 use crate::answer::respond::{Action, Envelope, Transport};
 use crate::clock;
-use crate::net::Family;
+use crate::net::{Family, Prefix};
 use crate::publish::Reader;
 use crate::time::WallTime;
 
@@ -35,6 +35,8 @@ pub(super) struct Worker<R> {
     pub(super) address: SocketAddr,
     /// Whether replies must be told which address they leave from.
     pub(super) packet_info: bool,
+    /// Networks whose datagrams begin with who the client is.
+    pub(super) proxies: Arc<[Prefix]>,
     pub(super) table: Reader,
     pub(super) tally: Tally,
     pub(super) respond: R,
@@ -91,8 +93,12 @@ impl<R: Responder> Worker<R> {
             self.tally.ignored.add(1);
             return 0;
         }
-        let envelope = Envelope { source: datagram.source.ip(), transport: Transport::Udp, at };
-        match (self.respond)(&self.table, datagram.octets, envelope, reply, &self.tally) {
+        let Ok((source, octets)) = proxy::unwrap(&self.proxies, datagram.source.ip(), datagram.octets) else {
+            self.tally.ignored.add(1);
+            return 0;
+        };
+        let envelope = Envelope { source, transport: Transport::Udp, at };
+        match (self.respond)(&self.table, octets, envelope, reply, &self.tally) {
             Action::Ignore => 0,
             Action::Send(length) => length,
         }
