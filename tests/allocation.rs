@@ -6,17 +6,17 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::{IpAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rhumb::answer::count::Counters;
-use rhumb::answer::respond::{Action, Transport};
+use rhumb::answer::respond::{Action, Envelope};
 use rhumb::answer::table::AnswerTable;
 use rhumb::publish::Published;
-use rhumb::serve::{ClientNames, Listeners, Settings, TcpLimits};
+use rhumb::serve::{ClientNames, Limits, Listeners, Settings};
 
 /// Hands everything to the system's allocator and counts what watched threads ask for.
 struct Counting;
@@ -52,14 +52,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// Echoes, and has the thread that calls it watched from its first query on.
-fn echo_watched(
-    _: &AnswerTable,
-    packet: &[u8],
-    _: IpAddr,
-    _: Transport,
-    reply: &mut [u8],
-    _: &Counters,
-) -> Action {
+fn echo_watched(_: &AnswerTable, packet: &[u8], _: Envelope, reply: &mut [u8], _: &Counters) -> Action {
     WATCHED.set(true);
     if packet == b"allocate" {
         drop(std::hint::black_box(Box::new(7)));
@@ -76,7 +69,9 @@ fn the_udp_loop_allocates_nothing_in_steady_state() {
         workers: NonZeroUsize::MIN,
         pin_workers: false,
         clients: ClientNames::Shortened,
-        tcp: TcpLimits::default(),
+        tcp: Limits::default(),
+        proxies: Arc::default(),
+        encrypted: None,
     };
     let listeners = Listeners::bind(&settings).unwrap();
     let ports = listeners.local_addrs().into_iter().map(|address| address.port());

@@ -5,6 +5,8 @@
 //!       ^                      ^      |
 //!       +---- targets ---------|------+     operator's socket, signals --requests--> control task
 //! ```
+//!
+//! Connections of clients have a runtime of their own, so that no crowd of them holds up a verdict.
 
 use std::fmt;
 use std::io;
@@ -25,23 +27,28 @@ use super::said::{Failure, Outcome, Said};
 use crate::agent::chance::Chance;
 use crate::agent::run::Snapshot;
 use crate::agent::world::Targets;
+use crate::answer::respond::Transport;
 use crate::config::generation::{self, Generation};
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{self, Config, Log, LogFormat};
 use crate::control;
 use crate::control::intake::Intake;
 use crate::control::metrics::Metrics;
 use crate::control::run::{Control, INBOX_MAX, InForce, Message};
 use crate::control::saved::SavedFile;
 use crate::control::socket::OperatorSocket;
+use crate::credentials::{self, Contents, PublicSide};
 use crate::ids::VantageId;
-use crate::publish::Published;
-use crate::serve::{BindFault, ClientNames, Listeners, Running, Settings, TcpLimits};
+use crate::serve::{
+    BindFault, ClientNames, Encrypted, Limits, Listener, Listeners, Running, Settings, descriptors, priority,
+};
 
 /// A server at work, with a runtime of its own.
 #[derive(Debug)]
 pub(super) struct Server {
     /// Dropped last: what runs on it ends with it.
     runtime: Runtime,
+    /// What serves the connections of clients.
+    clients: Runtime,
     listeners: Running,
     addresses: Vec<SocketAddr>,
     signals: Signals,
@@ -69,6 +76,8 @@ pub(super) enum StartFault {
     OperatorSocket(PathBuf, io::Error),
     /// The address or the certificates for agents.
     Agents(String),
+    /// The certificate for encrypted transports.
+    Certificate(String),
     /// Threads, or the runtime.
     Runtime(io::Error),
 }
@@ -86,9 +95,15 @@ impl Server {
     /// judged, or after [`FIRST_ROUND_MAX`].
     pub(super) fn start(generation: Generation, path: PathBuf) -> Result<Self, StartFault> {
         let runtime = Builder::new_multi_thread().enable_all().build().map_err(StartFault::Runtime)?;
+        let clients = client_runtime().map_err(StartFault::Runtime)?;
         let config = Arc::clone(&generation.config);
+        let certificate = certificate(&config).map_err(StartFault::Certificate)?;
+        let mut settings = settings(&config, certificate.as_ref().map(|(_, side)| side.subscribe()));
+        if descriptors::share(&mut settings, descriptors::raise()) {
+            warn!("the limit of open files is too low for the connections configured; fewer are taken");
+        }
         // A start that must fail for an address fails at once, not after the first round.
-        drop(Listeners::bind(&settings(&config)).map_err(StartFault::Listen)?);
+        drop(Listeners::bind(&settings).map_err(StartFault::Listen)?);
 
         let metrics = Arc::new(Metrics::default());
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
@@ -113,17 +128,28 @@ impl Server {
             info!(listen = ?intake.address().ok(), "taking agents' reports");
             runtime.spawn(intake.serve(in_force.clone(), rechecks, inbox.clone(), metrics));
         }
+        if let Some((contents, side)) = certificate {
+            runtime.spawn(follow(&config, contents, side, Arc::clone(&metrics)));
+        }
         let control = runtime.spawn(task.run(messages, stopped));
         runtime.spawn(socket.serve(inbox.clone()));
         runtime.spawn(probe(in_force.clone(), inbox.clone()));
         runtime.block_on(first_round(in_force));
         drop(guard);
 
-        let (listeners, addresses) = listen(&config, &published, &runtime)?;
+        let listeners = Listeners::bind(&settings).map_err(StartFault::Listen)?;
+        let addresses = listeners.local_addrs();
+        for transport in [Transport::Tls, Transport::Https, Transport::Quic] {
+            let listen = listeners.encrypted_addrs(transport);
+            if !listen.is_empty() {
+                info!(%transport, ?listen, "answering over an encrypted transport");
+            }
+        }
+        let listeners = listeners.start(&published, clients.handle()).map_err(StartFault::Runtime)?;
         metrics.of_workers(listeners.registry(), listeners.connection_counts());
         // The task lives as long as this.
         let _ = inbox.blocking_send(Message::Listening(addresses.clone()));
-        Ok(Self { runtime, listeners, addresses, signals, inbox, stop, control })
+        Ok(Self { runtime, clients, listeners, addresses, signals, inbox, stop, control })
     }
 
     /// The addresses that queries are taken on, with their real ports.
@@ -152,6 +178,7 @@ impl Server {
     /// Stops answering, then writes what is to be kept.
     pub(super) fn stop(self) {
         self.listeners.stop();
+        self.clients.shutdown_timeout(STOP_MAX);
         self.stop.send_replace(true);
         // A control task that panicked has ended the process already.
         let _ = self.runtime.block_on(self.control);
@@ -190,34 +217,85 @@ pub(super) fn run(path: &Path, json: bool) -> Outcome {
     Ok(Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() })
 }
 
-fn listen(
-    config: &Config,
-    published: &Arc<Published>,
-    runtime: &Runtime,
-) -> Result<(Running, Vec<SocketAddr>), StartFault> {
-    let listeners = Listeners::bind(&settings(config)).map_err(StartFault::Listen)?;
-    let addresses = listeners.local_addrs();
-    let running = listeners.start(published, runtime.handle()).map_err(StartFault::Runtime)?;
-    Ok((running, addresses))
+/// A runtime whose threads step back behind all others.
+fn client_runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .thread_name("clients")
+        .on_thread_start(priority::step_back)
+        .enable_all()
+        .build()
 }
 
-fn settings(config: &Config) -> Settings {
+/// What clients of encrypted transports are shown, with the files it was made of.
+type Shown = (Contents, watch::Sender<Arc<PublicSide>>);
+
+/// What clients of encrypted transports are shown, if there are to be any.
+fn certificate(config: &Config) -> Result<Option<Shown>, String> {
+    let Some(certificate) = &config.server.encrypted.certificate else { return Ok(None) };
+    let contents = Contents::read(&certificate.files)?;
+    let side = PublicSide::new(&contents)?;
+    Ok(Some((contents, watch::Sender::new(Arc::new(side)))))
+}
+
+/// Follows the certificate's files, and tells when the latest of them ends.
+fn follow(
+    config: &Config,
+    contents: Contents,
+    side: watch::Sender<Arc<PublicSide>>,
+    metrics: Arc<Metrics>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let files = config.server.encrypted.certificate.as_ref().map(|certificate| certificate.files.clone());
+    let files = files.expect("what is shown was read from files");
+    let mut shown = side.subscribe();
+    let tell = async move {
+        loop {
+            metrics.public_certificate(shown.borrow_and_update().expires);
+            if shown.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    async move {
+        tokio::join!(tell, credentials::follow(files, contents, PublicSide::new, side));
+    }
+}
+
+fn settings(config: &Config, side: Option<watch::Receiver<Arc<PublicSide>>>) -> Settings {
     let server = &config.server;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let workers = server.workers.and_then(|workers| NonZeroUsize::new(workers.into()));
-    let tcp = TcpLimits {
-        connections: server.tcp.connections as usize,
-        connections_per_client: server.tcp.connections_per_address as usize,
-        idle: server.tcp.idle_timeout,
-        ..TcpLimits::default()
-    };
     let clients = if config.log.shorten_clients { ClientNames::Shortened } else { ClientNames::Whole };
+    let encrypted = &server.encrypted;
     Settings {
         listen: server.listen.clone(),
         workers: workers.unwrap_or(cores),
         pin_workers: false,
-        tcp,
+        tcp: limits(&server.tcp),
+        proxies: server.proxies.as_slice().into(),
+        encrypted: side.map(|side| Encrypted {
+            side,
+            tls: listener(&encrypted.tls),
+            https: listener(&encrypted.https),
+            path: encrypted.path.as_str().into(),
+            quic: listener(&encrypted.quic),
+        }),
         clients,
+    }
+}
+
+fn listener(written: &config::Listener) -> Listener {
+    Listener { listen: written.listen.clone(), limits: limits(&written.limits) }
+}
+
+fn limits(written: &config::Limits) -> Limits {
+    Limits {
+        connections: written.connections as usize,
+        connections_per_client: written.connections_per_address as usize,
+        queries: written.queries_per_connection.into(),
+        streams: written.streams,
+        idle: written.idle_timeout,
+        lifetime: written.lifetime,
+        ..Limits::default()
     }
 }
 
@@ -301,6 +379,7 @@ impl fmt::Display for StartFault {
             Self::OperatorSocket(path, error) => {
                 write!(f, "server.control-socket: {} cannot be bound: {error}", path.display())
             }
+            Self::Certificate(fault) => write!(f, "server.tls: {fault}"),
             Self::Agents(fault) => write!(f, "agents: {fault}"),
             Self::Runtime(error) => write!(f, "the server cannot start: {error}"),
         }

@@ -33,8 +33,9 @@ pub use check::HeldInZone;
 pub use section::agents::{Agents, CertificateFiles};
 pub use section::geoip::{FieldPaths, GeoIp};
 pub use section::region::Vantage;
-pub use section::server::{Log, LogFormat, LogLevel, Server, TcpLimits};
+pub use section::server::{Log, LogFormat, LogLevel, Server};
 pub use section::service::{ServiceDetails, WrittenBinding};
+pub use section::stream::{Certificate, Encrypted, Limits, Listener};
 pub use section::zone::Zone;
 
 use crate::fault::{Fault, Severity};

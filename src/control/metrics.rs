@@ -31,7 +31,7 @@ pub struct Metrics {
     handle: PrometheusHandle,
     /// The workers' numbers, once there are workers.
     registry: OnceLock<Arc<Registry>>,
-    /// TCP connections by what became of them, once there are listeners.
+    /// Connections by what became of them, once there are listeners.
     connections: OnceLock<Box<CountByName>>,
     /// What is so at the moment; none before there is a state.
     current: Mutex<Option<Arc<Current>>>,
@@ -41,8 +41,8 @@ pub struct Metrics {
     newest: Mutex<HashMap<(VantageId, u32), Vec<u64>>>,
 }
 
-/// Asks for counts, each with its name.
-type CountByName = dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync;
+/// Asks for counts, each with its transport and its name.
+type CountByName = dyn Fn() -> Vec<(Transport, &'static str, u64)> + Send + Sync;
 
 /// A name, its meaning, and which counter of each worker is summed.
 type Summed = (&'static str, &'static str, fn(&Counters) -> &Counter);
@@ -99,6 +99,10 @@ fn describe_events() {
         "When the certificate shown to agents ends."
     );
     describe_gauge!(
+        "rhumb_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate shown to clients of encrypted transports ends."
+    );
+    describe_gauge!(
         "rhumb_agent_certificate_expiry_timestamp_seconds",
         "When the certificate of an agent ends."
     );
@@ -111,7 +115,7 @@ impl Metrics {
     pub fn of_workers(
         &self,
         registry: Arc<Registry>,
-        connections: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static,
+        connections: impl Fn() -> Vec<(Transport, &'static str, u64)> + Send + Sync + 'static,
     ) {
         let _ = self.registry.set(registry);
         let _ = self.connections.set(Box::new(connections));
@@ -136,13 +140,10 @@ impl Metrics {
             self.tell_workers(registry, &mut page);
         }
         if let Some(connections) = self.connections.get() {
-            page.family(
-                "rhumb_tcp_connections",
-                "gauge",
-                "TCP connections, open now or by what became of them.",
-            );
-            for (what, count) in connections() {
-                page.sample("rhumb_tcp_connections", &[("what", what)], count);
+            let name = "rhumb_connections";
+            page.family(name, "gauge", "Connections, open now or by what became of them.");
+            for (transport, what, count) in connections() {
+                page.sample(name, &[("transport", transport_name(transport)), ("what", what)], count);
             }
         }
         page.0
@@ -169,7 +170,7 @@ impl Metrics {
         ];
         for (name, help, of) in families {
             page.family(name, "counter", help);
-            for transport in [Transport::Udp, Transport::Tcp] {
+            for transport in Transport::ALL {
                 let of_transport = all.iter().filter(|(known, _)| *known == transport);
                 let sum: u64 = of_transport.map(|(_, counters)| of(counters).get()).sum();
                 page.sample(name, &[("transport", transport_name(transport))], sum);
@@ -313,6 +314,13 @@ impl Metrics {
         });
     }
 
+    /// When the certificate that clients of encrypted transports are shown ends.
+    pub fn public_certificate(&self, expires: WallTime) {
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_tls_certificate_expiry_timestamp_seconds").set(expires.0 as f64 / 1000.0);
+        });
+    }
+
     /// When the certificate of an agent ends.
     pub(super) fn agent_certificate(&self, agent: &Identity, expires: WallTime) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -348,6 +356,9 @@ fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+        Transport::Https => "https",
+        Transport::Quic => "quic",
     }
 }
 

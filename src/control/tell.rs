@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::request::{AgentStatus, EndpointStatus, Response, ServiceStatus, Status, ZoneStatus};
 use super::state::{Believed, State};
 use crate::answer::explain::{Asked, explain as explain_answer};
-use crate::config::Config;
+use crate::config::{CertificateFiles, Config, Encrypted, Listener};
 use crate::health::board;
 use crate::health::evidence::{Change, Notice};
 use crate::health::verdict::{Share, State as Verdict};
@@ -239,8 +239,14 @@ fn endpoints_in(service: &Service, region: Option<RegionId>) -> impl Iterator<It
 }
 
 /// What is believed of `[agents]`, wherever it stands.
-fn agents(config: &Config) -> Option<(std::net::SocketAddr, &crate::config::CertificateFiles)> {
+fn agents(config: &Config) -> Option<(std::net::SocketAddr, &CertificateFiles)> {
     config.agents.as_ref().map(|agents| (agents.listen, &agents.files))
+}
+
+/// What is believed of the encrypted transports, wherever it stands.
+fn encrypted(config: &Config) -> (Option<&CertificateFiles>, [&Listener; 3], &str) {
+    let Encrypted { certificate, tls, https, path, quic } = &config.server.encrypted;
+    (certificate.as_ref().map(|certificate| &certificate.files), [tls, https, quic], path)
 }
 
 /// What a reload cannot change in a running process.
@@ -248,7 +254,9 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let changed = [
         ("server.listen", old.server.listen != new.server.listen),
         ("server.workers", old.server.workers != new.server.workers),
+        ("server.proxy-from", old.server.proxies != new.server.proxies),
         ("server.tcp", old.server.tcp != new.server.tcp),
+        ("server.tls, https or quic", encrypted(old) != encrypted(new)),
         ("server.state-directory", old.server.state_directory != new.server.state_directory),
         ("server.control-socket", old.server.control_socket != new.server.control_socket),
         ("agents", agents(old) != agents(new)),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
@@ -12,6 +13,9 @@ use crate::config::CertificateFiles;
 
 /// The longest file in octets.
 const FILE_OCTETS_MAX: u64 = 4 * 1024 * 1024;
+
+/// The bits of a file's mode that let others than its owner in.
+const OTHERS: u32 = 0o077;
 
 /// What the files hold, so that a change is noticed whatever the clock of the disk says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,14 +37,14 @@ impl Contents {
     /// Reads the files, which may block.
     ///
     /// # Errors
-    /// When one of them cannot be read; which, and why.
+    /// When one of them cannot be read, or others than the owner may read the key; which, and why.
     pub fn read(files: &CertificateFiles) -> Result<Self, String> {
         let all = |paths: &[PathBuf]| -> Result<Vec<Octets>, String> {
             paths.iter().map(|path| Octets::read(path)).collect()
         };
         Ok(Self {
             certificate: Octets::read(&files.certificate)?,
-            key: Octets::read(&files.key)?,
+            key: Octets::read_secret(&files.key)?,
             authorities: all(&files.authorities)?,
             revocations: all(&files.revocations)?,
         })
@@ -57,6 +61,17 @@ impl Octets {
             return Err(fault(format!("the file is longer than {FILE_OCTETS_MAX} octets")));
         }
         Ok(Self { path: path.to_owned(), octets })
+    }
+
+    /// Like [`Octets::read`], of a file that nobody but its owner may read or write.
+    fn read_secret(path: &Path) -> Result<Self, String> {
+        let fault = |why: String| format!("{}: {why}", path.display());
+        let mode = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.permissions().mode();
+        if mode & OTHERS != 0 {
+            let bits = mode & 0o777;
+            return Err(fault(format!("others may read this key, its mode is {bits:03o}; set it to 600")));
+        }
+        Self::read(path)
     }
 
     fn fault(&self, why: impl std::fmt::Display) -> String {

@@ -59,6 +59,19 @@ pub(super) fn bind_all(listen: &[SocketAddr], workers: NonZeroUsize) -> Result<V
     listen.into_iter().map(|address| bind_address(address, workers)).collect()
 }
 
+/// Opens the sockets of one encrypted transport, or none: listening for TLS and HTTPS, of datagrams for QUIC.
+pub(super) fn bind_encrypted(
+    listen: &[SocketAddr],
+    transport: Transport,
+) -> Result<Vec<(SocketAddr, Socket)>, BindFault> {
+    let bind = |asked: SocketAddr| {
+        let bound = if transport == Transport::Quic { bind_quic(asked) } else { bind_tcp(asked) };
+        let (socket, address) = bound.map_err(|error| BindFault::Refused(asked, transport, error))?;
+        Ok((address, socket))
+    };
+    listen.iter().copied().map(canonical).map(bind).collect()
+}
+
 /// Whether packets of this socket must say which address they came to: it is bound to all of them.
 pub(super) fn is_wildcard(address: SocketAddr) -> bool {
     address.ip().is_unspecified()
@@ -118,6 +131,16 @@ fn bind_tcp(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, address))
 }
 
+fn bind_quic(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+    let socket = open(asked, Type::DGRAM, Protocol::UDP)?;
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    socket.bind(&asked.into())?;
+    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, address))
+}
+
 fn bind_udp(address: SocketAddr, workers: NonZeroUsize) -> io::Result<Vec<Socket>> {
     // Sockets that share a port share it with any process of the same user that does likewise, in silence: half of
     // the queries would go to a forgotten second server. A socket that does not share finds the port in use.
@@ -156,10 +179,7 @@ impl fmt::Display for BindFault {
             Self::Refused(address, transport, error) => (address, transport, error),
         };
         let (ip, port) = (address.ip(), address.port());
-        match transport {
-            Transport::Udp => write!(f, "UDP {address}: ")?,
-            Transport::Tcp => write!(f, "TCP {address}: ")?,
-        }
+        write!(f, "{transport} {address}: ")?;
         match error.kind() {
             io::ErrorKind::AddrInUse => write!(
                 f,

@@ -1,13 +1,23 @@
-//! The listeners: UDP by one thread per worker and address, TCP on tokio, all in front of one `respond`. They hold
-//! sockets and no knowledge of DNS beyond the two octets of length that TCP puts before a message.
+//! The listeners: UDP by one thread per worker and address, TCP and the encrypted transports on tokio, all in front of
+//! one `respond`. They hold sockets and little knowledge of DNS: the two octets of length that a stream puts before a
+//! message, and what [`skim`] reads.
 //!
 //! [`Listeners::bind`] opens every socket or says what is wrong; [`Listeners::start`] answers; [`Running::stop`]
 //! ends it. `mmsg` is the one file with `unsafe`.
 
+mod accept;
 mod bind;
+pub mod descriptors;
+mod framed;
+mod https;
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg; each use has its proof beside it")]
 mod mmsg;
-mod tcp;
+mod office;
+pub mod priority;
+mod proxy;
+mod quic;
+mod seats;
+mod skim;
 mod udp;
 
 use std::io;
@@ -19,17 +29,23 @@ use std::thread;
 
 use socket2::Socket;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
 pub use bind::BindFault;
-pub use tcp::{ConnectionCounts, TcpLimits};
+pub use seats::{ConnectionCounts, Limits};
 
 use crate::answer::count::{Counters, Registry};
-use crate::answer::respond::{Action, Transport, respond};
+use crate::answer::respond::{Action, Envelope, Transport, respond};
 use crate::answer::table::AnswerTable;
+use crate::credentials::PublicSide;
+use crate::net::Prefix;
 use crate::publish::Published;
+use accept::Speech;
 use bind::Bound;
+use office::Office;
+use seats::Seats;
 
 /// Where and how to listen.
 #[derive(Clone, Debug)]
@@ -40,10 +56,38 @@ pub struct Settings {
     pub workers: NonZeroUsize,
     /// Whether worker n is bound to processor n. Only of use where the network card's queues are bound likewise.
     pub pin_workers: bool,
-    /// What a TCP client may ask of the server.
-    pub tcp: TcpLimits,
+    /// What the clients by TCP may take up.
+    pub tcp: Limits,
+    /// Networks of load balancers: whatever comes from there begins with who the client is, but for QUIC.
+    pub proxies: Arc<[Prefix]>,
+    /// The encrypted transports, if any.
+    pub encrypted: Option<Encrypted>,
     /// How clients are named in the log.
     pub clients: ClientNames,
+}
+
+/// Where and how to listen for encrypted queries.
+#[derive(Clone, Debug)]
+pub struct Encrypted {
+    /// What clients are shown; new connections see its latest.
+    pub side: watch::Receiver<Arc<PublicSide>>,
+    /// DNS over TLS.
+    pub tls: Listener,
+    /// DNS over HTTPS.
+    pub https: Listener,
+    /// The path at which messages are taken by HTTPS.
+    pub path: Arc<str>,
+    /// DNS over QUIC.
+    pub quic: Listener,
+}
+
+/// One encrypted transport.
+#[derive(Clone, Debug, Default)]
+pub struct Listener {
+    /// The addresses; none where it is not served.
+    pub listen: Vec<SocketAddr>,
+    /// What its clients may take up.
+    pub limits: Limits,
 }
 
 /// How clients are named in the log.
@@ -72,16 +116,12 @@ impl ClientNames {
 
 /// What answers a message: [`respond`], or its stand-in in a test of the sockets.
 pub trait Responder:
-    Fn(&AnswerTable, &[u8], IpAddr, Transport, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
+    Fn(&AnswerTable, &[u8], Envelope, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
 {
 }
 
 impl<F> Responder for F where
-    F: Fn(&AnswerTable, &[u8], IpAddr, Transport, &mut [u8], &Counters) -> Action
-        + Clone
-        + Send
-        + Sync
-        + 'static
+    F: Fn(&AnswerTable, &[u8], Envelope, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
 {
 }
 
@@ -89,9 +129,8 @@ impl<F> Responder for F where
 #[derive(Debug)]
 pub struct Listeners {
     bound: Vec<Bound>,
-    pin_workers: bool,
-    tcp: TcpLimits,
-    clients: ClientNames,
+    encrypted: Vec<(Transport, SocketAddr, Socket)>,
+    settings: Settings,
 }
 
 /// The listeners at work. Dropped without [`Running::stop`], they go on for as long as the process.
@@ -100,7 +139,7 @@ pub struct Listeners {
 pub struct Running {
     stop: Arc<AtomicBool>,
     workers: Vec<(Arc<Socket>, thread::JoinHandle<()>)>,
-    tcp: Arc<tcp::Seats>,
+    seats: Vec<(Transport, Arc<Seats>)>,
     tasks: Vec<AbortHandle>,
     registry: Arc<Registry>,
 }
@@ -112,17 +151,29 @@ impl Listeners {
     /// The first address that cannot be had, why, and what would be right.
     pub fn bind(settings: &Settings) -> Result<Self, BindFault> {
         let bound = bind::bind_all(&settings.listen, settings.workers)?;
-        Ok(Self { bound, pin_workers: settings.pin_workers, tcp: settings.tcp, clients: settings.clients })
+        let mut encrypted = Vec::new();
+        for (transport, listener) in settings.encrypted.iter().flat_map(Encrypted::listeners) {
+            let sockets = bind::bind_encrypted(&listener.listen, transport)?;
+            encrypted.extend(sockets.into_iter().map(|(address, socket)| (transport, address, socket)));
+        }
+        Ok(Self { bound, encrypted, settings: settings.clone() })
     }
 
-    /// The addresses listened on, with their real ports, in the order of the settings.
+    /// The addresses listened on by UDP and TCP, with their real ports, in the order of the settings.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.bound.iter().map(|bound| bound.address).collect()
     }
 
-    /// Answers from what is published: UDP on threads of its own, TCP on `runtime`, whose time and I/O drivers must
-    /// be enabled.
+    /// The addresses listened on by an encrypted transport, with their real ports.
+    #[must_use]
+    pub fn encrypted_addrs(&self, transport: Transport) -> Vec<SocketAddr> {
+        let of_transport = self.encrypted.iter().filter(|(of, ..)| *of == transport);
+        of_transport.map(|(_, address, _)| *address).collect()
+    }
+
+    /// Answers from what is published: UDP on threads of its own, all else on `runtime`, whose time and I/O drivers
+    /// must be enabled.
     ///
     /// # Errors
     /// When a thread cannot be started, or the runtime does not take a socket.
@@ -140,12 +191,11 @@ impl Listeners {
         published: &Arc<Published>,
         runtime: &Handle,
     ) -> io::Result<Running> {
-        let (seats, keeper) = tcp::Seats::open(self.tcp, self.clients, runtime);
         let mut running = Running {
             stop: Arc::default(),
             workers: Vec::new(),
-            tcp: seats,
-            tasks: vec![keeper],
+            seats: Vec::new(),
+            tasks: Vec::new(),
             registry: Arc::default(),
         };
         match self.launch(&mut running, respond, published, runtime) {
@@ -164,25 +214,59 @@ impl Listeners {
         published: &Arc<Published>,
         runtime: &Handle,
     ) -> io::Result<()> {
-        let office = tcp::Office::new(respond.clone(), Arc::clone(published), running.registry());
-        let office = Arc::new(office);
-        for bound in self.bound {
+        let Self { bound, encrypted, settings } = self;
+        let office = |running: &Running, transport| {
+            let registry = running.registry();
+            Arc::new(Office::new(respond.clone(), transport, Arc::clone(published), registry))
+        };
+        let door = |running: &mut Running, transport, limits, speech| {
+            Arc::new(accept::Door {
+                seats: running.seat(transport, limits, settings.clients, runtime),
+                office: office(running, transport),
+                proxies: Arc::clone(&settings.proxies),
+                speech,
+            })
+        };
+        let plain = door(running, Transport::Tcp, settings.tcp, Speech::Plain);
+        for bound in bound {
             for (number, socket) in bound.udp.into_iter().enumerate() {
                 let table = published.reader();
                 let worker = udp::Worker {
                     socket: Arc::new(socket),
                     address: bound.address,
                     packet_info: bind::is_wildcard(bound.address),
+                    proxies: Arc::clone(&settings.proxies),
                     tally: running.registry.enlist(Transport::Udp, table.answer_counters()),
                     table,
                     respond: respond.clone(),
                     stop: Arc::clone(&running.stop),
                 };
-                running.employ(worker, self.pin_workers.then_some(number))?;
+                running.employ(worker, settings.pin_workers.then_some(number))?;
             }
-            running.tasks.push(tcp::listen(bound.tcp.into(), &running.tcp, &office, runtime)?);
+            running.tasks.push(accept::listen(bound.tcp.into(), &plain, runtime)?);
+        }
+        let Some(side) = &settings.encrypted else { return Ok(()) };
+        let tls = door(running, Transport::Tls, side.tls.limits, Speech::Tls(side.side.clone()));
+        let speech = Speech::Https(side.side.clone(), Arc::clone(&side.path));
+        let https = door(running, Transport::Https, side.https.limits, speech);
+        let quic = Arc::new(quic::Door {
+            seats: running.seat(Transport::Quic, side.quic.limits, settings.clients, runtime),
+            office: office(running, Transport::Quic),
+        });
+        for (transport, _, socket) in encrypted {
+            running.tasks.push(match transport {
+                Transport::Tls => accept::listen(socket.into(), &tls, runtime)?,
+                Transport::Https => accept::listen(socket.into(), &https, runtime)?,
+                _ => quic::listen(socket.into(), &quic, side.side.clone(), runtime)?,
+            });
         }
         Ok(())
+    }
+}
+
+impl Encrypted {
+    fn listeners(&self) -> [(Transport, &Listener); 3] {
+        [(Transport::Tls, &self.tls), (Transport::Https, &self.https), (Transport::Quic, &self.quic)]
     }
 }
 
@@ -193,41 +277,51 @@ impl Running {
         Arc::clone(&self.registry)
     }
 
-    /// What became of TCP connections so far.
+    /// What became of the connections of one transport so far.
     #[must_use]
-    pub fn connections(&self) -> ConnectionCounts {
-        self.tcp.counts()
+    pub fn connections(&self, transport: Transport) -> ConnectionCounts {
+        let of_transport = self.seats.iter().find(|(of, _)| *of == transport);
+        of_transport.map(|(_, seats)| seats.counts()).unwrap_or_default()
     }
 
-    /// [`Running::connections`] by name, for whoever asks later.
-    pub fn connection_counts(&self) -> impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + use<> {
-        let seats = Arc::clone(&self.tcp);
+    /// [`Running::connections`] of every transport by name, for whoever asks later.
+    pub fn connection_counts(
+        &self,
+    ) -> impl Fn() -> Vec<(Transport, &'static str, u64)> + Send + Sync + use<> {
+        let seats = self.seats.clone();
         move || {
-            let ConnectionCounts { open, accepted, refused, evicted, timed_out, accept_failed } =
-                seats.counts();
-            vec![
-                ("open", open),
-                ("accepted", accepted),
-                ("refused", refused),
-                ("evicted", evicted),
-                ("timed-out", timed_out),
-                ("accept-failed", accept_failed),
-            ]
+            let named = seats.iter().flat_map(|(transport, seats)| {
+                seats.counts().named().map(|(what, count)| (*transport, what, count))
+            });
+            named.collect()
         }
     }
 
-    /// Ends all listeners and waits for the UDP threads, which takes no longer than a batch. TCP connections are
-    /// closed where they are.
+    /// Ends all listeners and waits for the UDP threads, which takes no longer than a batch. Connections are closed
+    /// where they are.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.tasks.iter().for_each(AbortHandle::abort);
-        self.tcp.close();
+        self.seats.iter().for_each(|(_, seats)| seats.close());
         for (socket, worker) in self.workers {
             udp::wake(&socket);
             if worker.join().is_err() {
                 warn!("a UDP worker had panicked");
             }
         }
+    }
+
+    fn seat(
+        &mut self,
+        transport: Transport,
+        limits: Limits,
+        clients: ClientNames,
+        runtime: &Handle,
+    ) -> Arc<Seats> {
+        let (seats, keeper) = Seats::open(transport, limits, clients, runtime);
+        self.seats.push((transport, Arc::clone(&seats)));
+        self.tasks.push(keeper);
+        seats
     }
 
     fn employ(&mut self, worker: udp::Worker<impl Responder>, processor: Option<usize>) -> io::Result<()> {

@@ -46,7 +46,7 @@ pub(crate) fn judge(asked: &Asked, reply: &[u8]) -> Shown {
 
 /// How many octets a reply may have.
 pub(crate) fn limit(asked: &Asked) -> usize {
-    if asked.transport == Transport::Tcp {
+    if asked.transport != Transport::Udp {
         return 65_535;
     }
     let query = Message::from_vec(&asked.packet).ok();

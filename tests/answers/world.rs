@@ -7,11 +7,12 @@ use std::net::IpAddr;
 
 use rhumb::answer::compile::CounterNumbers;
 use rhumb::answer::count::Counters;
-use rhumb::answer::respond::{Action, Transport, UDP_OCTETS_MAX, respond};
+use rhumb::answer::respond::{Action, Envelope, Transport, respond};
 use rhumb::answer::table::AnswerTable;
 use rhumb::config::generation::{self, Generation};
 use rhumb::health::verdict::{Share, Standing, State};
 use rhumb::ids::{EndpointId, ServiceId};
+use rhumb::time::WallTime;
 
 use crate::ask::Asked;
 
@@ -100,11 +101,11 @@ pub(crate) fn reply(
     source: IpAddr,
     transport: Transport,
 ) -> Option<Vec<u8>> {
-    let octets = if transport == Transport::Udp { UDP_OCTETS_MAX } else { 65_535 };
     // What the last reply left in a buffer must not show.
-    let mut buffer = vec![0xa5; octets];
+    let mut buffer = vec![0xa5; transport.reply_octets_max()];
     let counters = Counters::new(table.answer_counters());
-    match respond(table, packet, source, transport, &mut buffer, &counters) {
+    let envelope = Envelope { source, transport, at: WallTime::default() };
+    match respond(table, packet, envelope, &mut buffer, &counters) {
         Action::Ignore => None,
         Action::Send(length) => {
             buffer.truncate(length);

@@ -8,6 +8,7 @@ pub(super) mod region;
 pub(super) mod server;
 pub(super) mod service;
 pub(super) mod service_region;
+pub(super) mod stream;
 pub(super) mod ttl;
 pub(super) mod zone;
 
@@ -27,7 +28,10 @@ pub(super) const TOP: Section = Section {
 pub(super) const ALL: &[&Section] = &[
     &TOP,
     &server::SERVER,
-    &server::TCP,
+    &stream::TCP,
+    &stream::TLS,
+    &stream::HTTPS,
+    &stream::QUIC,
     &server::LOG,
     &server::METRICS,
     &geoip::GEOIP,
