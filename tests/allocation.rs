@@ -6,6 +6,7 @@
     reason = "an allocator is unsafe by its trait, and so is standing in for a function of the C library; both hand \
               everything on"
 )]
+#![allow(clippy::unwrap_used, reason = "a server that cannot be set up fails the test")]
 
 #[path = "../benches/world/mod.rs"]
 mod world;
