@@ -4,6 +4,7 @@
 
 pub(crate) mod chance;
 pub(crate) mod mmdb;
+pub(crate) mod restless;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

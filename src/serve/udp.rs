@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::Responder;
 use super::mmsg::{Batch, Datagram};
+use crate::answer::ahead::look_ahead;
 use crate::answer::count::Tally;
 use crate::answer::respond::{Action, Transport};
 use crate::net::Family;
@@ -69,6 +70,7 @@ impl<R: Responder> Worker<R> {
     fn answer(&mut self, batch: &mut Batch, received: usize) {
         self.renew();
         self.tally.received.add(received as u64);
+        look_ahead(&self.table, batch.queries());
         batch.answer_each(|datagram, reply| self.answer_one(&datagram, reply));
         let failed = batch.send(&self.socket);
         if failed > 0 {
