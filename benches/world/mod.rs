@@ -199,6 +199,14 @@ pub(crate) fn plan(zones: Vec<Zone>, networks: &[(Prefix, usize)], services: usi
     Plan::new(world).expect("zones that compile")
 }
 
+/// A plan of these zones with one service, at "geo", that stands in all regions of a map ordered by countries.
+pub(crate) fn nearest_plan(zones: Vec<Zone>, map: Map, regions: Vec<Region>, countries: Database) -> Plan {
+    let services = vec![service(0, regions.len())];
+    let databases = Databases { countries: Some(countries), ..Databases::default() };
+    let world = World { zones, regions, vantages: Vec::new(), maps: vec![map], services, databases };
+    Plan::new(world).expect("zones that compile")
+}
+
 fn service(at: usize, regions: usize) -> Service {
     let name = if at == 0 { format!("geo.{ZONE}") } else { format!("geo{at}.{ZONE}") };
     let name: Name = name.parse().expect("a name");
