@@ -128,10 +128,11 @@ impl Registry {
 }
 
 impl Tally {
-    /// Makes room for `answers` counters of steered answers; allocates only when there is none yet.
+    /// Makes room for `answers` counters of steered answers. It allocates only when there is none yet, and then twice
+    /// what is needed or near it: new verdicts bring new counters one by one, and each time all of them are copied.
     pub fn fit(&mut self, answers: usize) {
         if answers > self.counters.answers.len() {
-            self.counters = Arc::new(self.counters.grown(answers));
+            self.counters = Arc::new(self.counters.grown(answers.next_power_of_two()));
             self.registry.places()[self.place].1 = Arc::clone(&self.counters);
         }
     }
@@ -164,5 +165,7 @@ mod tests {
         assert_eq!([seen[0].0, seen[1].0], [Transport::Udp, Transport::Tcp]);
         assert_eq!([seen[0].1.received.get(), seen[1].1.received.get()], [5, 7]);
         assert_eq!(seen[0].1.answers.iter().map(Counter::get).collect::<Vec<_>>(), [3, 0, 0, 1]);
+        udp.fit(5);
+        assert_eq!(udp.answers.len(), 8, "room for the next ones too");
     }
 }

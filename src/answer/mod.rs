@@ -1,6 +1,7 @@
 //! What queries are answered from and how: the table of one generation, its compilation, the answer itself and
 //! its explanation. Pure: no sockets, no clock, no logs.
 
+pub mod ahead;
 pub mod count;
 mod resolve;
 pub mod respond;

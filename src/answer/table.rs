@@ -19,9 +19,18 @@ pub struct AnswerTable {
     /// One tree per map; new with each reload.
     pub(super) trees: Arc<[Tree]>,
     /// Each service for the verdicts of the moment; a verdict replaces those that it touches.
-    pub(super) services: Box<[Arc<Steering>]>,
+    pub(super) services: Services,
     pub(super) answer_counters: usize,
 }
+
+/// All services, in groups that tables share: a verdict makes the group of its service anew, and no more is copied
+/// with ten thousand services than with a hundred. Not even the counts of references to the others are touched, which
+/// the workers would have to fetch again, since they lie beside what queries read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Services(Box<[Arc<[Arc<Steering>]>]>);
+
+/// Services of a group.
+const GROUP: usize = 128;
 
 /// The top of a zone.
 #[derive(Debug)]
@@ -73,6 +82,23 @@ impl AnswerTable {
     /// A service.
     #[must_use]
     pub fn service(&self, service: ServiceId) -> &Steering {
-        &self.services[service.index()]
+        self.services.of(service)
+    }
+}
+
+impl Services {
+    /// All services, by id.
+    pub(super) fn new(all: &[Arc<Steering>]) -> Self {
+        Self(all.chunks(GROUP).map(Arc::from).collect())
+    }
+
+    #[inline]
+    fn of(&self, service: ServiceId) -> &Steering {
+        &self.0[service.index() / GROUP][service.index() % GROUP]
+    }
+
+    /// Puts another in the place of a service.
+    pub(super) fn replace(&mut self, service: ServiceId, by: Arc<Steering>) {
+        Arc::make_mut(&mut self.0[service.index() / GROUP])[service.index() % GROUP] = by;
     }
 }

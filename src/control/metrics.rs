@@ -193,8 +193,8 @@ impl Metrics {
             let counted = all.iter().filter_map(|(_, counters)| counters.answers.get(number));
             let sum: u64 = counted.map(Counter::get).sum();
             if sum > 0 {
-                let region = key.region.as_deref().unwrap_or_default();
-                let labels = [("service", key.service.as_str()), ("region", region), ("reason", &key.reason)];
+                let (region, reason) = (key.region.as_deref().unwrap_or_default(), key.special.to_string());
+                let labels = [("service", &*key.service), ("region", region), ("reason", &reason)];
                 page.sample("rhumb_answers_total", &labels, sum);
             }
         }

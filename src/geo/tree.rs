@@ -209,7 +209,7 @@ fn splits_of<A: Address, T: Copy + Eq>(
     spans: &Spans<A, T>,
     class: impl Fn(T) -> Option<ClassId>,
 ) -> Spans<A, Option<ClassId>> {
-    let mut splits = Builder::new(None);
+    let mut splits = Builder::new(None, 0);
     for span in spans.iter() {
         if !begins_key(span.first) || span.last.next().is_some_and(|next| !begins_key(next)) {
             splits.add(Span { first: span.first, last: span.last, value: class(span.value) });

@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use crate::health::verdict::{Share, Standing};
 use crate::ids::RegionId;
+use crate::net::Family;
 
 use super::fitness::Fitness;
 use super::map::{Class, Fence};
-use super::select::{Outcome, Situation, select};
+use super::select::{Outcome, Situation, first_preference, select, select_first};
 use super::service::{AnswerCount, Tier};
 use super::testing::{Board, World, standing};
 use super::variant::{Layout, lay_out};
@@ -140,6 +141,23 @@ proptest! {
     #[test]
     fn equal_inputs_make_equal_answers((world, class, board, ..) in scenes()) {
         prop_assert_eq!(answers(&world, &class, &board), answers(&world, &class, &board));
+    }
+
+    #[test]
+    fn the_short_way_to_the_first_preference_leads_to_the_same_answers((world, class, board, ..) in scenes()) {
+        let standings = |id: crate::ids::EndpointId| board[id.index()];
+        for family in [None, Some(Family::V4), Some(Family::V6)] {
+            let situation = Situation { service: &world.service, class: &class, family, standings: &standings };
+            let Some(first) = first_preference(&world.service, &class, family) else { continue };
+            let whole = select(&situation);
+            if let Some(short) = select_first(&situation, first) {
+                prop_assert_eq!(short.outcome, whole.outcome);
+                prop_assert_eq!(lay_out(&situation, &short), lay_out(&situation, &whole));
+            } else {
+                let alone = whole.outcome == Outcome::Preferred && whole.serving.first() == Some(&0);
+                prop_assert!(!alone, "the long way was not needed");
+            }
+        }
     }
 
     #[test]

@@ -124,6 +124,34 @@ pub fn select(situation: &Situation<'_>) -> Selection {
     selection
 }
 
+/// The first preference of a class, whatever works: found once, asked for with every change.
+#[derive(Clone, Copy, Debug)]
+pub struct First {
+    /// Its position among the service's regions.
+    at: usize,
+    /// The families that share the choice.
+    families: &'static [Family],
+}
+
+/// The one region of a service that a class would rather have than any other; none where several are weighed against
+/// each other, and where none may serve. Health has no part in it.
+#[must_use]
+pub fn first_preference(service: &Service, class: &Class, family: Option<Family>) -> Option<First> {
+    let situation = Situation { service, class, family, standings: &|_| Standing::UP };
+    let first = *candidates(&situation).first()?;
+    let alone = first.may_serve() && !class.weighted;
+    alone.then(|| First { at: first.at, families: families(&situation) })
+}
+
+/// What [`select`] would choose if it chooses the first preference alone, without a look at the other regions: nearly
+/// always, for nearly all classes. Of the candidates, only that one is told.
+#[must_use]
+pub fn select_first(situation: &Situation<'_>, first: First) -> Option<Selection> {
+    let (_, candidate) = candidate(situation, first.at, first.families);
+    let well = candidate.health.weakest == Fitness::Usable && !candidate.is_on_ramp() && !candidate.degraded;
+    well.then(|| Selection { outcome: Outcome::Preferred, candidates: vec![candidate], serving: vec![0] })
+}
+
 impl Outcome {
     /// Whether nothing that the class may be given is usable: somebody should be told.
     #[must_use]
@@ -213,22 +241,8 @@ impl Candidate {
 fn candidates(situation: &Situation<'_>) -> Vec<Candidate> {
     let Situation { service, class, .. } = situation;
     let families = families(situation);
-    let mut placed: Vec<(usize, Candidate)> = Vec::with_capacity(service.regions.len());
-    for (at, region) in service.regions.iter().enumerate() {
-        let place = class.order.iter().position(|other| *other == region.region);
-        let reach = reach(class, place);
-        let health = Health::of(region, families, service.threshold, situation.standings);
-        let candidate = Candidate {
-            at,
-            region: region.region,
-            reach,
-            tier: region.tier,
-            weightless: is_weightless(region, class, reach),
-            health,
-            degraded: health.usable < service.threshold,
-        };
-        placed.push((place.unwrap_or(usize::MAX), candidate));
-    }
+    let mut placed: Vec<(usize, Candidate)> =
+        (0..service.regions.len()).map(|at| candidate(situation, at, families)).collect();
     placed.sort_by_key(|(place, candidate)| {
         let outside = candidate.reach == Reach::Outside;
         (
@@ -241,6 +255,25 @@ fn candidates(situation: &Situation<'_>) -> Vec<Candidate> {
         )
     });
     placed.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// The service's region at a position, with its place in the order of the class.
+fn candidate(situation: &Situation<'_>, at: usize, families: &[Family]) -> (usize, Candidate) {
+    let Situation { service, class, .. } = situation;
+    let region = &service.regions[at];
+    let place = class.order.iter().position(|other| *other == region.region);
+    let reach = reach(class, place);
+    let health = Health::of(region, families, service.threshold, situation.standings);
+    let candidate = Candidate {
+        at,
+        region: region.region,
+        reach,
+        tier: region.tier,
+        weightless: is_weightless(region, class, reach),
+        health,
+        degraded: health.usable < service.threshold,
+    };
+    (place.unwrap_or(usize::MAX), candidate)
 }
 
 /// The families that share the choice.

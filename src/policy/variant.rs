@@ -72,17 +72,17 @@ pub fn lay_out(situation: &Situation<'_>, selection: &Selection) -> Layout {
     Plan::new(situation, selection).lay_out()
 }
 
-/// Whether lots choose among answers of this service to this class even when all is well: what decides how far
-/// an answer may be shared (RFC 7871 section 7.2.1) while no ramp is under way.
+/// Whether lots choose among answers of this service to some of these classes even when all is well: what decides how
+/// far an answer may be shared (RFC 7871 section 7.2.1) while no ramp is under way.
 #[must_use]
-pub fn lots_choose(service: &Service, class: &Class) -> bool {
-    let weighed = class.weighted && service.regions.len() > 1;
+pub fn lots_choose(service: &Service, classes: &[Class]) -> bool {
     let limit = service.count.limit();
     let drawn = |family| {
         let more = |region| endpoints_of(region, family).nth(limit).is_some();
         service.regions.iter().any(more)
     };
-    weighed || service.answer == AnswerKind::Addresses && (drawn(Family::V4) || drawn(Family::V6))
+    let weighed = || service.regions.len() > 1 && classes.iter().any(|class| class.weighted);
+    service.answer == AnswerKind::Addresses && (drawn(Family::V4) || drawn(Family::V6)) || weighed()
 }
 
 fn fallback(situation: &Situation<'_>) -> Variant {
@@ -325,9 +325,9 @@ mod tests {
     #[test]
     fn lots_choose_where_something_is_shared_out() {
         let mut world = World::of("eu: a b; us: c");
-        assert!(!lots_choose(&world.service, &world.class("eu us")));
-        assert!(lots_choose(&world.service, &world.class("eu us, weighted")));
+        assert!(!lots_choose(&world.service, &[world.class("eu us")]));
+        assert!(lots_choose(&world.service, &[world.class("eu us, weighted")]));
         world.service.count = AnswerCount::AtMost(1);
-        assert!(lots_choose(&world.service, &world.class("eu us")));
+        assert!(lots_choose(&world.service, &[world.class("eu us")]));
     }
 }

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::mmsg::{Batch, Datagram};
 use super::{Responder, proxy};
+use crate::answer::ahead::look_ahead;
 use crate::answer::count::Tally;
 use crate::answer::respond::{Action, Envelope, Transport};
 use crate::clock;
@@ -74,6 +75,7 @@ impl<R: Responder> Worker<R> {
         self.renew();
         self.tally.received.add(received as u64);
         let at = clock::wall();
+        look_ahead(&self.table, batch.queries());
         batch.answer_each(|datagram, reply| self.answer_one(&datagram, at, reply));
         let failed = batch.send(&self.socket);
         if failed > 0 {

@@ -58,6 +58,14 @@ impl<'q> Message<'q> {
     }
 }
 
+/// The name in lower case that a message seems to ask for, before it is parsed: for whoever wants to know early
+/// what is going to be looked up, and is not hurt by a wrong guess.
+#[must_use]
+pub fn name_ahead<'q>(packet: &[u8], room: &'q mut NameRoom) -> Option<&'q [u8]> {
+    let octets = question_name(packet).ok()?;
+    Some(lowered(&packet[HEADER_OCTETS..HEADER_OCTETS + octets], room))
+}
+
 impl Query<'_> {
     /// How many octets the question takes.
     #[must_use]
