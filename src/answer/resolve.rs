@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::chaos;
 use super::names::{Entry, Found, Kind};
 use super::records::{Model, Records, Role};
 use super::steering::Steering;
@@ -60,7 +61,7 @@ pub(super) fn resolve<'t>(
     reply: &mut Reply<'_>,
 ) -> Outcome<'t> {
     if query.class != Class::IN {
-        return Outcome::refused();
+        return of_other_class(table, query, reply);
     }
     let question = Question { table, rtype: query.rtype, client };
     match table.names().find(query.name) {
@@ -72,6 +73,15 @@ pub(super) fn resolve<'t>(
             question.walk(Found::Name(side), Link::question(query.name), reply)
         }
         found => question.walk(found, Link::question(query.name), reply),
+    }
+}
+
+#[cold]
+fn of_other_class<'t>(table: &'t AnswerTable, query: &Query<'_>, reply: &mut Reply<'_>) -> Outcome<'t> {
+    match table.extensions().chaos.text(query).map(|text| chaos::append(text, reply)) {
+        Some(Ok(())) => Outcome::authoritative(Rcode::NOERROR),
+        Some(Err(Full)) => Outcome { truncated: true, ..Outcome::authoritative(Rcode::NOERROR) },
+        None => Outcome::refused(),
     }
 }
 
@@ -357,7 +367,7 @@ fn pointer(at: usize) -> [u8; 2] {
     (0xc000 | at as u16).to_be_bytes()
 }
 
-fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
+pub(super) fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
     match found {
         Found::Outside => None,
         Found::Name(entry)

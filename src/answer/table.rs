@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::extensions::Extensions;
 use super::names::{Entry, Names};
 use super::steering::Steering;
 use crate::geo::tree::Tree;
@@ -21,6 +22,7 @@ pub struct AnswerTable {
     /// Each service for the verdicts of the moment; a verdict replaces those that it touches.
     pub(super) services: Box<[Arc<Steering>]>,
     pub(super) answer_counters: usize,
+    pub(super) extensions: Arc<Extensions>,
 }
 
 /// The top of a zone.
@@ -28,6 +30,8 @@ pub struct AnswerTable {
 pub struct ZoneTop {
     /// The origin, in lower case, as it travels.
     pub apex: Box<[u8]>,
+    /// The serial of its SOA record.
+    pub serial: u32,
     /// The SOA record for negative answers, as [`super::records::Records::read`] takes it.
     pub negative: Box<[u8]>,
 }
@@ -44,6 +48,13 @@ impl AnswerTable {
     #[must_use]
     pub fn answer_counters(&self) -> usize {
         self.answer_counters
+    }
+
+    /// What is wanted of the protocol's extensions.
+    #[must_use]
+    #[inline]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     /// The names of all zones.

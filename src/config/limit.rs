@@ -12,6 +12,10 @@ pub const LISTEN_MAX: usize = 64;
 pub const WORKERS_MAX: u16 = 1_024;
 /// TCP connections of clients.
 pub const CONNECTIONS_MAX: u32 = 1_000_000;
+/// Networks that no limit of rate holds for.
+pub const EXEMPT_MAX: usize = 256;
+/// Octets of a file of cookie secrets.
+pub const SECRETS_OCTETS_MAX: u64 = 4_096;
 /// Regions.
 pub const REGIONS_MAX: usize = 1_024;
 /// Vantages.

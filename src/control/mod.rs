@@ -5,6 +5,7 @@ pub mod state;
 
 pub mod run;
 pub mod saved;
+mod secret;
 mod tell;
 
 pub mod arrival;

@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use super::metrics::Metrics;
 use super::request::{Request, Response};
 use super::saved::SavedFile;
+use super::secret;
 use super::state::{Effects, Event, State};
 use super::tell;
 use crate::clock;
@@ -31,6 +32,7 @@ use crate::health::outcome::Report;
 use crate::ids::TargetId;
 use crate::publish::Published;
 use crate::time::Moment;
+use crate::wire::cookie::Secret;
 
 /// What is sent to the task.
 #[derive(Debug)]
@@ -115,6 +117,8 @@ pub struct Control {
     /// Those who asked while it was under way: what it reads may be older than what they mean.
     waiting: Vec<oneshot::Sender<Response>>,
     reload_again: bool,
+    /// What cookies are made with where the configuration names no secrets; kept over reloads.
+    secret: Secret,
     /// For the loader to answer by.
     inbox: mpsc::Sender<Message>,
 }
@@ -123,12 +127,14 @@ impl Control {
     /// The task for a generation that was just loaded from `path`, and what it publishes. Verdicts of an earlier
     /// life are taken from `saved`.
     pub fn new(
-        generation: Generation,
+        mut generation: Generation,
         path: PathBuf,
         metrics: Arc<Metrics>,
         saved: SavedFile,
         inbox: mpsc::Sender<Message>,
     ) -> (Self, Arc<Published>, watch::Receiver<InForce>) {
+        let secret = secret::made_up();
+        generation.lend_secret(secret);
         let started_with = Arc::clone(&generation.config);
         let (verdicts, age) = saved.read(clock::wall());
         let state = State::new(generation, &verdicts, age, clock::now());
@@ -151,6 +157,7 @@ impl Control {
             loading: None,
             waiting: Vec::new(),
             reload_again: false,
+            secret,
             inbox,
         };
         (control, published, watched)
@@ -283,7 +290,10 @@ impl Control {
 
     fn loaded(&mut self, loaded: Loaded) {
         let response = match loaded {
-            Ok((generation, warnings)) => self.put_in_force(generation, &warnings),
+            Ok((mut generation, warnings)) => {
+                generation.lend_secret(self.secret);
+                self.put_in_force(generation, &warnings)
+            }
             Err(faults) => {
                 for fault in &faults {
                     error!("{fault}");

@@ -3,6 +3,7 @@
 
 use super::code::{Class, Opcode, Rcode, RecordType};
 use super::edns::Edns;
+use super::tsig::Tsig;
 use super::{HEADER_OCTETS, u16_at};
 use crate::name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX};
 
@@ -14,6 +15,8 @@ pub type NameRoom = [u8; NAME_OCTETS_MAX + 1];
 pub enum Message<'q> {
     /// A question of opcode QUERY, well-formed throughout.
     Query(Query<'q>),
+    /// No question, but a cookie: the client wants to learn one, or to have its own confirmed (RFC 7873 section 5.4).
+    CookieOnly(Edns<'q>),
     /// Anything else that asks for a reply.
     Reject(Reject<'q>),
     /// Shorter than a header, or a reply itself: an answer to it could begin a loop.
@@ -42,6 +45,17 @@ pub struct Reject<'q> {
     pub question_octets: usize,
     /// EDNS, where it could be read: who speaks it gets it back even in an error (RFC 6891 section 7).
     pub edns: Option<Edns<'q>>,
+    /// Whether it is refused for a signature by a key that is not known here, which the reply names (RFC 8945 section
+    /// 5.2.1); [`Tsig::find`] finds it.
+    pub signed: bool,
+}
+
+impl Reject<'_> {
+    /// A refusal without EDNS.
+    #[must_use]
+    pub fn new(rcode: Rcode, question_octets: usize) -> Self {
+        Self { rcode, question_octets, edns: None, signed: false }
+    }
 }
 
 impl<'q> Message<'q> {
@@ -52,7 +66,7 @@ impl<'q> Message<'q> {
         }
         let opcode = Opcode(packet[2] >> 3 & 0x0f);
         if opcode != Opcode::QUERY {
-            return Self::Reject(Reject { rcode: refusal(opcode), question_octets: 0, edns: None });
+            return Self::Reject(refuse_operation(packet, opcode));
         }
         parse_query(packet, room).unwrap_or_else(Self::Reject)
     }
@@ -66,22 +80,49 @@ impl Query<'_> {
     }
 }
 
-/// The code for operations that this server does not do: changes and notices are refused, since zones come
-/// from files; the rest is not implemented.
-fn refusal(opcode: Opcode) -> Rcode {
+impl<'q> Tsig<'q> {
+    /// The signature of a message that was refused for it, with so many octets of question.
+    #[must_use]
+    pub fn find(packet: &'q [u8], question_octets: usize) -> Option<Self> {
+        let records = [6, 8, 10].into_iter().filter_map(|at| u16_at(packet, at)).map(u32::from).sum();
+        Rest::after(packet, question_octets).find_tsig(records)
+    }
+}
+
+/// Operations that this server does not do: changes and notices are refused with their question, since zones come
+/// from files; the rest is not implemented, and what its sections hold is not for us to repeat (RFC 8906 section
+/// 8.1.4). EDNS is given back where it can be found (RFC 6891 section 7).
+#[cold]
+fn refuse_operation(packet: &[u8], opcode: Opcode) -> Reject<'_> {
+    let octets = match u16_at(packet, 4) {
+        Some(1) => question_name(packet).map(|name| name + 4).ok(),
+        Some(0) => Some(0),
+        _ => None,
+    };
+    let octets = octets.filter(|octets| packet.len() >= HEADER_OCTETS + octets);
+    let edns = octets.and_then(|octets| Rest::after(packet, octets).find_edns());
     match opcode {
-        Opcode::NOTIFY | Opcode::UPDATE => Rcode::REFUSED,
-        _ => Rcode::NOTIMP,
+        Opcode::NOTIFY | Opcode::UPDATE => {
+            Reject { edns, ..Reject::new(Rcode::REFUSED, octets.unwrap_or_default()) }
+        }
+        _ => Reject { edns, ..Reject::new(Rcode::NOTIMP, 0) },
     }
 }
 
 fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Message<'q>, Reject<'q>> {
-    let reject = |question_octets: usize, edns| move |rcode: Rcode| Reject { rcode, question_octets, edns };
+    let reject = |question_octets: usize, edns| {
+        move |rcode: Rcode| Reject { edns, ..Reject::new(rcode, question_octets) }
+    };
     let count = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
     let (questions, answers, authorities, additionals) = (count(4), count(6), count(8), count(10));
     if questions != 1 {
         // No questions, or several (RFC 9619), cannot be answered.
-        return Err(reject(0, None)(Rcode::FORMERR));
+        let sections = [answers, authorities, additionals];
+        return if questions == 0 {
+            parse_without_question(packet, sections)
+        } else {
+            Err(Reject::new(Rcode::FORMERR, 0))
+        };
     }
     let name_octets = question_name(packet).map_err(reject(0, None))?;
     let name_end = HEADER_OCTETS + name_octets;
@@ -90,10 +131,13 @@ fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Message<'
     };
     let (rtype, class) = (RecordType(rtype), Class(class));
     let question_octets = name_octets + 4;
-    let rest = Rest { packet, at: name_end + 4 };
+    let mut rest = Rest::after(packet, question_octets);
     let edns = rest
         .read(answers, authorities, additionals, rtype)
         .map_err(|(rcode, edns)| reject(question_octets, edns)(rcode))?;
+    if rest.signed {
+        return Err(Reject { edns, signed: true, ..Reject::new(Rcode::NOTAUTH, question_octets) });
+    }
     if edns.is_some_and(|edns| edns.version > 0) {
         return Err(reject(question_octets, edns)(Rcode::BADVERS));
     }
@@ -102,6 +146,21 @@ fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Message<'
     }
     let name = lowered(&packet[HEADER_OCTETS..name_end], room);
     Ok(Message::Query(Query { name, rtype, class, edns }))
+}
+
+#[cold]
+fn parse_without_question(packet: &[u8], sections: [u16; 3]) -> Result<Message<'_>, Reject<'_>> {
+    let reject = |rcode, edns| Reject { edns, ..Reject::new(rcode, 0) };
+    let [answers, authorities, additionals] = sections;
+    let mut rest = Rest::after(packet, 0);
+    let read = rest.read(answers, authorities, additionals, RecordType::A);
+    let edns = read.map_err(|(rcode, edns)| reject(rcode, edns))?;
+    match edns {
+        _ if rest.signed => Err(Reject { signed: true, ..reject(Rcode::NOTAUTH, edns) }),
+        Some(edns) if edns.version > 0 => Err(reject(Rcode::BADVERS, Some(edns))),
+        Some(edns) if edns.cookie.is_some() => Ok(Message::CookieOnly(edns)),
+        edns => Err(reject(Rcode::FORMERR, edns)),
+    }
 }
 
 /// Types that no zone can hold and that this server has no other answer for.
@@ -166,9 +225,11 @@ fn lowered_word(word: [u8; 8]) -> [u8; 8] {
 struct Rest<'q> {
     packet: &'q [u8],
     at: usize,
+    /// Whether a signature was read.
+    signed: bool,
 }
 
-/// A record of a query: only OPT means anything to this server.
+/// A record of a query: only OPT and TSIG mean anything to this server.
 struct Record<'q> {
     at_root: bool,
     rtype: RecordType,
@@ -178,11 +239,15 @@ struct Record<'q> {
 }
 
 impl<'q> Rest<'q> {
+    fn after(packet: &'q [u8], question_octets: usize) -> Self {
+        Self { packet, at: HEADER_OCTETS + question_octets, signed: false }
+    }
+
     /// Reads all records to the end of the packet. A query carries none but in its additional section, except
     /// IXFR, which has the client's SOA as authority (RFC 1995 section 3). On a fault, gives the EDNS read
     /// before it.
     fn read(
-        mut self,
+        &mut self,
         answers: u16,
         authorities: u16,
         additionals: u16,
@@ -195,8 +260,17 @@ impl<'q> Rest<'q> {
         let mut edns = None;
         // Each record takes octets, so the packet's length bounds this loop whatever the counts say.
         for index in 0..u32::from(authorities) + u32::from(additionals) {
+            let start = self.at;
             let record = self.record().ok_or((Rcode::FORMERR, edns))?;
             if record.rtype != RecordType::OPT || index < u32::from(authorities) {
+                if record.rtype == RecordType::TSIG {
+                    // A signature comes last (RFC 8945 section 5.1).
+                    let is_last = self.at == self.packet.len();
+                    self.signed = is_last && Tsig::parse(&self.packet[start..]).is_some();
+                    if !self.signed {
+                        return Err((Rcode::FORMERR, edns));
+                    }
+                }
                 continue;
             }
             if edns.is_some() || !record.at_root {
@@ -207,6 +281,30 @@ impl<'q> Rest<'q> {
             edns = Some(Edns::parse(record.class, record.ttl, record.data).map_err(|rcode| (rcode, bare()))?);
         }
         if self.at == self.packet.len() { Ok(edns) } else { Err((Rcode::FORMERR, edns)) }
+    }
+
+    /// The last record as a signature.
+    fn find_tsig(mut self, records: u32) -> Option<Tsig<'q>> {
+        for _ in 1..records {
+            self.record()?;
+        }
+        Tsig::parse(&self.packet[self.at..])
+    }
+
+    /// EDNS of a message whose sections may hold anything, if it can be read.
+    fn find_edns(mut self) -> Option<Edns<'q>> {
+        let count = |at| u16_at(self.packet, at).map_or(0, u32::from);
+        for _ in 0..count(6) + count(8) {
+            self.record()?;
+        }
+        for _ in 0..count(10) {
+            let record = self.record()?;
+            if record.rtype == RecordType::OPT && record.at_root {
+                let bare = |_| Edns::parse(record.class, record.ttl, &[]);
+                return Edns::parse(record.class, record.ttl, record.data).or_else(bare).ok();
+            }
+        }
+        None
     }
 
     fn record(&mut self) -> Option<Record<'q>> {
@@ -262,6 +360,7 @@ mod tests {
         parse(packet, |message| match message {
             Message::Query(_) => Rcode::NOERROR,
             Message::Reject(reject) => reject.rcode,
+            Message::CookieOnly(_) => Rcode::BADCOOKIE,
             Message::Ignore => Rcode(0xffff),
         })
     }

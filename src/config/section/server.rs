@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::findings::Findings;
 use crate::config::limit::{CONNECTIONS_MAX, LISTEN_MAX, WORKERS_MAX};
+use crate::config::section::extensions::{Extensions, read_extensions};
 use crate::config::table::{Section, Table};
 use crate::config::value::Value;
 
@@ -22,6 +23,8 @@ pub struct Server {
     pub control_socket: PathBuf,
     /// What clients may take up by TCP.
     pub tcp: TcpLimits,
+    /// What is wanted of the protocol's extensions.
+    pub extensions: Extensions,
 }
 
 /// What clients may take up by TCP.
@@ -65,8 +68,21 @@ pub enum LogLevel {
     Trace,
 }
 
-pub(in crate::config) const SERVER: Section =
-    Section { path: "server", keys: &["listen", "workers", "state-directory", "control-socket", "tcp"] };
+pub(in crate::config) const SERVER: Section = Section {
+    path: "server",
+    keys: &[
+        "listen",
+        "workers",
+        "state-directory",
+        "control-socket",
+        "nsid",
+        "error-reports",
+        "tcp",
+        "cookies",
+        "chaos",
+        "rate-limit",
+    ],
+};
 pub(in crate::config) const TCP: Section =
     Section { path: "server.tcp", keys: &["connections", "connections-per-address", "idle-timeout"] };
 pub(in crate::config) const LOG: Section =
@@ -99,6 +115,7 @@ pub(in crate::config) fn read_server(top: Table, findings: &Findings) -> Server 
         state_directory: path("state-directory", "state"),
         control_socket,
         tcp: read_tcp(table.table("tcp", &TCP)),
+        extensions: read_extensions(table),
     }
 }
 
