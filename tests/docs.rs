@@ -53,7 +53,9 @@ fn every_test_that_the_standards_name_exists() {
     for folder in ["src", "tests"] {
         collect_sources(Path::new(folder), &mut tests);
     }
-    let rows = book.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| RFC") && !line.starts_with("| what |"));
+    let rows = book
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| RFC") && !line.starts_with("| what |"));
     let mut missing = Vec::new();
     let mut named = 0;
     for row in rows {

@@ -146,6 +146,7 @@ impl Plan {
             services,
             answer_counters: numbers.keys.len(),
             extensions: Arc::clone(&self.extensions),
+            challenges: Arc::default(),
         }
     }
 

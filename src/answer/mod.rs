@@ -1,6 +1,7 @@
 //! What queries are answered from and how: the table of one generation, its compilation, the answer itself and
 //! its explanation. Pure: no sockets, no clock, no logs.
 
+pub mod challenges;
 mod chaos;
 pub mod count;
 pub mod extensions;

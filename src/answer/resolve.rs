@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
-use super::chaos;
 use super::names::{Entry, Found, Kind};
 use super::records::{Model, Records, Role};
 use super::steering::Steering;
 use super::table::AnswerTable;
+use super::{challenges, chaos};
 use crate::ids::ZoneId;
 use crate::name::NAME_OCTETS_MAX;
 use crate::wire::HEADER_OCTETS;
@@ -43,7 +43,7 @@ const ANY_HINFO: [u8; 9] = *b"\x07RFC8482\x00";
 const NOT_AUTHORITATIVE: [u8; 2] = ExtendedError::NOT_AUTHORITATIVE.0.to_be_bytes();
 
 impl Outcome<'_> {
-    fn authoritative(rcode: Rcode) -> Self {
+    pub(super) fn authoritative(rcode: Rcode) -> Self {
         Self { rcode, authoritative: true, scope: 0, extended_error: None, counter: None, truncated: false }
     }
 
@@ -63,8 +63,13 @@ pub(super) fn resolve<'t>(
     if query.class != Class::IN {
         return of_other_class(table, query, reply);
     }
+    if !table.challenges().is_empty()
+        && let Some(outcome) = challenges::answer(table, query, reply)
+    {
+        return outcome;
+    }
     let question = Question { table, rtype: query.rtype, client };
-    match table.names().find(query.name) {
+    let outcome = match table.names().find(query.name) {
         Found::Outside => Outcome::refused(),
         // DS at the top of a zone of ours is asked of the parent zone where that is ours too, since the records
         // stand there; else there are none.
@@ -73,7 +78,11 @@ pub(super) fn resolve<'t>(
             question.walk(Found::Name(side), Link::question(query.name), reply)
         }
         found => question.walk(found, Link::question(query.name), reply),
+    };
+    if outcome.rcode == Rcode::NXDOMAIN && table.challenges().hold(query.name) {
+        return Outcome { rcode: Rcode::NOERROR, ..outcome };
     }
+    outcome
 }
 
 #[cold]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::challenges::Challenges;
 use super::extensions::Extensions;
 use super::names::{Entry, Names};
 use super::steering::Steering;
@@ -23,6 +24,7 @@ pub struct AnswerTable {
     pub(super) services: Box<[Arc<Steering>]>,
     pub(super) answer_counters: usize,
     pub(super) extensions: Arc<Extensions>,
+    pub(super) challenges: Arc<Challenges>,
 }
 
 /// The top of a zone.
@@ -48,6 +50,19 @@ impl AnswerTable {
     #[must_use]
     pub fn answer_counters(&self) -> usize {
         self.answer_counters
+    }
+
+    /// The same table as the next generation, with these challenges.
+    #[must_use]
+    pub fn with_challenges(&self, challenges: Challenges) -> Self {
+        Self { generation: self.generation + 1, challenges: Arc::new(challenges), ..self.clone() }
+    }
+
+    /// The challenges of certificate authorities that are answered beside the zones.
+    #[must_use]
+    #[inline]
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
     }
 
     /// What is wanted of the protocol's extensions.

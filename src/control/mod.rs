@@ -3,6 +3,7 @@
 
 pub mod state;
 
+pub mod challenge;
 pub mod run;
 pub mod saved;
 mod secret;

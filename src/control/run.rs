@@ -19,12 +19,14 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
+use super::challenge::challenged;
 use super::metrics::Metrics;
 use super::request::{Request, Response};
 use super::saved::SavedFile;
 use super::secret;
 use super::state::{Effects, Event, State};
 use super::tell;
+use crate::answer::table::AnswerTable;
 use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
@@ -236,7 +238,43 @@ impl Control {
                     Err(fault) => Response::Failed { faults: vec![fault] },
                 }
             }
+            Request::SetChallenge { name, token, seconds } => self.set_challenge(&name, &token, seconds),
+            Request::ClearChallenge { name, token } => self.clear_challenge(&name, token),
             Request::Reload => unreachable!("a reload is answered when it is done"),
+        }
+    }
+
+    fn set_challenge(&mut self, name: &str, token: &str, seconds: u64) -> Response {
+        let now = clock::now();
+        let challenge = match tell::challenge(&self.state, name, token, seconds, now) {
+            Ok(challenge) => challenge,
+            Err(fault) => return Response::Failed { faults: vec![fault] },
+        };
+        let name = challenge.name.clone();
+        let Effects { table, challenge_fault, .. } = self.state.step(Event::SetChallenge(challenge), now);
+        if let Some(fault) = challenge_fault {
+            return Response::Failed { faults: vec![fault.to_string()] };
+        }
+        info!(%name, seconds, "a challenge is answered");
+        self.publish(table);
+        tell::challenged(&self.state, &name)
+    }
+
+    fn clear_challenge(&mut self, name: &str, token: Option<String>) -> Response {
+        let name = match tell::domain(name) {
+            Ok(name) => challenged(&name),
+            Err(fault) => return Response::Failed { faults: vec![fault] },
+        };
+        let effects = self.state.step(Event::ClearChallenge(name.clone(), token), clock::now());
+        self.publish(effects.table);
+        tell::challenged(&self.state, &name)
+    }
+
+    /// Puts a table in force that differs in nothing that verdicts are about.
+    fn publish(&mut self, table: Option<Arc<AnswerTable>>) {
+        if let Some(table) = table {
+            self.published.publish(table);
+            self.metrics.follow(&self.state);
         }
     }
 
@@ -249,7 +287,7 @@ impl Control {
     }
 
     fn follow(&mut self, effects: Effects) {
-        let Effects { table, change, refused } = effects;
+        let Effects { table, change, refused, .. } = effects;
         if let Some(table) = table {
             self.published.publish(table);
             self.save_due = self.save_due.min(clock::now());

@@ -154,7 +154,7 @@ impl<'q> Edns<'q> {
             cookie: None,
             wishes: Wishes::default(),
         };
-        if edns.version == 0 {
+        if edns.version == 0 && !data.is_empty() {
             edns.read_options(data)?;
         }
         Ok(edns)

@@ -68,7 +68,7 @@ impl<'q> Message<'q> {
         if opcode != Opcode::QUERY {
             return Self::Reject(refuse_operation(packet, opcode));
         }
-        parse_query(packet, room).unwrap_or_else(Self::Reject)
+        parse_query(packet, room)
     }
 }
 
@@ -109,58 +109,60 @@ fn refuse_operation(packet: &[u8], opcode: Opcode) -> Reject<'_> {
     }
 }
 
-fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Message<'q>, Reject<'q>> {
-    let reject = |question_octets: usize, edns| {
-        move |rcode: Rcode| Reject { edns, ..Reject::new(rcode, question_octets) }
-    };
+fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Message<'q> {
+    let reject = |rcode, question_octets| Message::Reject(Reject::new(rcode, question_octets));
     let count = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
-    let (questions, answers, authorities, additionals) = (count(4), count(6), count(8), count(10));
-    if questions != 1 {
-        // No questions, or several (RFC 9619), cannot be answered.
-        let sections = [answers, authorities, additionals];
-        return if questions == 0 {
-            parse_without_question(packet, sections)
-        } else {
-            Err(Reject::new(Rcode::FORMERR, 0))
-        };
+    let sections = [count(6), count(8), count(10)];
+    match count(4) {
+        1 => {}
+        0 => return parse_without_question(packet, sections),
+        // Several (RFC 9619) cannot be answered.
+        _ => return reject(Rcode::FORMERR, 0),
     }
-    let name_octets = question_name(packet).map_err(reject(0, None))?;
+    let Ok(name_octets) = question_name(packet) else { return reject(Rcode::FORMERR, 0) };
     let name_end = HEADER_OCTETS + name_octets;
     let (Some(rtype), Some(class)) = (u16_at(packet, name_end), u16_at(packet, name_end + 2)) else {
-        return Err(reject(0, None)(Rcode::FORMERR));
+        return reject(Rcode::FORMERR, 0);
     };
     let (rtype, class) = (RecordType(rtype), Class(class));
     let question_octets = name_octets + 4;
     let mut rest = Rest::after(packet, question_octets);
-    let edns = rest
-        .read(answers, authorities, additionals, rtype)
-        .map_err(|(rcode, edns)| reject(question_octets, edns)(rcode))?;
-    if rest.signed {
-        return Err(Reject { edns, signed: true, ..Reject::new(Rcode::NOTAUTH, question_octets) });
-    }
-    if edns.is_some_and(|edns| edns.version > 0) {
-        return Err(reject(question_octets, edns)(Rcode::BADVERS));
-    }
-    if let Some(rcode) = refused_type(rtype) {
-        return Err(reject(question_octets, edns)(rcode));
+    let mut edns = None;
+    let refusal = match rest.read(sections, rtype, &mut edns) {
+        Err(rcode) => Some(rcode),
+        Ok(()) => refusal(&rest, edns.as_ref(), rtype),
+    };
+    if let Some(rcode) = refusal {
+        let signed = rcode == Rcode::NOTAUTH;
+        return Message::Reject(Reject { edns, signed, ..Reject::new(rcode, question_octets) });
     }
     let name = lowered(&packet[HEADER_OCTETS..name_end], room);
-    Ok(Message::Query(Query { name, rtype, class, edns }))
+    Message::Query(Query { name, rtype, class, edns })
+}
+
+/// Why a well-formed query is refused before its name is looked at, if it is.
+#[inline]
+fn refusal(rest: &Rest<'_>, edns: Option<&Edns<'_>>, rtype: RecordType) -> Option<Rcode> {
+    if rest.signed {
+        return Some(Rcode::NOTAUTH);
+    }
+    if edns.is_some_and(|edns| edns.version > 0) {
+        return Some(Rcode::BADVERS);
+    }
+    refused_type(rtype)
 }
 
 #[cold]
-fn parse_without_question(packet: &[u8], sections: [u16; 3]) -> Result<Message<'_>, Reject<'_>> {
-    let reject = |rcode, edns| Reject { edns, ..Reject::new(rcode, 0) };
-    let [answers, authorities, additionals] = sections;
+fn parse_without_question(packet: &[u8], sections: [u16; 3]) -> Message<'_> {
     let mut rest = Rest::after(packet, 0);
-    let read = rest.read(answers, authorities, additionals, RecordType::A);
-    let edns = read.map_err(|(rcode, edns)| reject(rcode, edns))?;
-    match edns {
-        _ if rest.signed => Err(Reject { signed: true, ..reject(Rcode::NOTAUTH, edns) }),
-        Some(edns) if edns.version > 0 => Err(reject(Rcode::BADVERS, Some(edns))),
-        Some(edns) if edns.cookie.is_some() => Ok(Message::CookieOnly(edns)),
-        edns => Err(reject(Rcode::FORMERR, edns)),
-    }
+    let mut edns = None;
+    let read = rest.read(sections, RecordType::A, &mut edns);
+    let rcode = match (read.map(|()| refusal(&rest, edns.as_ref(), RecordType::A)), edns) {
+        (Ok(None), Some(edns)) if edns.cookie.is_some() => return Message::CookieOnly(edns),
+        (Ok(Some(rcode)) | Err(rcode), _) => rcode,
+        (Ok(None), _) => Rcode::FORMERR,
+    };
+    Message::Reject(Reject { edns, signed: rcode == Rcode::NOTAUTH, ..Reject::new(rcode, 0) })
 }
 
 /// Types that no zone can hold and that this server has no other answer for.
@@ -175,6 +177,7 @@ fn refused_type(rtype: RecordType) -> Option<Rcode> {
 }
 
 /// The length of the question's name. A compression pointer there could only point into the header.
+#[inline]
 fn question_name(packet: &[u8]) -> Result<usize, Rcode> {
     let mut at = HEADER_OCTETS;
     loop {
@@ -243,44 +246,51 @@ impl<'q> Rest<'q> {
         Self { packet, at: HEADER_OCTETS + question_octets, signed: false }
     }
 
-    /// Reads all records to the end of the packet. A query carries none but in its additional section, except
-    /// IXFR, which has the client's SOA as authority (RFC 1995 section 3). On a fault, gives the EDNS read
-    /// before it.
+    /// Reads all records to the end of the packet, those of answer, authority and additional. A query carries none but
+    /// in its additional section, except IXFR, which has the client's SOA as authority (RFC 1995 section 3). On a
+    /// fault, `edns` is what was read before it.
+    #[inline]
     fn read(
         &mut self,
-        answers: u16,
-        authorities: u16,
-        additionals: u16,
+        [answers, authorities, additionals]: [u16; 3],
         rtype: RecordType,
-    ) -> Result<Option<Edns<'q>>, (Rcode, Option<Edns<'q>>)> {
+        edns: &mut Option<Edns<'q>>,
+    ) -> Result<(), Rcode> {
         let authorities_allowed = u16::from(rtype == RecordType::IXFR);
         if answers > 0 || authorities > authorities_allowed {
-            return Err((Rcode::FORMERR, None));
+            return Err(Rcode::FORMERR);
         }
-        let mut edns = None;
         // Each record takes octets, so the packet's length bounds this loop whatever the counts say.
         for index in 0..u32::from(authorities) + u32::from(additionals) {
             let start = self.at;
-            let record = self.record().ok_or((Rcode::FORMERR, edns))?;
+            let record = self.record().ok_or(Rcode::FORMERR)?;
             if record.rtype != RecordType::OPT || index < u32::from(authorities) {
-                if record.rtype == RecordType::TSIG {
-                    // A signature comes last (RFC 8945 section 5.1).
-                    let is_last = self.at == self.packet.len();
-                    self.signed = is_last && Tsig::parse(&self.packet[start..]).is_some();
-                    if !self.signed {
-                        return Err((Rcode::FORMERR, edns));
-                    }
+                if record.rtype == RecordType::TSIG && !self.is_signature(start) {
+                    return Err(Rcode::FORMERR);
                 }
                 continue;
             }
             if edns.is_some() || !record.at_root {
-                return Err((Rcode::FORMERR, edns)); // RFC 6891 section 6.1.1
+                return Err(Rcode::FORMERR); // RFC 6891 section 6.1.1
             }
-            // Malformed options leave the version and the flags readable, and the reply carries OPT.
-            let bare = || Edns::parse(record.class, record.ttl, &[]).ok();
-            edns = Some(Edns::parse(record.class, record.ttl, record.data).map_err(|rcode| (rcode, bare()))?);
+            match Edns::parse(record.class, record.ttl, record.data) {
+                Ok(read) => *edns = Some(read),
+                Err(rcode) => {
+                    // Malformed options leave the version and the flags readable, and the reply carries OPT.
+                    *edns = Edns::parse(record.class, record.ttl, &[]).ok();
+                    return Err(rcode);
+                }
+            }
         }
-        if self.at == self.packet.len() { Ok(edns) } else { Err((Rcode::FORMERR, edns)) }
+        if self.at == self.packet.len() { Ok(()) } else { Err(Rcode::FORMERR) }
+    }
+
+    /// Takes note of the record that began at `start` as a signature; not if it is malformed, or not the last
+    /// (RFC 8945 section 5.1).
+    #[cold]
+    fn is_signature(&mut self, start: usize) -> bool {
+        self.signed = self.at == self.packet.len() && Tsig::parse(&self.packet[start..]).is_some();
+        self.signed
     }
 
     /// The last record as a signature.
@@ -307,6 +317,8 @@ impl<'q> Rest<'q> {
         None
     }
 
+    // Inlined by wish: the cold callers would else make it a call for the hot one.
+    #[inline]
     fn record(&mut self) -> Option<Record<'q>> {
         let start = self.at;
         let mut at = start;

@@ -8,8 +8,8 @@ use rhumb::time::WallTime;
 use rhumb::wire::code::RecordType;
 
 use crate::ask::{Asked, Question};
-use crate::{fuzz, oracle};
 use crate::world::World;
+use crate::{fuzz, oracle};
 
 /// Replies that are not signed are at most so many times their query.
 const UNSIGNED_MAX: usize = 10;
@@ -103,19 +103,28 @@ fn limits_hold_by_udp_and_a_good_cookie_passes() {
     let slipped: Vec<_> = replies[10..].iter().flatten().collect();
     assert_eq!(slipped.len(), 10, "every second limited reply slips");
     for reply in slipped {
-        let asked = Asked { packet: question.packet(), source: [192, 0, 2, 1].into(), transport: Transport::Udp };
+        let asked =
+            Asked { packet: question.packet(), source: [192, 0, 2, 1].into(), transport: Transport::Udp };
         let shown = oracle::judge(&asked, reply);
         assert!(shown.flags.contains(&"tc") && shown.answer.is_empty());
     }
     assert_eq!((tally.rate_limited.get(), tally.slipped.get()), (20, 10));
 
-    assert_eq!(sent("192.0.2.1", Transport::Tcp, &question.packet()).iter().flatten().count(), 30, "TCP is not limited");
+    assert_eq!(
+        sent("192.0.2.1", Transport::Tcp, &question.packet()).iter().flatten().count(),
+        30,
+        "TCP is not limited"
+    );
     let mut with_cookie = question.clone();
     with_cookie.edns.as_mut().unwrap().options = vec![0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
     let learnt = sent("192.0.2.1", Transport::Tcp, &with_cookie.packet());
     let cookie = learnt[0].as_ref().unwrap().last_chunk::<24>().unwrap().to_vec();
     with_cookie.edns.as_mut().unwrap().options = [&[0, 10, 0, 24][..], &cookie].concat();
-    assert_eq!(sent("192.0.2.1", Transport::Udp, &with_cookie.packet()).iter().flatten().count(), 30, "a good cookie passes");
+    assert_eq!(
+        sent("192.0.2.1", Transport::Udp, &with_cookie.packet()).iter().flatten().count(),
+        30,
+        "a good cookie passes"
+    );
     let other = sent("192.0.2.2", Transport::Udp, &with_cookie.packet());
     assert_eq!(other.iter().flatten().count(), 15, "but only for the address that it was made for");
 }

@@ -120,7 +120,8 @@ fn ask(world: &World, asked: &Asked) -> Result<&'static str, String> {
         Some(reply) => {
             let judged = catch_unwind(AssertUnwindSafe(|| oracle::judge(asked, &reply)));
             let shown = judged.map_err(|_| format!("a bad reply: {reply:02x?}"))?;
-            let known = ["NOERROR", "FORMERR", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH", "BADVERS", "BADCOOKIE"];
+            let known =
+                ["NOERROR", "FORMERR", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH", "BADVERS", "BADCOOKIE"];
             let known = known.into_iter().find(|status| *status == shown.status);
             known.ok_or_else(|| format!("{} to a query", shown.status))
         }
