@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::encode;
+use super::extensions::Extensions;
 use super::maps::{self, CompiledMap, Databases};
 use super::names::Names;
 use super::steering::{Answers, Choice, Lots, Pick, Steering, Variant};
@@ -16,6 +17,7 @@ use crate::geo::tree::Tree;
 use crate::health::verdict::Standing;
 use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId, VantageId};
 use crate::net::Family;
+use crate::policy::fitness::Fitness;
 use crate::policy::map::{Class, Map, Region};
 use crate::policy::select::{First, Outcome, Selection, Situation, first_preference, select, select_first};
 use crate::policy::service::{AnswerKind, Families, Service, ServiceRegion, Tier};
@@ -52,6 +54,8 @@ pub struct Plan {
     pub maps: Vec<PlannedMap>,
     /// What is known of addresses, for explanations; no query reads them.
     pub databases: Databases,
+    /// What is wanted of the protocol's extensions.
+    pub extensions: Arc<Extensions>,
     names: Arc<Names>,
     zones: Arc<[ZoneTop]>,
     trees: Arc<[Tree]>,
@@ -144,6 +148,7 @@ impl Plan {
             services,
             maps: planned,
             databases,
+            extensions: Arc::default(),
             names: Arc::new(names),
             zones: zones.into(),
             trees: trees.into(),
@@ -169,6 +174,8 @@ impl Plan {
             trees: Arc::clone(&self.trees),
             services: Services::new(&services),
             answer_counters: numbers.keys.len(),
+            extensions: Arc::clone(&self.extensions),
+            challenges: Arc::default(),
         }
     }
 
@@ -263,7 +270,9 @@ struct Variants<'p, 'n> {
     /// Position of the service's name among the counters' names.
     service_name: u32,
     numbers: &'n mut CounterNumbers,
-    known: HashMap<(Option<variant::Variant>, Outcome), u32>,
+    /// Where each stands that is encoded, by what it says: two classes that are given the same addresses may be told
+    /// different reasons.
+    known: HashMap<(Option<variant::Variant>, Outcome, Option<String>), u32>,
     encoded: Vec<Variant>,
     all_down: bool,
 }
@@ -310,11 +319,12 @@ impl Variants<'_, '_> {
 
     /// The position of a variant among the encoded ones.
     fn number(&mut self, laid_out: Option<variant::Variant>, selection: &Selection) -> u32 {
-        let key = (laid_out, selection.outcome);
+        let text = self.text(laid_out.as_ref(), selection);
+        let key = (laid_out, selection.outcome, text);
         if let Some(at) = self.known.get(&key) {
             return *at;
         }
-        let text = self.text(key.0.as_ref(), selection);
+        let text = &key.2;
         let counter = self.counter(key.0.as_ref(), selection.outcome);
         let encoded = match &key.0 {
             Some(laid_out) => encode::variant(self.service, laid_out, text.as_deref(), counter),
@@ -343,13 +353,35 @@ impl Variants<'_, '_> {
         let region = variant.region.map_or("the fallback", |region| self.plan.region_name(region));
         match variant.reason {
             Reason::Steady | Reason::Suspect | Reason::Shifting => None,
-            Reason::Moved => Some(format!("{name}: {region} answers in place of the first preference")),
+            Reason::Moved => Some(format!("{name}: {}", self.moved(variant.region, selection))),
             Reason::Degraded => Some(format!("{name}: {region} answers, degraded; nothing better is left")),
             Reason::FailOpen => {
                 Some(format!("{name}: no region is usable; {region} answers as the last resort"))
             }
             Reason::Fallback => Some(format!("{name}: no region is usable; the fallback answers")),
         }
+    }
+}
+
+impl Variants<'_, '_> {
+    /// Why the first preference does not answer, and what does: "eu-west withdrawn, us-east is the second choice".
+    fn moved(&self, region: Option<RegionId>, selection: &Selection) -> String {
+        let place = selection.candidates.iter().position(|candidate| Some(candidate.region) == region);
+        let answers = region.map_or("the fallback", |region| self.plan.region_name(region));
+        let first = selection.candidates.first().filter(|first| Some(first.region) != region);
+        let (Some(first), Some(place)) = (first, place) else {
+            return format!("{answers} answers in place of the first preference");
+        };
+        let why = match first.health.weakest {
+            Fitness::ForcedDown => "forced down",
+            Fitness::Down | Fitness::Absent => "withdrawn",
+            Fitness::Drained => "drained",
+            Fitness::Held => "not back yet",
+            Fitness::Usable if first.degraded => "degraded",
+            Fitness::Usable => "shared out",
+        };
+        let choice = ["first", "second", "third", "fourth"].get(place).copied().unwrap_or("next");
+        format!("{} {why}, {answers} is the {choice} choice", self.plan.region_name(first.region))
     }
 }
 

@@ -2,7 +2,11 @@
 //! its explanation. Pure: no sockets, no clock, no logs.
 
 pub mod ahead;
+pub mod challenges;
+mod chaos;
 pub mod count;
+pub mod extensions;
+pub mod limit;
 mod resolve;
 pub mod respond;
 

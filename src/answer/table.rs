@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use super::challenges::Challenges;
+use super::extensions::Extensions;
 use super::names::{Entry, Names};
 use super::steering::Steering;
 use crate::geo::tree::Tree;
@@ -21,6 +23,8 @@ pub struct AnswerTable {
     /// Each service for the verdicts of the moment; a verdict replaces those that it touches.
     pub(super) services: Services,
     pub(super) answer_counters: usize,
+    pub(super) extensions: Arc<Extensions>,
+    pub(super) challenges: Arc<Challenges>,
 }
 
 /// All services, in groups that tables share: a verdict makes the group of its service anew, and no more is copied
@@ -37,6 +41,8 @@ const GROUP: usize = 128;
 pub struct ZoneTop {
     /// The origin, in lower case, as it travels.
     pub apex: Box<[u8]>,
+    /// The serial of its SOA record.
+    pub serial: u32,
     /// The SOA record for negative answers, as [`super::records::Records::read`] takes it.
     pub negative: Box<[u8]>,
 }
@@ -53,6 +59,26 @@ impl AnswerTable {
     #[must_use]
     pub fn answer_counters(&self) -> usize {
         self.answer_counters
+    }
+
+    /// The same table as the next generation, with these challenges.
+    #[must_use]
+    pub fn with_challenges(&self, challenges: Challenges) -> Self {
+        Self { generation: self.generation + 1, challenges: Arc::new(challenges), ..self.clone() }
+    }
+
+    /// The challenges of certificate authorities that are answered beside the zones.
+    #[must_use]
+    #[inline]
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    /// What is wanted of the protocol's extensions.
+    #[must_use]
+    #[inline]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     /// The names of all zones.

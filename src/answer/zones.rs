@@ -71,7 +71,7 @@ fn zone_top(zone: &Zone) -> ZoneTop {
     Encoder::anywhere(apex)
         .encode(Role::Negative, RecordType::SOA, [source], &mut negative)
         .expect("one SOA record fits any message");
-    ZoneTop { apex: apex.into(), negative: negative.into() }
+    ZoneTop { apex: apex.into(), serial: zone.serial(), negative: negative.into() }
 }
 
 struct Compiler {

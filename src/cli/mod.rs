@@ -3,6 +3,7 @@
 
 mod agent;
 mod cert;
+mod challenge;
 mod check;
 mod check_file;
 mod client;
@@ -52,6 +53,8 @@ enum Verb {
     Status(Running),
     /// Tell step by step why a question gets its answer.
     Explain(explain::Arguments),
+    /// Answer a certificate authority that asks by DNS (ACME DNS-01), for as long as it takes.
+    Challenge(challenge::Arguments),
     /// Let endpoints come back that work again but wait for a person's word.
     FailBack(fail_back::Arguments),
     /// Play with a whole world on loopback: three regions, a server, real queries. Nothing to install.
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
         Verb::Reload(running) => reload::run(&running),
         Verb::Status(running) => status::run(&running),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Challenge(arguments) => challenge::run(&arguments),
         Verb::FailBack(arguments) => fail_back::run(&arguments),
         Verb::Simulate(arguments) => return simulate::run(&arguments, json),
     };

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Running;
 use super::client::{ask_running, out_of_turn};
 use super::said::{Code, Failure, Outcome, Said, shows_colours};
 use super::table::{Cell, Colour, Row, lay_out, paint};
+use super::{Running, challenge};
 use crate::control::request::{AgentStatus, EndpointStatus, Request, Response, ServiceStatus, Status};
 
 pub(super) fn run(running: &Running) -> Outcome {
@@ -36,6 +36,10 @@ fn render(status: &Status, colours: bool) -> String {
     if !status.agents.is_empty() {
         let rows: Vec<Row<3>> = status.agents.iter().map(agent_row).collect();
         text.push_str(&format!("\nagents\n{}", lay_out(&rows, "  ", colours)));
+    }
+    if !status.challenges.is_empty() {
+        let lines: Vec<String> = status.challenges.iter().map(challenge::line).collect();
+        text.push_str(&format!("\nchallenges\n  {}\n", lines.join("\n  ")));
     }
     for service in &status.services {
         text.push_str(&render_service(service, colours));
@@ -172,6 +176,7 @@ mod tests {
                 sight: "sees".to_owned(),
             }],
             services: vec![service],
+            challenges: Vec::new(),
             alarms: vec!["www: all regions are down".to_owned()],
         };
         let expected = "\

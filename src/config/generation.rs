@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Config, FieldPaths, HeldInZone, Zone};
+use super::{Config, FieldPaths, HeldInZone, Zone, extensions};
 use crate::answer::compile::{Plan, World};
 use crate::answer::maps::Databases;
 use crate::answer::zones::ZonesFault;
@@ -18,6 +18,7 @@ use crate::health::rules::Rules;
 use crate::ids::{RegionId, ServiceId, VantageId};
 use crate::name::{self, Name};
 use crate::wire::code::RecordType;
+use crate::wire::cookie::Secret;
 use crate::zone;
 
 /// A configuration with all that it comes to.
@@ -31,6 +32,13 @@ pub struct Generation {
     pub board: BoardConfig,
     /// The serial of each zone, in the order of the configuration.
     pub serials: Vec<u32>,
+}
+
+impl Generation {
+    /// Gives cookies a secret that the process made up, where the configuration names none.
+    pub fn lend_secret(&mut self, secret: Secret) {
+        extensions::lend_secret(&self.config, Arc::make_mut(&mut self.plan.extensions), secret);
+    }
 }
 
 /// A generation with its warnings, or every fault of all its files.
@@ -52,6 +60,7 @@ pub fn load(path: &Path) -> Loaded {
 pub fn build(config: Config, mut warnings: Vec<Fault>) -> Loaded {
     let mut errors = Vec::new();
     let zones = read_zones(&config, &mut errors, &mut warnings);
+    let extensions = extensions::read(&config).map_err(|fault| errors.push(*fault));
     let databases = read_databases(&config, &mut errors);
     assemble(config, zones, databases, errors, warnings)
 }
@@ -85,8 +94,9 @@ pub fn assemble(
         databases,
     };
     match Plan::new(world) {
-        Ok(plan) => {
+        Ok(mut plan) => {
             let board = board(&config);
+            plan.extensions = Arc::new(extensions.expect("its fault was told above"));
             Ok((Generation { config: Arc::new(config), plan, board, serials }, warnings))
         }
         Err(faults) => {

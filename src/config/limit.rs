@@ -18,6 +18,10 @@ pub const QUERIES_MAX: u32 = 1_000_000_000;
 pub const STREAMS_MAX: u32 = 10_000;
 /// Networks whose connections begin with who the client is.
 pub const PROXIES_MAX: usize = 1_024;
+/// Networks that no limit of rate holds for.
+pub const EXEMPT_MAX: usize = 256;
+/// Octets of a file of cookie secrets.
+pub const SECRETS_OCTETS_MAX: u64 = 4_096;
 /// Regions.
 pub const REGIONS_MAX: usize = 1_024;
 /// Vantages.

@@ -15,6 +15,7 @@ pub mod text;
 
 mod check;
 mod directory;
+mod extensions;
 mod findings;
 mod section;
 mod suggest;
@@ -31,6 +32,7 @@ use toml::de::DeTable;
 
 pub use check::HeldInZone;
 pub use section::agents::{Agents, CertificateFiles};
+pub use section::extensions::{Cookies, Extensions};
 pub use section::geoip::{FieldPaths, GeoIp};
 pub use section::region::Vantage;
 pub use section::server::{Log, LogFormat, LogLevel, Server};

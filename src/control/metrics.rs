@@ -56,6 +56,8 @@ struct Current {
     verdicts: Vec<Verdict>,
 }
 
+/// What cookies are worth, in the order in which they are counted.
+const COOKIES: [&str; 3] = ["client-only", "valid", "invalid"];
 /// Upper bounds of the buckets of times, in seconds.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
@@ -157,7 +159,7 @@ impl Metrics {
 
     fn tell_workers(&self, registry: &Registry, page: &mut Page) {
         let all = registry.counters();
-        let families: [Summed; 5] = [
+        let families: [Summed; 7] = [
             ("rhumb_queries_total", "Messages taken from the sockets.", |counters| &counters.received),
             ("rhumb_ignored_total", "Messages that deserve no reply.", |counters| &counters.ignored),
             ("rhumb_truncated_total", "Replies with TC set.", |counters| &counters.truncated),
@@ -167,6 +169,12 @@ impl Metrics {
             ("rhumb_client_subnet_queries_total", "Queries with a client subnet option.", |counters| {
                 &counters.client_subnet
             }),
+            ("rhumb_rate_limited_total", "Replies not sent since their network had its share.", |counters| {
+                &counters.rate_limited
+            }),
+            ("rhumb_slipped_total", "Truncated replies sent in place of limited ones.", |counters| {
+                &counters.slipped
+            }),
         ];
         for (name, help, of) in families {
             page.family(name, "counter", help);
@@ -175,6 +183,11 @@ impl Metrics {
                 let sum: u64 = of_transport.map(|(_, counters)| of(counters).get()).sum();
                 page.sample(name, &[("transport", transport_name(transport))], sum);
             }
+        }
+        page.family("rhumb_cookies_total", "counter", "Queries with a cookie, by what it was worth.");
+        for (at, worth) in COOKIES.into_iter().enumerate() {
+            let sum: u64 = all.iter().map(|(_, counters)| counters.cookies[at].get()).sum();
+            page.sample("rhumb_cookies_total", &[("cookie", worth)], sum);
         }
         let mut replies: BTreeMap<(&str, usize), u64> = BTreeMap::new();
         for (transport, counters) in &all {

@@ -3,8 +3,10 @@
 
 pub mod state;
 
+pub mod challenge;
 pub mod run;
 pub mod saved;
+mod secret;
 mod tell;
 
 pub mod arrival;

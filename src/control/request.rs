@@ -24,6 +24,22 @@ pub enum Request {
         /// Regions to suppose down.
         down: Vec<String>,
     },
+    /// Answer a certificate authority's challenge for a while.
+    SetChallenge {
+        /// The domain.
+        name: String,
+        /// The value.
+        token: String,
+        /// For how long.
+        seconds: u64,
+    },
+    /// Take challenges away.
+    ClearChallenge {
+        /// The domain.
+        name: String,
+        /// The value; all of them when absent.
+        token: Option<String>,
+    },
     /// Let a service come back to a region that works again, where that waits for a person.
     FailBack {
         /// The service.
@@ -58,6 +74,13 @@ pub enum Response {
         /// How many.
         endpoints: usize,
     },
+    /// So many challenges stand at the name now.
+    Challenged {
+        /// The name that is asked for.
+        name: String,
+        /// How many values it has.
+        values: usize,
+    },
     /// Nothing was done; why, each fault rendered whole.
     Failed {
         /// At least one.
@@ -87,6 +110,21 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// What somebody should look at now.
     pub alarms: Vec<String>,
+    /// The challenges of certificate authorities that are answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<ChallengeStatus>,
+}
+
+/// A challenge that is answered.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ChallengeStatus {
+    /// The name that is asked for.
+    pub name: String,
+    /// The value.
+    pub token: String,
+    /// For how many seconds more.
+    pub seconds_left: u64,
 }
 
 /// A zone that is served.

@@ -19,11 +19,14 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
+use super::challenge::challenged;
 use super::metrics::Metrics;
 use super::request::{Request, Response};
 use super::saved::SavedFile;
+use super::secret;
 use super::state::{Effects, Event, State};
 use super::tell;
+use crate::answer::table::AnswerTable;
 use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
@@ -31,6 +34,7 @@ use crate::health::outcome::Report;
 use crate::ids::TargetId;
 use crate::publish::Published;
 use crate::time::Moment;
+use crate::wire::cookie::Secret;
 
 /// What is sent to the task.
 #[derive(Debug)]
@@ -115,6 +119,8 @@ pub struct Control {
     /// Those who asked while it was under way: what it reads may be older than what they mean.
     waiting: Vec<oneshot::Sender<Response>>,
     reload_again: bool,
+    /// What cookies are made with where the configuration names no secrets; kept over reloads.
+    secret: Secret,
     /// For the loader to answer by.
     inbox: mpsc::Sender<Message>,
 }
@@ -123,12 +129,14 @@ impl Control {
     /// The task for a generation that was just loaded from `path`, and what it publishes. Verdicts of an earlier
     /// life are taken from `saved`.
     pub fn new(
-        generation: Generation,
+        mut generation: Generation,
         path: PathBuf,
         metrics: Arc<Metrics>,
         saved: SavedFile,
         inbox: mpsc::Sender<Message>,
     ) -> (Self, Arc<Published>, watch::Receiver<InForce>) {
+        let secret = secret::made_up();
+        generation.lend_secret(secret);
         let started_with = Arc::clone(&generation.config);
         let (verdicts, age) = saved.read(clock::wall());
         let state = State::new(generation, &verdicts, age, clock::now());
@@ -151,6 +159,7 @@ impl Control {
             loading: None,
             waiting: Vec::new(),
             reload_again: false,
+            secret,
             inbox,
         };
         (control, published, watched)
@@ -229,7 +238,43 @@ impl Control {
                     Err(fault) => Response::Failed { faults: vec![fault] },
                 }
             }
+            Request::SetChallenge { name, token, seconds } => self.set_challenge(&name, &token, seconds),
+            Request::ClearChallenge { name, token } => self.clear_challenge(&name, token),
             Request::Reload => unreachable!("a reload is answered when it is done"),
+        }
+    }
+
+    fn set_challenge(&mut self, name: &str, token: &str, seconds: u64) -> Response {
+        let now = clock::now();
+        let challenge = match tell::challenge(&self.state, name, token, seconds, now) {
+            Ok(challenge) => challenge,
+            Err(fault) => return Response::Failed { faults: vec![fault] },
+        };
+        let name = challenge.name.clone();
+        let Effects { table, challenge_fault, .. } = self.state.step(Event::SetChallenge(challenge), now);
+        if let Some(fault) = challenge_fault {
+            return Response::Failed { faults: vec![fault.to_string()] };
+        }
+        info!(%name, seconds, "a challenge is answered");
+        self.publish(table);
+        tell::challenged(&self.state, &name)
+    }
+
+    fn clear_challenge(&mut self, name: &str, token: Option<String>) -> Response {
+        let name = match tell::domain(name) {
+            Ok(name) => challenged(&name),
+            Err(fault) => return Response::Failed { faults: vec![fault] },
+        };
+        let effects = self.state.step(Event::ClearChallenge(name.clone(), token), clock::now());
+        self.publish(effects.table);
+        tell::challenged(&self.state, &name)
+    }
+
+    /// Puts a table in force that differs in nothing that verdicts are about.
+    fn publish(&mut self, table: Option<Arc<AnswerTable>>) {
+        if let Some(table) = table {
+            self.published.publish(table);
+            self.metrics.follow(&self.state);
         }
     }
 
@@ -242,7 +287,7 @@ impl Control {
     }
 
     fn follow(&mut self, effects: Effects) {
-        let Effects { table, change, refused } = effects;
+        let Effects { table, change, refused, .. } = effects;
         if let Some(table) = table {
             self.published.publish(table);
             self.save_due = self.save_due.min(clock::now());
@@ -283,7 +328,10 @@ impl Control {
 
     fn loaded(&mut self, loaded: Loaded) {
         let response = match loaded {
-            Ok((generation, warnings)) => self.put_in_force(generation, &warnings),
+            Ok((mut generation, warnings)) => {
+                generation.lend_secret(self.secret);
+                self.put_in_force(generation, &warnings)
+            }
             Err(faults) => {
                 for fault in &faults {
                     error!("{fault}");

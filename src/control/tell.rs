@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::request::{AgentStatus, EndpointStatus, Response, ServiceStatus, Status, ZoneStatus};
+use super::challenge::Challenge;
+use super::request::{
+    AgentStatus, ChallengeStatus, EndpointStatus, Response, ServiceStatus, Status, ZoneStatus,
+};
 use super::state::{Believed, State};
 use crate::answer::explain::{Asked, explain as explain_answer};
 use crate::config::{CertificateFiles, Config, Encrypted, Listener};
@@ -13,6 +16,7 @@ use crate::health::board;
 use crate::health::evidence::{Change, Notice};
 use crate::health::verdict::{Share, State as Verdict};
 use crate::ids::{EndpointId, RegionId, ServiceId};
+use crate::name::Name;
 use crate::policy::service::Service;
 use crate::time::Moment;
 
@@ -70,8 +74,42 @@ pub(super) fn status(state: &State, listening: &[SocketAddr], now: Moment) -> St
             .collect(),
         alarms: [alarms(&services), silent_vantages(state, now)].concat(),
         agents: agents_heard(state, now),
+        challenges: challenges(state, now),
         services,
     }
+}
+
+fn challenges(state: &State, now: Moment) -> Vec<ChallengeStatus> {
+    let told = state.challenges().iter().map(|challenge| ChallengeStatus {
+        name: challenge.name.to_string(),
+        token: challenge.token.clone(),
+        seconds_left: challenge.until.since(now).as_secs(),
+    });
+    told.collect()
+}
+
+/// What a person means by a challenge, checked against the names that are served.
+pub(super) fn challenge(
+    state: &State,
+    name: &str,
+    token: &str,
+    seconds: u64,
+    now: Moment,
+) -> Result<Challenge, String> {
+    let time = Duration::from_secs(seconds);
+    let names = state.generation().plan.names();
+    Challenge::new(&domain(name)?, token, time, names, now).map_err(|fault| fault.to_string())
+}
+
+/// The name of a domain, as a person writes it.
+pub(super) fn domain(name: &str) -> Result<Name, String> {
+    name.parse().map_err(|fault| format!("{name:?} is no name: {fault}"))
+}
+
+/// How many challenges stand at a name.
+pub(super) fn challenged(state: &State, name: &Name) -> Response {
+    let values = state.challenges().iter().filter(|challenge| challenge.name == *name).count();
+    Response::Challenged { name: name.to_string(), values }
 }
 
 /// The agents that were heard; the server's own prober is none.

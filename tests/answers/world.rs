@@ -13,6 +13,7 @@ use rhumb::config::generation::{self, Generation};
 use rhumb::health::verdict::{Share, Standing, State};
 use rhumb::ids::{EndpointId, ServiceId};
 use rhumb::time::WallTime;
+use rhumb::wire::cookie::Secret;
 
 use crate::ask::Asked;
 
@@ -47,8 +48,9 @@ impl World {
         source.push_str(&configuration.replace("FIXTURES", fixtures));
         let file = folder.path().join("rhumb.toml");
         fs::write(&file, source).unwrap();
-        let (generation, _) = generation::load(&file)
+        let (mut generation, _) = generation::load(&file)
             .map_err(|faults| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())?;
+        generation.lend_secret(Secret::new(*b"a test's secret."));
         let mut numbers = CounterNumbers::default();
         let table = generation.plan.table(1, &|_| Standing::UP, &mut numbers);
         Ok(Self { generation, table, numbers, standings: HashMap::new() })

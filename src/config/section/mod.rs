@@ -1,6 +1,7 @@
 //! One file per table of the configuration: what may be written there, and what is believed of it.
 
 pub(super) mod agents;
+pub(super) mod extensions;
 pub(super) mod geoip;
 pub(super) mod map;
 pub(super) mod probe;
@@ -32,6 +33,9 @@ pub(super) const ALL: &[&Section] = &[
     &stream::TLS,
     &stream::HTTPS,
     &stream::QUIC,
+    &extensions::COOKIES,
+    &extensions::CHAOS,
+    &extensions::RATE_LIMIT,
     &server::LOG,
     &server::METRICS,
     &geoip::GEOIP,

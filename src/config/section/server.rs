@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::stream::{Encrypted, Limits, read_encrypted, read_tcp};
 use crate::config::findings::Findings;
 use crate::config::limit::{LISTEN_MAX, PROXIES_MAX, WORKERS_MAX};
+use crate::config::section::extensions::{Extensions, read_extensions};
 use crate::config::table::{Section, Table};
 use crate::config::value::Value;
 use crate::net::Prefix;
@@ -27,6 +28,8 @@ pub struct Server {
     pub tcp: Limits,
     /// The encrypted transports.
     pub encrypted: Encrypted,
+    /// What is wanted of the protocol's extensions.
+    pub extensions: Extensions,
 }
 
 /// What is logged, and how.
@@ -67,10 +70,15 @@ pub(in crate::config) const SERVER: Section = Section {
         "state-directory",
         "control-socket",
         "proxy-from",
+        "nsid",
+        "error-reports",
         "tcp",
         "tls",
         "https",
         "quic",
+        "cookies",
+        "chaos",
+        "rate-limit",
     ],
 };
 pub(in crate::config) const LOG: Section =
@@ -103,6 +111,7 @@ pub(in crate::config) fn read_server(top: Table, findings: &Findings) -> Server 
         proxies: table.value("proxy-from").map(read_proxies).unwrap_or_default(),
         tcp: read_tcp(table),
         encrypted: read_encrypted(table, findings),
+        extensions: read_extensions(table),
     };
     check_overlaps(&server, table);
     server
