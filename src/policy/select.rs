@@ -142,12 +142,12 @@ impl Class {
 
 impl Selection {
     /// Positions in `candidates`: those that get lots, in groups; each is one region, or some that share lots by
-    /// weight. The first group whose members are not all on a ramp takes what the ramps before it leave.
+    /// weight. The first group with a member that may have all lots takes what the shares before it leave.
     pub fn sharers(&self, class: &Class) -> impl Iterator<Item = &[usize]> {
         let mut lots_are_left = true;
         self.groups(class).take_while(move |group| {
             let gets_some = lots_are_left;
-            lots_are_left = !self.is_fail_open() && group.iter().all(|at| self.candidates[*at].is_on_ramp());
+            lots_are_left = !self.is_fail_open() && group.iter().all(|at| self.candidates[*at].is_limited());
             gets_some
         })
     }
@@ -175,7 +175,7 @@ impl Selection {
     fn is_as_preferred(&self, class: &Class) -> bool {
         let mut favourites = self.favourites(class).iter();
         favourites.all(|favourite| {
-            favourite.health.weakest == Fitness::Usable && !favourite.is_on_ramp() && !favourite.degraded
+            favourite.health.weakest == Fitness::Usable && !favourite.is_limited() && !favourite.degraded
         })
     }
 }
@@ -187,10 +187,10 @@ impl Candidate {
         Contender::new(region.key, u64::from(region.weight), service.salt)
     }
 
-    /// Whether it gets only a share of the lots that prefer it, as far as it is usable.
+    /// Whether it gets only a share of the lots that prefer it: it is on a ramp, or usable in part.
     #[must_use]
-    pub fn is_on_ramp(&self) -> bool {
-        self.health.ramp < Share::WHOLE
+    pub fn is_limited(&self) -> bool {
+        self.health.lots < Share::WHOLE
     }
 
     fn may_serve(&self) -> bool {
@@ -463,6 +463,8 @@ mod tests {
         let expected = ["us: ramping, 25% of the lots", "ap: outside the fence"];
         let small = World::of("eu: a; us: d; ap: e");
         assert_eq!(reasons(&small, "us eu | ap, hard", "us recovering 25%"), expected);
+        let expected = ["us: share 75%: so much is usable, and so many lots it gets"];
+        assert_eq!(reasons(&World::of("eu: a; us: d"), "us eu", "us usable 75%"), expected);
         let expected = ["us: outside the preferred regions, one of which is usable"];
         assert_eq!(reasons(&World::of("eu: a; us: b"), "eu | us, prefer", ""), expected);
         let expected = ["us: weight 0, and another has weight"];
