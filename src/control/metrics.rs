@@ -20,7 +20,7 @@ use crate::config::generation::OWN_VANTAGE;
 use crate::exchange::identity::Identity;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
-use crate::health::verdict::State as Verdict;
+use crate::health::verdict::Standing;
 use crate::ids::{ServiceId, VantageId};
 use crate::time::WallTime;
 use crate::wire::code::Rcode;
@@ -53,7 +53,7 @@ struct Current {
     configuration: u64,
     table: Arc<AnswerTable>,
     /// By endpoint.
-    verdicts: Vec<Verdict>,
+    standings: Vec<Standing>,
 }
 
 /// Upper bounds of the buckets of times, in seconds.
@@ -208,7 +208,7 @@ impl Metrics {
             config: Arc::clone(config),
             configuration: state.number(),
             table: Arc::clone(state.table()),
-            verdicts: endpoints.map(|endpoint| state.board().standing(endpoint.id).state).collect(),
+            standings: endpoints.map(|endpoint| state.board().standing(endpoint.id)).collect(),
         };
         let replaced = lock(&self.current).replace(Arc::new(current));
         drop(replaced);
@@ -388,7 +388,7 @@ impl Current {
         page.family(name, "gauge", "The shortest TTL in a service's answers.");
         for (service, steering) in services() {
             let shortest = steering.variants.iter().filter_map(|variant| variant.ttl()).min();
-            page.sample(name, &[("service", service)], shortest.unwrap_or(0).into());
+            page.sample(name, &[("service", service)], shortest.unwrap_or(0));
         }
     }
 
@@ -397,6 +397,17 @@ impl Current {
     fn tell_verdicts(&self, page: &mut Page) {
         let name = "rhumb_verdict";
         page.family(name, "gauge", "1 for the verdict that an endpoint has.");
+        self.each_endpoint(|labels, standing| {
+            page.sample(name, &[labels, &[("state", standing.state.as_str())]].concat(), 1);
+        });
+        let name = "rhumb_usable_share";
+        page.family(name, "gauge", "How much of an endpoint is usable, from 0 to 1.");
+        self.each_endpoint(|labels, standing| {
+            page.sample(name, labels, f64::from(standing.usable.parts()) / 1024.0);
+        });
+    }
+
+    fn each_endpoint(&self, mut tell: impl FnMut(&[(&str, &str)], &Standing)) {
         for service in &self.config.services {
             for region in &service.regions {
                 for endpoint in &region.endpoints {
@@ -404,9 +415,8 @@ impl Current {
                         ("service", service.name.as_str()),
                         ("region", self.config.regions[region.region.index()].name.as_str()),
                         ("address", &endpoint.address.to_string()),
-                        ("state", self.verdicts[endpoint.id.index()].as_str()),
                     ];
-                    page.sample(name, &labels, 1);
+                    tell(&labels, &self.standings[endpoint.id.index()]);
                 }
             }
         }
@@ -421,7 +431,7 @@ impl Page {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
         self.0.push_str(name);
         for (position, (label, of)) in labels.iter().enumerate() {
             let _ = write!(self.0, "{}{label}=\"{of}\"", if position == 0 { '{' } else { ',' });

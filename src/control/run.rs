@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
+use super::gauges;
 use super::metrics::Metrics;
 use super::request::{Request, Response};
 use super::saved::SavedFile;
@@ -229,6 +230,14 @@ impl Control {
                     Err(fault) => Response::Failed { faults: vec![fault] },
                 }
             }
+            Request::Gauges { told } => match gauges::meanings(&self.state.generation().config, &told) {
+                Ok(meanings) => {
+                    let gauges = meanings.len();
+                    self.step(Event::Gauges(meanings), clock::now());
+                    Response::GaugesTold { gauges }
+                }
+                Err(faults) => Response::Failed { faults },
+            },
             Request::Reload => unreachable!("a reload is answered when it is done"),
         }
     }

@@ -106,7 +106,12 @@ enum What {
     },
     File {
         path: PathBuf,
+        /// The server understands shares. Without it a percentage is told as a pass.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shares: bool,
     },
+    /// An echo request.
+    Icmp,
     /// Of a later version; its targets are passed over.
     #[serde(other)]
     Unknown,
@@ -213,7 +218,10 @@ impl What {
                 answer_required: dns.answer_required,
                 tcp: dns.tcp,
             },
-            ProbeKind::File { path } => Self::File { path: path.clone() },
+            ProbeKind::File { path, shares } => Self::File { path: path.clone(), shares: *shares },
+            ProbeKind::Icmp => Self::Icmp,
+            // No target names them.
+            ProbeKind::Gauge(_) | ProbeKind::Composed(_) => Self::Unknown,
         }
     }
 
@@ -239,7 +247,8 @@ impl What {
                 answer_required,
                 tcp,
             }),
-            Self::File { path } => ProbeKind::File { path },
+            Self::File { path, shares } => ProbeKind::File { path, shares },
+            Self::Icmp => ProbeKind::Icmp,
             Self::Unknown => return None,
         })
     }
@@ -352,7 +361,8 @@ mod tests {
                 answer_required: true,
                 tcp: false,
             }),
-            ProbeKind::File { path: "health.state".into() },
+            ProbeKind::File { path: "health.state".into(), shares: true },
+            ProbeKind::Icmp,
         ]
     }
 
@@ -385,7 +395,7 @@ mod tests {
         );
         assert_ne!(name, names(&[slower], from_ref(&here)));
         assert_ne!(name, names(&[tcp], &[target("192.0.2.2:80", 0)]));
-        let file = probe(ProbeKind::File { path: "health.state".into() });
+        let file = probe(ProbeKind::File { path: "health.state".into(), shares: true });
         assert_ne!(names(from_ref(&file), &[here]), names(&[file], &[elsewhere]), "a state file has keys");
     }
 
@@ -406,7 +416,7 @@ mod tests {
             Order::Unknown
         );
         let line = r#"{"order":"probe","control-targets":[],"new":1,"targets":[],"probes":[
-            {"interval-ms":1000,"timeout-ms":800,"watch":false,"fall":3,"what":{"kind":"icmp","size":64}}]}"#;
+            {"interval-ms":1000,"timeout-ms":800,"watch":false,"fall":3,"what":{"kind":"sonar","size":64}}]}"#;
         let Order::Probe(read) = serde_json::from_str(line).unwrap() else { panic!() };
         assert_eq!(read.probes[0].believed(), None);
     }

@@ -1,6 +1,7 @@
 //! One file per table of the configuration: what may be written there, and what is believed of it.
 
 pub(super) mod agents;
+pub(super) mod check;
 pub(super) mod geoip;
 pub(super) mod map;
 pub(super) mod probe;
@@ -17,7 +18,7 @@ use crate::config::table::Section;
 pub(super) const TOP: Section = Section {
     path: "",
     keys: &[
-        "server", "log", "metrics", "geoip", "regions", "agents", "vantages", "probes", "maps", "zones",
+        "server", "log", "metrics", "gauges", "geoip", "regions", "agents", "vantages", "probes", "maps", "zones",
         "services",
     ],
 };
@@ -43,6 +44,10 @@ pub(super) const ALL: &[&Section] = &[
     &probe::DNS,
     &probe::TRUST,
     &probe::TLS_TRUST,
+    &check::GAUGE,
+    &check::AT_LEAST,
+    &check::PART,
+    &server::GAUGES,
     &map::MAP,
     &map::RULE,
     &zone::ZONE,

@@ -32,6 +32,8 @@ struct World {
 fn config(vantages: usize, regions: usize) -> BoardConfig {
     let target = |region| TargetSpec {
         key: format!("192.0.2.{region} web"),
+        probe: "web".to_owned(),
+        source: Source::Probed { shows_sight: true },
         interval: Duration::from_secs(1),
         thresholds: Thresholds::default(),
     };
@@ -73,8 +75,8 @@ impl World {
         }
     }
 
-    /// One second in which each vantage sees its column of `rows`: per region `.` passed, `x` failed, `-`
-    /// not probed; a column of spaces is a vantage that says nothing.
+    /// One second in which each vantage sees its column of `rows`: per region `.` passed, a digit passed
+    /// with so many tenths usable, `x` failed, `-` not probed; a column of spaces is a vantage that says nothing.
     fn second(&mut self, columns: &[&str]) {
         self.second += 1;
         self.number += 1;
@@ -120,7 +122,8 @@ impl World {
     fn report(&mut self, vantage: usize, column: &str) -> Report {
         let entry = |(region, letter): (usize, char)| {
             let result = if letter == 'x' { Err(Failure::Refused) } else { Ok(()) };
-            let outcome = Outcome { age: Duration::ZERO, latency: Duration::ZERO, result };
+            let usable = letter.to_digit(10).map_or(Share::WHOLE, |t| Share::of_ratio(f64::from(t) / 10.0));
+            let outcome = Outcome { age: Duration::ZERO, latency: Duration::ZERO, result, usable };
             let tested = letter != '-';
             self.seen[vantage][region] += u64::from(tested);
             TargetReport {
