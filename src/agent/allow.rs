@@ -12,6 +12,7 @@ pub fn permits(allow: &Allow, address: SocketAddr, kind: &ProbeKind) -> bool {
     let trust = match kind {
         ProbeKind::File { path, .. } => return is_inside(allow, path),
         ProbeKind::Http(http) => http.tls.as_ref(),
+        ProbeKind::Journey(journey) => journey.tls.as_ref(),
         ProbeKind::Tls(tls) => Some(&tls.trust),
         // An echo has no port.
         ProbeKind::Icmp => return permits_network(allow, address.ip()),
@@ -28,8 +29,7 @@ pub fn permits(allow: &Allow, address: SocketAddr, kind: &ProbeKind) -> bool {
 /// Whether anything may be sent to `address`.
 #[must_use]
 pub fn permits_address(allow: &Allow, address: SocketAddr) -> bool {
-    permits_network(allow, address.ip())
-        && allow.ports.iter().any(|ports| ports.contains(&address.port()))
+    permits_network(allow, address.ip()) && allow.ports.iter().any(|ports| ports.contains(&address.port()))
 }
 
 fn permits_network(allow: &Allow, ip: IpAddr) -> bool {
@@ -77,7 +77,11 @@ mod tests {
     #[test]
     fn files_must_lie_in_a_folder_and_not_climb_out_of_it() {
         let file = |path: &str| {
-            permits(&allow(), "192.0.2.1:443".parse().unwrap(), &ProbeKind::File { path: path.into(), shares: true })
+            permits(
+                &allow(),
+                "192.0.2.1:443".parse().unwrap(),
+                &ProbeKind::File { path: path.into(), shares: true },
+            )
         };
         assert!(file("/etc/rhumb/states/web.state"));
         for forbidden in

@@ -8,7 +8,9 @@ use super::Running;
 use super::client::{ask_running, out_of_turn};
 use super::said::{Code, Failure, Outcome, Said, shows_colours};
 use super::table::{Cell, Colour, Row, lay_out, paint};
-use crate::control::request::{AgentStatus, EndpointStatus, PartStatus, Request, Response, ServiceStatus, Status};
+use crate::control::request::{
+    AgentStatus, EndpointStatus, PartStatus, Request, Response, ServiceStatus, Status,
+};
 
 pub(super) fn run(running: &Running) -> Outcome {
     let status = ask(running)?;

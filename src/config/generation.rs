@@ -203,12 +203,7 @@ fn board(config: &Config) -> BoardConfig {
         };
         config.vantages.iter().map(spec).collect()
     };
-    BoardConfig {
-        rules: Rules::default(),
-        vantages,
-        targets: targets(config),
-        endpoints: endpoints(config),
-    }
+    BoardConfig { rules: Rules::default(), vantages, targets: targets(config), endpoints: endpoints(config) }
 }
 
 /// What endpoints are judged by: what is probed, then what is derived of it.

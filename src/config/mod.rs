@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod duration;
 pub mod generation;
+pub mod journey;
 pub mod limit;
 pub mod probe;
 pub mod rows;

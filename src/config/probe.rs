@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::journey::Journey;
 use crate::health::outcome::Failure;
 use crate::health::verdict::Share;
 use crate::name::Name;
@@ -49,6 +50,8 @@ pub enum ProbeKind {
     },
     /// An ICMP echo request, and its reply.
     Icmp,
+    /// Several HTTP requests, one after the other.
+    Journey(Journey),
     /// A number that somebody outside tells the server; no agent knows of it.
     Gauge(Gauge),
     /// Other probes, judged as one; no agent knows of it.
@@ -115,6 +118,7 @@ impl ProbeKind {
             Self::Tcp { port } => Some(*port),
             Self::Tls(tls) => Some(tls.port),
             Self::Dns(dns) => Some(dns.port),
+            Self::Journey(journey) => Some(journey.port),
             Self::File { .. } | Self::Icmp | Self::Gauge(_) | Self::Composed(_) => None,
         }
     }
@@ -129,7 +133,7 @@ impl ProbeKind {
     #[must_use]
     pub fn uses_tcp(&self) -> bool {
         match self {
-            Self::Http(_) | Self::Tcp { .. } | Self::Tls(_) => true,
+            Self::Http(_) | Self::Tcp { .. } | Self::Tls(_) | Self::Journey(_) => true,
             Self::Dns(dns) => dns.tcp,
             Self::File { .. } | Self::Icmp | Self::Gauge(_) | Self::Composed(_) => false,
         }

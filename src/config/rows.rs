@@ -133,7 +133,8 @@ impl<'p> Rows<'p> {
         }
         let identity = (identity, probe, true);
         self.known.get(&identity).copied().unwrap_or_else(|| {
-            let row = self.derive(place, probe, &format!("not {address} by"), Source::Negated(plain), Vec::new());
+            let row =
+                self.derive(place, probe, &format!("not {address} by"), Source::Negated(plain), Vec::new());
             self.known.insert(identity, row);
             row
         })
@@ -192,7 +193,8 @@ impl<'p> Rows<'p> {
         source: Source,
         parts: Vec<DerivedPart>,
     ) -> TargetId {
-        let key = format!("{word} {} by {}", place.key, self.probes[probe.index()].name).trim_start().to_owned();
+        let key =
+            format!("{word} {} by {}", place.key, self.probes[probe.index()].name).trim_start().to_owned();
         self.derived.push(Derived { key, endpoint: place.key.clone(), probe, source, parts });
         let TargetId(position) = TargetId::from_index(self.derived.len() - 1);
         TargetId(position | DERIVED)
@@ -217,8 +219,7 @@ impl<'p> Rows<'p> {
         }
         let regions = services.iter_mut().flat_map(|service| &mut service.regions);
         regions.flat_map(|region| &mut region.endpoints).filter_map(|e| e.target.as_mut()).for_each(settle);
-        let shows_sight =
-            (0..behind).map(|target| sighted.contains(&TargetId::from_index(target))).collect();
+        let shows_sight = (0..behind).map(|target| sighted.contains(&TargetId::from_index(target))).collect();
         RowsRead { targets, shows_sight, derived }
     }
 }

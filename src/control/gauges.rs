@@ -68,11 +68,12 @@ fn meaning(config: &Config, told: &GaugeTold) -> Result<Vec<(TargetId, Result<Sh
     let behind = config.targets.len();
     let rows = config.derived.iter().enumerate().filter(|(_, derived)| {
         let is_pushed = matches!(derived.source, crate::health::board::Source::Pushed { .. });
-        is_pushed && config.probes[derived.probe.index()].name == *name && matches(endpoint, &derived.endpoint)
+        is_pushed
+            && config.probes[derived.probe.index()].name == *name
+            && matches(endpoint, &derived.endpoint)
     });
     let outcome = gauge.judge(*value);
-    let found: Vec<_> =
-        rows.map(|(row, _)| (TargetId::from_index(behind + row), outcome.clone())).collect();
+    let found: Vec<_> = rows.map(|(row, _)| (TargetId::from_index(behind + row), outcome.clone())).collect();
     if found.is_empty() {
         return Err(format!(
             "no endpoint {endpoint:?} has the gauge {name:?}; endpoints are named REGION/SERVICE/ADDRESS"
@@ -122,7 +123,9 @@ fn read(body: &str) -> Result<Vec<GaugeTold>, String> {
     let mut told = Vec::new();
     for (at, line) in body.lines().enumerate() {
         let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
-        let fault = || format!("line {}: write ENDPOINT GAUGE VALUE, such as eu-west/www/192.0.2.10 load 0.82", at + 1);
+        let fault = || {
+            format!("line {}: write ENDPOINT GAUGE VALUE, such as eu-west/www/192.0.2.10 load 0.82", at + 1)
+        };
         match *words.as_slice() {
             [] => {}
             [endpoint, gauge, value] => told.push(GaugeTold {
@@ -133,7 +136,11 @@ fn read(body: &str) -> Result<Vec<GaugeTold>, String> {
             _ => return Err(fault()),
         }
     }
-    if told.is_empty() { Err("nothing is told; write lines of ENDPOINT GAUGE VALUE".to_owned()) } else { Ok(told) }
+    if told.is_empty() {
+        Err("nothing is told; write lines of ENDPOINT GAUGE VALUE".to_owned())
+    } else {
+        Ok(told)
+    }
 }
 
 #[cfg(test)]

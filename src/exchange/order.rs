@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::journey::{self, OrderedStep};
+use crate::config::journey::Journey;
 use crate::config::probe::{DnsProbe, HttpProbe, Probe, ProbeKind, Target, TlsProbe, TlsTrust};
 use crate::health::streak::Thresholds;
 use crate::wire::code::{Rcode, RecordType};
@@ -112,6 +114,13 @@ enum What {
     },
     /// An echo request.
     Icmp,
+    /// Several requests.
+    Journey {
+        trust: Option<Trust>,
+        port: u16,
+        host: Option<String>,
+        steps: Vec<OrderedStep>,
+    },
     /// Of a later version; its targets are passed over.
     #[serde(other)]
     Unknown,
@@ -220,6 +229,12 @@ impl What {
             },
             ProbeKind::File { path, shares } => Self::File { path: path.clone(), shares: *shares },
             ProbeKind::Icmp => Self::Icmp,
+            ProbeKind::Journey(journey) => Self::Journey {
+                trust: journey.tls.as_ref().map(Trust::of),
+                port: journey.port,
+                host: journey.host.clone(),
+                steps: journey.steps.iter().map(OrderedStep::of).collect(),
+            },
             // No target names them.
             ProbeKind::Gauge(_) | ProbeKind::Composed(_) => Self::Unknown,
         }
@@ -249,6 +264,12 @@ impl What {
             }),
             Self::File { path, shares } => ProbeKind::File { path, shares },
             Self::Icmp => ProbeKind::Icmp,
+            Self::Journey { trust, port, host, steps } => ProbeKind::Journey(Journey {
+                tls: trust.map(Trust::believed),
+                port,
+                host,
+                steps: journey::believed(steps)?,
+            }),
             Self::Unknown => return None,
         })
     }
@@ -318,6 +339,7 @@ mod tests {
     use std::slice::from_ref;
 
     use super::*;
+    use crate::config::journey::{Find, Method, Step};
     use crate::ids::ProbeId;
 
     fn probe(kind: ProbeKind) -> Probe {
@@ -363,6 +385,24 @@ mod tests {
             }),
             ProbeKind::File { path: "health.state".into(), shares: true },
             ProbeKind::Icmp,
+            ProbeKind::Journey(Journey {
+                tls: Some(TlsTrust::System),
+                port: 443,
+                host: None,
+                steps: vec![Step {
+                    method: Method::Post,
+                    path: "/login".to_owned(),
+                    headers: vec![("Accept".to_owned(), "*/*".to_owned())],
+                    body: Some("{}".to_owned()),
+                    status: vec![200],
+                    body_contains: None,
+                    header_contains: Vec::new(),
+                    save: vec![
+                        ("a".to_owned(), Find::Json("/a".to_owned())),
+                        ("b".to_owned(), Find::Between("<".to_owned(), ">".to_owned())),
+                    ],
+                }],
+            }),
         ]
     }
 

@@ -235,7 +235,8 @@ fn read_outcomes(reader: &mut Reader<'_>, texts: &[&str], wanted: bool) -> Resul
 /// How much was usable where a probe passed in part.
 fn read_share(reader: &mut Reader<'_>) -> Result<Share, Malformed> {
     reader.octet()?;
-    let parts = u16::try_from(reader.number()?).ok().filter(|parts| (1..Share::WHOLE.parts()).contains(parts));
+    let parts =
+        u16::try_from(reader.number()?).ok().filter(|parts| (1..Share::WHOLE.parts()).contains(parts));
     parts.map(Share::of_1024).ok_or(Malformed::Range)
 }
 

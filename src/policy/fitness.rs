@@ -112,7 +112,8 @@ struct Sum {
 
 impl Sum {
     fn over(region: &ServiceRegion, family: Family, standings: &dyn Fn(EndpointId) -> Standing) -> Self {
-        let mut sum = Self { total: 0, usable: 0, steady: 0, best: Fitness::Absent, lots: Share::NONE, ramping: false };
+        let mut sum =
+            Self { total: 0, usable: 0, steady: 0, best: Fitness::Absent, lots: Share::NONE, ramping: false };
         // Endpoints of weight 0 count only where no other is.
         let spare = endpoints_of(region, family).all(|endpoint| endpoint.weight == 0);
         for endpoint in endpoints_of(region, family) {

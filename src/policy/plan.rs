@@ -57,7 +57,8 @@ impl<'a> Plan<'a> {
                 });
             }
         }
-        let any = |is: fn(&Candidate) -> bool| !fail_open && sharers.iter().any(|sharer| is(sharer.candidate));
+        let any =
+            |is: fn(&Candidate) -> bool| !fail_open && sharers.iter().any(|sharer| is(sharer.candidate));
         let limited = any(Candidate::is_limited);
         let shifting = any(|candidate| candidate.health.ramping);
         let favourites = match selection.outcome {
@@ -65,7 +66,14 @@ impl<'a> Plan<'a> {
             _ => selection.favourites(class),
         };
         let favourites = favourites.iter().map(|candidate| (candidate.at, candidate.contender(service)));
-        Self { service, sharers, favourites: favourites.collect(), outcome: selection.outcome, limited, shifting }
+        Self {
+            service,
+            sharers,
+            favourites: favourites.collect(),
+            outcome: selection.outcome,
+            limited,
+            shifting,
+        }
     }
 
     /// One answer for all where nothing is shared out, else one for each lot.

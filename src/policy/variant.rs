@@ -284,7 +284,11 @@ mod tests {
         let spilled = world.lay_out("eu us ap", "eu usable 75%, us usable 50%");
         assert!(world.shares(&spilled).starts_with("eu 768, us "), "{}", world.shares(&spilled));
         assert!(world.shares(&spilled).contains(", ap "), "what us has no room for goes on");
-        assert_eq!(world.shares(&world.lay_out("eu us ap", "eu usable 40%")), "us 1024", "below the threshold");
+        assert_eq!(
+            world.shares(&world.lay_out("eu us ap", "eu usable 40%")),
+            "us 1024",
+            "below the threshold"
+        );
         assert_eq!(world.shares(&world.lay_out("eu", "eu usable 75%")), "eu 1024", "there is nobody else");
     }
 
@@ -299,7 +303,10 @@ mod tests {
         let both = world.lay_out("eu us", "eu1 usable 50%, eu2 usable 75%");
         assert_eq!(world.shares(&both), "eu 768, us 256");
         let families = World::of("eu: a A; us: b B");
-        assert_eq!(world.shares(&families.lay_out("eu us", "eu1 usable 50%, eu2 usable 75%")), "eu 512, us 512");
+        assert_eq!(
+            world.shares(&families.lay_out("eu us", "eu1 usable 50%, eu2 usable 75%")),
+            "eu 512, us 512"
+        );
     }
 
     #[test]

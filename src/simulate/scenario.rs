@@ -295,9 +295,7 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["hang", name] => region(name, Health::Hangs),
         ["error", name] => region(name, Health::Errs),
         ["heal", name] => region(name, Health::Works),
-        ["degrade", name, part] => {
-            Ok(Fault::Degraded(named('r', name)?, Share::of_ratio(percent(part)?)))
-        }
+        ["degrade", name, part] => Ok(Fault::Degraded(named('r', name)?, Share::of_ratio(percent(part)?))),
         ["cut", v, r] => path(v, r, 1.0),
         ["mend", v, r] => path(v, r, 0.0),
         ["lossy", v, r, part] => path(v, r, percent(part)?),

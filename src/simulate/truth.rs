@@ -109,11 +109,6 @@ impl Truth {
         self.usable[region].value
     }
 
-    /// For how long so much has been usable.
-    pub(super) fn usable_for(&self, region: usize, now: Moment) -> Duration {
-        now.since(self.usable[region].since)
-    }
-
     pub(super) fn path(&self, vantage: usize, region: usize) -> Lasting<f64> {
         self.paths[vantage * self.regions + region]
     }

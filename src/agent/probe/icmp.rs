@@ -149,7 +149,8 @@ impl Request {
 
 /// The sum of the Internet protocols (RFC 1071).
 fn checksum(octets: &[u8]) -> u16 {
-    let words = octets.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |o| u32::from(*o)));
+    let words =
+        octets.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |o| u32::from(*o)));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
@@ -203,7 +204,11 @@ mod tests {
     #[test]
     fn a_message_with_its_sum_sums_up_to_nothing() {
         assert_eq!(checksum(&request(Version::V4).octets()), 0);
-        assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2, "RFC 1071, section 3");
+        assert_eq!(
+            checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]),
+            !0xddf2,
+            "RFC 1071, section 3"
+        );
     }
 
     proptest! {
@@ -229,7 +234,8 @@ mod tests {
         let done = exchange(raw, Way::Raw, "127.0.0.1".parse().unwrap(), &request(Version::V4)).await;
         assert!(done.is_ok(), "{done:?}");
         // Nobody has the network for documentation, wherever the packets go.
-        let silent = finding_within(Duration::from_millis(200), "192.0.2.1:0".parse().unwrap(), ProbeKind::Icmp);
+        let silent =
+            finding_within(Duration::from_millis(200), "192.0.2.1:0".parse().unwrap(), ProbeKind::Icmp);
         assert!(
             matches!(silent.await, Finding::Fail(Failure::TimedOut | Failure::Unreachable(_))),
             "nobody answers there"

@@ -7,6 +7,7 @@ mod dns;
 mod file;
 mod http;
 mod icmp;
+mod journey;
 mod tcp;
 mod tls;
 
@@ -55,6 +56,7 @@ enum Kind {
         shares: bool,
     },
     Icmp(Arc<icmp::Echoes>),
+    Journey(Box<journey::JourneyTarget>),
     /// The probe could not be made ready; why not.
     Unready(String),
 }
@@ -88,6 +90,10 @@ impl Prober {
                 let file = shared.files.entry(path.clone()).or_insert_with(|| file::StateFile::new(path));
                 Ok(Kind::File { file: file.clone(), key: target.key.clone(), shares: *shares })
             }
+            ProbeKind::Journey(spec) => {
+                let made = journey::JourneyTarget::new(target.address, spec, &mut shared.trust);
+                made.map(|journey| Kind::Journey(Box::new(journey)))
+            }
             ProbeKind::Icmp => Ok(Kind::Icmp(Arc::clone(&shared.echoes))),
             ProbeKind::Gauge(_) | ProbeKind::Composed(_) => Err("nothing is to be probed".to_owned()),
         };
@@ -106,6 +112,7 @@ impl Prober {
                     Finding::PassInPart(_) if !shares => Finding::Pass,
                     finding => finding,
                 },
+                Kind::Journey(journey) => journey.probe().await,
                 Kind::Icmp(echoes) => echoes.probe(self.address, id).await,
                 Kind::Unready(why) => Finding::Nothing(why.clone()),
             }
@@ -115,6 +122,7 @@ impl Prober {
             (Err(_), Kind::File { .. }) => {
                 Finding::Nothing("the state file cannot be read in time".to_owned())
             }
+            (Err(_), Kind::Journey(journey)) => journey.failed_by(&Failure::TimedOut),
             (Err(_), _) => Finding::Fail(Failure::TimedOut),
         }
     }

@@ -12,11 +12,9 @@ use crate::ids::ProbeId;
 
 pub(in crate::config) const GAUGE: Section =
     Section { path: "probes.*.gauge", keys: &["soft", "hard", "max-age"] };
-pub(in crate::config) const AT_LEAST: Section =
-    Section { path: "probes.*.at-least", keys: &["count", "of"] };
+pub(in crate::config) const AT_LEAST: Section = Section { path: "probes.*.at-least", keys: &["count", "of"] };
 /// A part of any check, where it is more than a name.
-pub(in crate::config) const PART: Section =
-    Section { path: "probes.*.all.[]", keys: &["probe", "role"] };
+pub(in crate::config) const PART: Section = Section { path: "probes.*.all.[]", keys: &["probe", "role"] };
 
 const ROLES: [(&str, Role); 3] =
     [("vote", Role::Vote), ("must-pass", Role::MustPass), ("watch-only", Role::WatchOnly)];

@@ -3,6 +3,7 @@
 pub(super) mod agents;
 pub(super) mod check;
 pub(super) mod geoip;
+pub(super) mod journey;
 pub(super) mod map;
 pub(super) mod probe;
 pub(super) mod region;
@@ -18,8 +19,8 @@ use crate::config::table::Section;
 pub(super) const TOP: Section = Section {
     path: "",
     keys: &[
-        "server", "log", "metrics", "gauges", "geoip", "regions", "agents", "vantages", "probes", "maps", "zones",
-        "services",
+        "server", "log", "metrics", "gauges", "geoip", "regions", "agents", "vantages", "probes", "maps",
+        "zones", "services",
     ],
 };
 
@@ -44,6 +45,10 @@ pub(super) const ALL: &[&Section] = &[
     &probe::DNS,
     &probe::TRUST,
     &probe::TLS_TRUST,
+    &journey::JOURNEY,
+    &journey::JOURNEY_TRUST,
+    &journey::STEP,
+    &journey::FIND,
     &check::GAUGE,
     &check::AT_LEAST,
     &check::PART,

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::check::{GAUGE, read_composition, read_gauge};
+use super::journey::{JOURNEY, read_journey};
 use crate::config::directory::Directory;
 use crate::config::duration::write_duration;
 use crate::config::limit::{CODES_MAX, PROBE_TEXT_OCTETS_MAX};
@@ -24,6 +25,7 @@ pub(in crate::config) const PROBE: Section = Section {
         "dns",
         "file",
         "icmp",
+        "journey",
         "gauge",
         "all",
         "any",
@@ -52,8 +54,9 @@ pub(in crate::config) const TRUST: Section = Section { path: "probes.*.https.tru
 pub(in crate::config) const TLS_TRUST: Section = Section { path: "probes.*.tls.trust", keys: &["file"] };
 
 /// The keys that say what is done; a probe has one of them.
-const KINDS: [&str; 12] =
-    ["http", "https", "tcp", "tls", "dns", "file", "icmp", "gauge", "all", "any", "at-least", "not"];
+const KINDS: [&str; 13] = [
+    "http", "https", "tcp", "tls", "dns", "file", "icmp", "journey", "gauge", "all", "any", "at-least", "not",
+];
 /// The keys of the pace, which means nothing where nothing is sent.
 const PACE: [&str; 3] = ["interval", "timeout", "watch"];
 /// The keys of thresholds, which a composed check leaves to its parts.
@@ -106,6 +109,7 @@ fn read_kind(probe: Table, probes: &Directory<ProbeId>) -> Option<ProbeKind> {
         "dns" => read_dns(value.table(&DNS)),
         "file" => value.path("health.state").map(|path| ProbeKind::File { path, shares: true }),
         "icmp" => read_icmp(value),
+        "journey" => read_journey(value.table(&JOURNEY)),
         "gauge" => read_gauge(value.table(&GAUGE)),
         _ => read_composition(kind, value, probes),
     }
@@ -123,9 +127,10 @@ fn read_icmp(value: Value) -> Option<ProbeKind> {
 fn refuse_strange_keys(table: Table, kind: &ProbeKind) {
     let (strange, why) = match kind {
         ProbeKind::Gauge(_) => (PACE.to_vec(), "a gauge is told, and not probed"),
-        ProbeKind::Composed(_) => {
-            ([&PACE[..], &THRESHOLDS].concat(), "each part is probed at its own pace and judged by its own count")
-        }
+        ProbeKind::Composed(_) => (
+            [&PACE[..], &THRESHOLDS].concat(),
+            "each part is probed at its own pace and judged by its own count",
+        ),
         _ => return,
     };
     for key in strange {
@@ -183,7 +188,7 @@ fn read_dns(table: Table) -> Option<ProbeKind> {
 }
 
 /// The port; without a usual one it must be written.
-fn read_port(table: Table, usual: Option<u16>) -> Option<u16> {
+pub(super) fn read_port(table: Table, usual: Option<u16>) -> Option<u16> {
     let value = match usual {
         Some(_) => table.value("port"),
         None => table.required("port", "5432"),
@@ -191,7 +196,7 @@ fn read_port(table: Table, usual: Option<u16>) -> Option<u16> {
     value.and_then(|value| value.integer(1..=u16::MAX)).or(usual)
 }
 
-fn read_trust(table: Table, section: &'static Section) -> TlsTrust {
+pub(super) fn read_trust(table: Table, section: &'static Section) -> TlsTrust {
     let Some(value) = table.value("trust") else { return TlsTrust::System };
     if !value.is_table() {
         let anything = value.choice(&[("system", false), ("anything", true)]);
@@ -208,7 +213,7 @@ fn warn_of_missing_name(table: Table, key: &str) {
     );
 }
 
-fn read_http_path(value: Value) -> Option<String> {
+pub(super) fn read_http_path(value: Value) -> Option<String> {
     let path = read_probe_text(value)?;
     if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains('#') {
         value.error(
@@ -219,7 +224,7 @@ fn read_http_path(value: Value) -> Option<String> {
     Some(path)
 }
 
-fn read_host(value: Value) -> Option<String> {
+pub(super) fn read_host(value: Value) -> Option<String> {
     let host = value.text("www.example.com")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if host.len() > 253 || !host.chars().all(plain) {
@@ -231,7 +236,7 @@ fn read_host(value: Value) -> Option<String> {
     Some(host.to_owned())
 }
 
-fn read_probe_text(value: Value) -> Option<String> {
+pub(super) fn read_probe_text(value: Value) -> Option<String> {
     let text = value.text("ok")?;
     if text.len() > PROBE_TEXT_OCTETS_MAX {
         let message = format!("the text has {} octets", text.len());
@@ -240,7 +245,7 @@ fn read_probe_text(value: Value) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn read_status(value: Value) -> Option<Vec<u16>> {
+pub(super) fn read_status(value: Value) -> Option<Vec<u16>> {
     let list = value.filled_list("[200, 204]", CODES_MAX)?;
     Some(list.into_iter().filter_map(|value| value.integer(100..=599)).collect())
 }

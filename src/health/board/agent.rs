@@ -92,7 +92,8 @@ impl Agent {
         self.heard_at = now;
         for entry in &report.targets {
             let index = entry.target.index();
-            let Some(known) = targets.get(index).filter(|known| matches!(known.source, Source::Probed { .. }))
+            let Some(known) =
+                targets.get(index).filter(|known| matches!(known.source, Source::Probed { .. }))
             else {
                 change.unknown_targets += 1;
                 continue;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Agent, Board, BoardConfig, Change, earliest};
-use crate::health::machine::{Machine, SavedVerdict};
 use crate::health::check::Said;
+use crate::health::machine::{Machine, SavedVerdict};
 use crate::health::streak::Streak;
 use crate::health::usable::Usable;
 use crate::ids::{EndpointId, VantageId};
@@ -37,9 +37,8 @@ impl Board {
     #[must_use]
     pub fn saved(&self, now: Moment) -> Vec<SavedVerdict> {
         let probed = self.specs.iter().zip(&self.records).filter(|(spec, _)| spec.target.is_some());
-        let saved = probed.map(|(spec, record)| {
-            record.machine.saved(&spec.key, record.usable.share(), now, &self.rules)
-        });
+        let saved = probed
+            .map(|(spec, record)| record.machine.saved(&spec.key, record.usable.share(), now, &self.rules));
         saved.filter(SavedVerdict::is_known).collect()
     }
 
@@ -77,7 +76,9 @@ impl Board {
 
     fn carry_pushed(&mut self, old: &Board) {
         for (row, from) in self.targets_in(old).into_iter().enumerate() {
-            let Some(from) = from.map(|from| &old.targets[from]).filter(|from| from.is_pushed) else { continue };
+            let Some(from) = from.map(|from| &old.targets[from]).filter(|from| from.is_pushed) else {
+                continue;
+            };
             (self.targets[row].pushed, self.targets[row].stale_at) = (from.pushed.clone(), from.stale_at);
             self.wake = earliest(self.wake, from.stale_at);
         }

@@ -33,9 +33,10 @@ impl Board {
 
     pub(super) fn take_census(&mut self, index: usize, now: Moment) {
         let agent = &mut self.agents[index];
-        let limits = self.targets.iter().map(|target| {
-            (target.age_limit, matches!(target.source, Source::Probed { shows_sight: true }))
-        });
+        let limits = self
+            .targets
+            .iter()
+            .map(|target| (target.age_limit, matches!(target.source, Source::Probed { shows_sight: true })));
         agent.census = Census::of(&agent.streaks, limits, now);
     }
 
