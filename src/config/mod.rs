@@ -40,7 +40,7 @@ pub use section::service::{ServiceDetails, WrittenBinding};
 pub use section::zone::Zone;
 
 use crate::fault::{Fault, Severity};
-use crate::ids::{MapId, ProbeId, RegionId, ZoneId};
+use crate::ids::{MapId, ProbeId, RegionId, TargetId, ZoneId};
 use crate::name::Name;
 use crate::policy::map::{Map, Region};
 use crate::policy::service::{Binding, Service};
@@ -261,6 +261,12 @@ impl Config {
     #[must_use]
     pub fn zone_of(&self, name: &Name) -> Option<ZoneId> {
         check::zone_of(name, &self.zone_index)
+    }
+
+    /// The row that judges an endpoint, where that is none of the targets.
+    #[must_use]
+    pub fn derived_at(&self, target: Option<TargetId>) -> Option<&Derived> {
+        self.derived.get(target?.index().checked_sub(self.targets.len())?)
     }
 
     /// An error found later, at a place of this configuration.

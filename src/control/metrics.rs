@@ -17,11 +17,12 @@ use crate::answer::respond::Transport;
 use crate::answer::table::AnswerTable;
 use crate::config::Config;
 use crate::config::generation::OWN_VANTAGE;
+use crate::config::rows::DerivedPart;
 use crate::exchange::identity::Identity;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
 use crate::health::verdict::Standing;
-use crate::ids::{ServiceId, VantageId};
+use crate::ids::{EndpointId, ServiceId, VantageId};
 use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
@@ -54,6 +55,8 @@ struct Current {
     table: Arc<AnswerTable>,
     /// By endpoint.
     standings: Vec<Standing>,
+    /// The parts of composed probes, and how many vantages see each fail.
+    parts: Vec<(EndpointId, DerivedPart, u32)>,
 }
 
 /// Upper bounds of the buckets of times, in seconds.
@@ -208,6 +211,7 @@ impl Metrics {
             config: Arc::clone(config),
             configuration: state.number(),
             table: Arc::clone(state.table()),
+            parts: parts(state),
             standings: endpoints.map(|endpoint| state.board().standing(endpoint.id)).collect(),
         };
         let replaced = lock(&self.current).replace(Arc::new(current));
@@ -344,6 +348,24 @@ fn identities(config: &Config) -> impl Iterator<Item = (std::net::SocketAddr, &s
     })
 }
 
+/// The parts of all composed probes of endpoints, in the order of the endpoints.
+fn parts(state: &State) -> Vec<(EndpointId, DerivedPart, u32)> {
+    let config = &state.generation().config;
+    if config.derived.is_empty() {
+        return Vec::new();
+    }
+    let endpoints = config.services.iter().flat_map(|service| &service.regions);
+    let endpoints = endpoints.flat_map(|region| &region.endpoints);
+    let told = endpoints.flat_map(|endpoint| {
+        let parts = config.derived_at(endpoint.target).map(|derived| derived.parts.as_slice());
+        parts
+            .unwrap_or_default()
+            .iter()
+            .map(move |part| (endpoint.id, *part, state.board().opinion(part.target).fails))
+    });
+    told.collect()
+}
+
 fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "udp",
@@ -397,17 +419,28 @@ impl Current {
     fn tell_verdicts(&self, page: &mut Page) {
         let name = "rhumb_verdict";
         page.family(name, "gauge", "1 for the verdict that an endpoint has.");
-        self.each_endpoint(|labels, standing| {
-            page.sample(name, &[labels, &[("state", standing.state.as_str())]].concat(), 1);
+        self.each_endpoint(|labels, endpoint| {
+            let state = self.standings[endpoint.index()].state.as_str();
+            page.sample(name, &[labels, &[("state", state)]].concat(), 1);
         });
         let name = "rhumb_usable_share";
         page.family(name, "gauge", "How much of an endpoint is usable, from 0 to 1.");
-        self.each_endpoint(|labels, standing| {
-            page.sample(name, labels, f64::from(standing.usable.parts()) / 1024.0);
+        self.each_endpoint(|labels, endpoint| {
+            page.sample(name, labels, f64::from(self.standings[endpoint.index()].usable.parts()) / 1024.0);
+        });
+        let name = "rhumb_part_failing_vantages";
+        page.family(name, "gauge", "How many vantages see a part of a composed probe fail.");
+        self.each_endpoint(|labels, endpoint| {
+            let from = self.parts.partition_point(|(of, ..)| *of < endpoint);
+            for (_, part, failing) in self.parts[from..].iter().take_while(|(of, ..)| *of == endpoint) {
+                let probe = self.config.probes[part.probe.index()].name.as_str();
+                let of_part = [("probe", probe), ("role", part.role.as_str())];
+                page.sample(name, &[labels, &of_part].concat(), failing);
+            }
         });
     }
 
-    fn each_endpoint(&self, mut tell: impl FnMut(&[(&str, &str)], &Standing)) {
+    fn each_endpoint(&self, mut tell: impl FnMut(&[(&str, &str)], EndpointId)) {
         for service in &self.config.services {
             for region in &service.regions {
                 for endpoint in &region.endpoints {
@@ -416,7 +449,7 @@ impl Current {
                         ("region", self.config.regions[region.region.index()].name.as_str()),
                         ("address", &endpoint.address.to_string()),
                     ];
-                    tell(&labels, &self.standings[endpoint.id.index()]);
+                    tell(&labels, endpoint.id);
                 }
             }
         }

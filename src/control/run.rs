@@ -331,6 +331,10 @@ impl Control {
     fn keep_house(&mut self) {
         self.published.reap();
         self.metrics.keep_house();
+        // Parts that do not vote change without changing a verdict.
+        if !self.state.generation().config.derived.is_empty() {
+            self.metrics.follow(&self.state);
+        }
         let now = clock::now();
         if self.save_due <= now && !self.saving {
             self.saving = true;

@@ -166,8 +166,7 @@ fn endpoint_status(status: &board::Status<'_>, probed: bool, now: Moment) -> End
 /// What is said of each part of a composed probe, those without a vote too; nothing where it is not composed.
 fn parts(state: &State, target: TargetId) -> Vec<PartStatus> {
     let config = &state.generation().config;
-    let derived = target.index().checked_sub(config.targets.len()).and_then(|row| config.derived.get(row));
-    let told = derived.into_iter().flat_map(|derived| &derived.parts).map(|part| {
+    let told = config.derived_at(Some(target)).into_iter().flat_map(|derived| &derived.parts).map(|part| {
         let opinion = state.board().opinion(part.target);
         PartStatus {
             probe: config.probes[part.probe.index()].name.clone(),

@@ -51,6 +51,8 @@ fn a_region_gets_as_many_lots_as_its_gauge_leaves_usable() {
     world.rhumb(&["gauge", "set", "eu-west/*/*", "load", "0.625"]);
     world.until("three quarters are usable", |world| endpoint(world, 0)["usable-percent"] == 75);
     assert_eq!(world.metric("rhumb_usable_share", &["region=\"eu-west\""]), 0.75);
+    let failing = world.metric("rhumb_part_failing_vantages", &["probe=\"web\"", "role=\"vote\""]);
+    assert_eq!(failing, 0.0);
     let (mut first, mut next) = (0, 0);
     for network in 0..48 {
         let client = format!("10.7.{network}.1");
@@ -73,4 +75,6 @@ fn a_region_gets_as_many_lots_as_its_gauge_leaves_usable() {
     world.until("a part that fails withdraws", |world| world.states() == ["down", "down", "up"]);
     let evidence = endpoint(&world, 1)["evidence"].as_str().unwrap().to_owned();
     assert!(evidence.contains("web: connection refused"), "{evidence}");
+    let labels = ["region=\"us-east\"", "probe=\"web\""];
+    world.until("it is told which part", |world| world.metric("rhumb_part_failing_vantages", &labels) >= 2.0);
 }

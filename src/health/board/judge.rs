@@ -33,7 +33,7 @@ impl Board {
         let heard = Heard { finding, doubted: votes.doubted };
         let measured = self.measured(target, &votes, finding);
         let mut wake = earliest(votes.ask_again, self.move_clients(target, now, change));
-        if awaited > 0 && votes.fails > 0 {
+        if awaited > 0 && (votes.fails > 0 || self.lessened[target] > 0) {
             wake = earliest(wake, Some(self.settled_at));
         }
         for position in 0..self.targets[target].endpoints.len() {
@@ -142,7 +142,9 @@ impl Board {
 
     /// How much of a target is usable: the lower median over the vantages of the lower medians over their agents.
     fn measured(&self, target: usize, votes: &Votes, finding: Finding) -> Option<Share> {
-        if matches!(finding, Finding::Frozen(_)) || votes.fails >= votes.eligible {
+        // Nor is it measured by who speaks first after a start.
+        let silent = matches!(finding, Finding::Frozen(_)) || votes.awaited > 0;
+        if silent || votes.fails >= votes.eligible {
             return None;
         }
         if self.lessened[target] == 0 {

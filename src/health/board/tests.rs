@@ -1019,10 +1019,6 @@ fn all_of(targets: &[usize]) -> Check {
 }
 
 impl World {
-    fn state(&self) -> State {
-        self.board.standing(EndpointId(0)).state
-    }
-
     fn usable(&self) -> Share {
         self.board.standing(EndpointId(0)).usable
     }
@@ -1032,9 +1028,9 @@ impl World {
 fn one_failing_part_of_all_withdraws_and_is_named() {
     let mut world = World::of(composed(3, 3, all_of(&[0, 1])));
     world.seconds(6, &["...", "...", "..."]);
-    assert_eq!(world.state(), State::Up);
+    assert_eq!(world.state(0), State::Up);
     world.seconds(4, &[".x.", ".x.", ".x."]);
-    assert_eq!(world.state(), State::Down);
+    assert_eq!(world.state(0), State::Down);
     let told = world.log.last().unwrap();
     assert!(told.contains("p1: connection refused"), "{told}");
 }
@@ -1045,9 +1041,9 @@ fn a_slow_part_that_failed_once_is_not_counted_again_with_each_outcome_of_the_ot
     world.seconds(6, &["..", "..", ".."]);
     world.second(&[".x", ".x", ".x"]);
     world.seconds(4, &[".-", ".-", ".-"]);
-    assert_ne!(world.state(), State::Down, "{:?}", world.log);
+    assert_ne!(world.state(0), State::Down, "{:?}", world.log);
     world.seconds(3, &["..", "..", ".."]);
-    assert_eq!(world.state(), State::Up);
+    assert_eq!(world.state(0), State::Up);
 }
 
 #[test]
@@ -1055,9 +1051,9 @@ fn any_is_withdrawn_only_when_the_last_part_fails() {
     let mut world = World::of(composed(3, 3, Check { least: 1, of: parts(&[0, 1]) }));
     world.seconds(6, &["...", "...", "..."]);
     world.seconds(8, &["x..", "x..", "x.."]);
-    assert_eq!(world.state(), State::Up);
+    assert_eq!(world.state(0), State::Up);
     world.seconds(5, &["xx.", "xx.", "xx."]);
-    assert_eq!(world.state(), State::Down);
+    assert_eq!(world.state(0), State::Down);
 }
 
 #[test]
@@ -1065,10 +1061,10 @@ fn a_part_that_is_silent_leaves_the_whole_unknown_unless_another_decides() {
     let mut world = World::of(composed(3, 3, all_of(&[0, 1])));
     world.seconds(6, &["...", "...", "..."]);
     world.seconds(8, &[".-.", ".-.", ".-."]);
-    assert_eq!(world.state(), State::Up, "the last verdict stays");
+    assert_eq!(world.state(0), State::Up, "the last verdict stays");
     assert!(world.board.status(EndpointId(0), at(world.second)).frozen.is_some(), "and says so");
     world.seconds(4, &["x-.", "x-.", "x-."]);
-    assert_eq!(world.state(), State::Down, "what fails anyhow fails");
+    assert_eq!(world.state(0), State::Down, "what fails anyhow fails");
 }
 
 #[test]
@@ -1078,7 +1074,7 @@ fn a_part_without_a_vote_changes_nothing_and_is_seen() {
     let mut world = World::of(config);
     world.seconds(6, &["...", "...", "..."]);
     world.seconds(8, &["..x", "..x", "..x"]);
-    assert_eq!(world.state(), State::Up);
+    assert_eq!(world.state(0), State::Up);
     let opinion = world.board.opinion(TargetId(2));
     assert_eq!((opinion.fails, opinion.word()), (3, "fails"));
     assert!(world.board.agents.iter().all(|agent| agent.census.tested == 2), "nor has it to do with sight");
@@ -1102,9 +1098,9 @@ fn with_negation(vantages: usize) -> BoardConfig {
 fn what_must_not_pass_withdraws_when_it_does() {
     let mut world = World::of(with_negation(3));
     world.seconds(8, &[".x", ".x", ".x"]);
-    assert_eq!(world.state(), State::Up);
+    assert_eq!(world.state(0), State::Up);
     world.seconds(4, &["..", "..", ".."]);
-    assert_eq!(world.state(), State::Down);
+    assert_eq!(world.state(0), State::Down);
     assert!(world.log.last().unwrap().contains("passes, and must not"), "{:?}", world.log.last());
 }
 
@@ -1115,7 +1111,7 @@ fn a_blind_agents_failures_are_no_passes_of_what_must_not_pass() {
     world.seconds(8, &["xx"]);
     assert_eq!(world.board.agents[0].said[2].voice, Voice::Silent);
     world.control = Some(true);
-    world.second(&[".x"]);
+    world.seconds(2, &[".x"]);
     assert_eq!(world.board.agents[0].said[2].voice, Voice::Works, "not proven by what was seen blind");
 }
 
@@ -1132,7 +1128,7 @@ fn a_composed_check_is_no_further_target_to_be_blind_by() {
 fn a_share_is_in_force_at_the_first_quorum_and_then_followed_slowly() {
     let mut world = World::new(3, 2);
     world.seconds(6, &["6.", "6.", "6."]);
-    assert_eq!((world.state(), world.usable()), (State::Up, Share::of_ratio(0.6)));
+    assert_eq!((world.state(0), world.usable()), (State::Up, Share::of_ratio(0.6)));
     world.seconds(4, &["3.", "3.", "3."]);
     assert_eq!(world.usable(), Share::of_ratio(0.6));
     world.seconds(4, &["3.", "3.", "3."]);
@@ -1168,7 +1164,7 @@ fn a_share_outlives_a_restart_and_not_a_fall() {
     world.seconds(5, &["x.", "x.", "x."]);
     assert_eq!(world.usable(), Share::NONE);
     world.seconds(10, &["9.", "9.", "9."]);
-    assert_eq!((world.state(), world.usable()), (State::Recovering, Share::of_ratio(0.9)));
+    assert_eq!((world.state(0), world.usable()), (State::Recovering, Share::of_ratio(0.9)));
 }
 
 #[test]
@@ -1202,15 +1198,15 @@ impl World {
 fn a_gauge_counts_for_every_vantage_alike() {
     let mut world = World::of(gauged(3));
     world.seconds(6, &[".-", ".-", ".-"]);
-    assert_eq!(world.state(), State::Unknown, "nothing was told yet");
+    assert_eq!(world.state(0), State::Unknown, "nothing was told yet");
     world.push(0.7);
     world.second(&[".-", ".-", ".-"]);
-    assert_eq!((world.state(), world.usable()), (State::Up, Share::of_ratio(0.7)));
+    assert_eq!((world.state(0), world.usable()), (State::Up, Share::of_ratio(0.7)));
     for _ in 0..4 {
         world.push(0.0);
         world.second(&[".-", ".-", ".-"]);
     }
-    assert_eq!(world.state(), State::Down);
+    assert_eq!(world.state(0), State::Down);
     assert!(world.log.last().unwrap().contains("p1: too much"), "{:?}", world.log);
 }
 
@@ -1221,10 +1217,10 @@ fn a_gauge_that_falls_silent_is_unknown_and_not_down() {
     world.seconds(6, &[".-", ".-", ".-"]);
     world.push(0.6);
     world.seconds(7, &[".-", ".-", ".-"]);
-    assert_eq!((world.state(), world.usable()), (State::Up, Share::of_ratio(0.6)));
+    assert_eq!((world.state(0), world.usable()), (State::Up, Share::of_ratio(0.6)));
     world.seconds(10, &[".-", ".-", ".-"]);
     assert_eq!(world.board.opinion(GAUGE).silent, 3);
-    assert_eq!((world.state(), world.usable()), (State::Up, Share::of_ratio(0.6)), "the last word stays");
+    assert_eq!((world.state(0), world.usable()), (State::Up, Share::of_ratio(0.6)), "the last word stays");
     assert!(world.board.status(EndpointId(0), at(world.second)).frozen.is_some());
 }
 
