@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src` and what each may use of the others, by layer: a module may use those of earlier layers.
 const LAYERS: &[&[&str]] = &[
-    &["ids", "name", "net", "place", "time", "fault"],
+    &["ids", "name", "net", "pattern", "place", "time", "fault"],
     &["wire"],
     &["zone", "geo", "health"],
     &["policy"],
@@ -43,7 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_proto", &["agent"]),
     ("toml", &["config"]),
     ("libc", &["serve"]),
-    ("socket2", &["serve"]),
+    ("socket2", &["serve", "agent"]),
     ("clap", &["cli"]),
 ];
 

@@ -18,6 +18,7 @@ use super::world::{Ready, Targets, World, prepare};
 use crate::clock;
 use crate::config::probe::Target;
 use crate::health::outcome::Report;
+use crate::health::verdict::Share;
 use crate::ids::TargetId;
 use crate::time::Moment;
 
@@ -181,7 +182,7 @@ impl Agent {
         let is_change = match past {
             Ok(past) => record.push(past),
             Err(why) => {
-                if record.pass_over() {
+                if record.pass_over() && !why.is_empty() {
                     let Target { address, key, .. } = &world.targets.targets[target];
                     tracing::warn!(%address, key, why, "probes learn nothing of a target; it is left unknown");
                 }
@@ -278,11 +279,13 @@ impl Back {
     /// The outcome; why there is none when nothing was learned.
     fn into_past(self) -> Result<Past, String> {
         let result = match self.finding {
-            Finding::Pass => Ok(()),
-            Finding::Fail(failure) => Err(failure),
+            Finding::Pass => (Ok(()), Share::WHOLE),
+            Finding::PassInPart(usable) => (Ok(()), usable),
+            Finding::Fail(failure) => (Err(failure), Share::NONE),
             Finding::Nothing(why) => return Err(why),
         };
-        Ok(Past { ended: self.ended, latency: self.latency, result })
+        let (result, usable) = result;
+        Ok(Past { ended: self.ended, latency: self.latency, result, usable })
     }
 }
 
@@ -473,7 +476,7 @@ mod tests {
 
         let changed = targets(&[second.address, third.address], RARELY, true);
         let mut changed = Targets::clone(&changed);
-        changed.probes[0].kind = ProbeKind::File { path: "no such file".into() };
+        changed.probes[0].kind = ProbeKind::File { path: "no such file".into(), shares: true };
         agent.targets.send(Arc::new(changed)).unwrap();
         let snapshot = agent.snapshot(|snapshot| !Arc::ptr_eq(&snapshot.targets, &newer)).await;
         assert_eq!(of(&snapshot, 0).newest, 0, "another kind of probe begins anew");

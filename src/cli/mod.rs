@@ -10,6 +10,7 @@ mod client;
 mod demo;
 mod explain;
 mod fail_back;
+mod gauge;
 mod log;
 mod reload;
 mod said;
@@ -57,6 +58,8 @@ enum Verb {
     Challenge(challenge::Arguments),
     /// Let endpoints come back that work again but wait for a person's word.
     FailBack(fail_back::Arguments),
+    /// Tell the running server what a gauge shows: load, error share, replication lag.
+    Gauge(gauge::Arguments),
     /// Play with a whole world on loopback: three regions, a server, real queries. Nothing to install.
     Demo(demo::Arguments),
     /// Play servers, agents and resolvers in virtual time against what must hold, and count what the rules are worth.
@@ -95,6 +98,7 @@ pub fn run() -> ExitCode {
         Verb::Status(running) => status::run(&running),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Challenge(arguments) => challenge::run(&arguments),
+        Verb::Gauge(arguments) => gauge::run(&arguments),
         Verb::FailBack(arguments) => fail_back::run(&arguments),
         Verb::Simulate(arguments) => return simulate::run(&arguments, json),
     };

@@ -72,6 +72,8 @@ pub(super) enum StartFault {
     Listen(BindFault),
     /// The address for metrics.
     Metrics(SocketAddr, io::Error),
+    /// The address for gauges.
+    Gauges(SocketAddr, io::Error),
     /// The operator's socket.
     OperatorSocket(PathBuf, io::Error),
     /// The address or the certificates for agents.
@@ -118,6 +120,12 @@ impl Server {
                 .block_on(control::http::bind(address))
                 .map_err(|error| StartFault::Metrics(address, error))?;
             runtime.spawn(control::http::serve(listener, Arc::clone(&metrics)));
+        }
+        if let Some(address) = config.gauges_listen {
+            let listener = runtime
+                .block_on(control::gauges::bind(address))
+                .map_err(|error| StartFault::Gauges(address, error))?;
+            runtime.spawn(control::gauges::serve(listener, inbox.clone()));
         }
         let saved = SavedFile::inside(&config.server.state_directory);
         let (task, published, in_force) =
@@ -376,6 +384,7 @@ impl fmt::Display for StartFault {
         match self {
             Self::Listen(fault) => write!(f, "{fault}"),
             Self::Metrics(address, error) => write!(f, "metrics.listen: {address} cannot be had: {error}"),
+            Self::Gauges(address, error) => write!(f, "gauges.listen: {address} cannot be had: {error}"),
             Self::OperatorSocket(path, error) => {
                 write!(f, "server.control-socket: {} cannot be bound: {error}", path.display())
             }

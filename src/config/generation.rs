@@ -12,7 +12,7 @@ use crate::answer::zones::ZonesFault;
 use crate::fault::{Fault, Severity};
 use crate::geo::database::Database;
 use crate::geo::layout::{Field, FieldPath, Layout};
-use crate::health::board::{BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
+use crate::health::board::{BoardConfig, EndpointSpec, Source, TargetSpec, VantageSpec};
 use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
 use crate::ids::{RegionId, ServiceId, VantageId};
@@ -213,20 +213,39 @@ fn board(config: &Config) -> BoardConfig {
         };
         config.vantages.iter().map(spec).collect()
     };
-    let targets = config.targets.iter().map(|target| {
+    BoardConfig { rules: Rules::default(), vantages, targets: targets(config), endpoints: endpoints(config) }
+}
+
+/// What endpoints are judged by: what is probed, then what is derived of it.
+fn targets(config: &Config) -> Vec<TargetSpec> {
+    let probed = config.targets.iter().zip(&config.shows_sight).map(|(target, shows_sight)| {
         let probe = &config.probes[target.probe.index()];
         TargetSpec {
             key: format!("{} by {}", target.address, probe.name),
+            probe: probe.name.clone(),
+            source: Source::Probed { shows_sight: *shows_sight },
             interval: probe.interval,
             thresholds: probe.thresholds,
         }
     });
-    BoardConfig {
-        rules: Rules::default(),
-        vantages,
-        targets: targets.collect(),
-        endpoints: endpoints(config),
+    let mut specs: Vec<TargetSpec> = probed.collect();
+    for derived in &config.derived {
+        let probe = &config.probes[derived.probe.index()];
+        let mut thresholds = probe.thresholds;
+        if let Source::Composed(check) = &derived.source {
+            // A whole is withdrawn on no less than the strictest of its parts would be.
+            let of_parts = check.targets().into_iter().map(|part| specs[part.index()].thresholds.together);
+            thresholds.together = of_parts.max().unwrap_or(thresholds.together);
+        }
+        specs.push(TargetSpec {
+            key: derived.key.clone(),
+            probe: probe.name.clone(),
+            source: derived.source.clone(),
+            interval: probe.interval,
+            thresholds,
+        });
     }
+    specs
 }
 
 fn endpoints(config: &Config) -> Vec<EndpointSpec> {

@@ -17,11 +17,12 @@ use crate::answer::respond::Transport;
 use crate::answer::table::AnswerTable;
 use crate::config::Config;
 use crate::config::generation::OWN_VANTAGE;
+use crate::config::rows::DerivedPart;
 use crate::exchange::identity::Identity;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
-use crate::health::verdict::State as Verdict;
-use crate::ids::{ServiceId, VantageId};
+use crate::health::verdict::Standing;
+use crate::ids::{EndpointId, ServiceId, VantageId};
 use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
@@ -53,7 +54,9 @@ struct Current {
     configuration: u64,
     table: Arc<AnswerTable>,
     /// By endpoint.
-    verdicts: Vec<Verdict>,
+    standings: Vec<Standing>,
+    /// The parts of composed probes, and how many vantages see each fail.
+    parts: Vec<(EndpointId, DerivedPart, u32)>,
 }
 
 /// What cookies are worth, in the order in which they are counted.
@@ -222,7 +225,8 @@ impl Metrics {
             config: Arc::clone(config),
             configuration: state.number(),
             table: Arc::clone(state.table()),
-            verdicts: endpoints.map(|endpoint| state.board().standing(endpoint.id).state).collect(),
+            parts: parts(state),
+            standings: endpoints.map(|endpoint| state.board().standing(endpoint.id)).collect(),
         };
         let replaced = lock(&self.current).replace(Arc::new(current));
         drop(replaced);
@@ -365,6 +369,24 @@ fn identities(config: &Config) -> impl Iterator<Item = (std::net::SocketAddr, &s
     })
 }
 
+/// The parts of all composed probes of endpoints, in the order of the endpoints.
+fn parts(state: &State) -> Vec<(EndpointId, DerivedPart, u32)> {
+    let config = &state.generation().config;
+    if config.derived.is_empty() {
+        return Vec::new();
+    }
+    let endpoints = config.services.iter().flat_map(|service| &service.regions);
+    let endpoints = endpoints.flat_map(|region| &region.endpoints);
+    let told = endpoints.flat_map(|endpoint| {
+        let parts = config.derived_at(endpoint.target).map(|derived| derived.parts.as_slice());
+        parts
+            .unwrap_or_default()
+            .iter()
+            .map(move |part| (endpoint.id, *part, state.board().opinion(part.target).fails))
+    });
+    told.collect()
+}
+
 fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "udp",
@@ -412,7 +434,7 @@ impl Current {
         page.family(name, "gauge", "The shortest TTL in a service's answers.");
         for (service, steering) in services() {
             let shortest = steering.variants.iter().filter_map(|variant| variant.ttl()).min();
-            page.sample(name, &[("service", service)], shortest.unwrap_or(0).into());
+            page.sample(name, &[("service", service)], shortest.unwrap_or(0));
         }
     }
 
@@ -421,6 +443,28 @@ impl Current {
     fn tell_verdicts(&self, page: &mut Page) {
         let name = "rhumb_verdict";
         page.family(name, "gauge", "1 for the verdict that an endpoint has.");
+        self.each_endpoint(|labels, endpoint| {
+            let state = self.standings[endpoint.index()].state.as_str();
+            page.sample(name, &[labels, &[("state", state)]].concat(), 1);
+        });
+        let name = "rhumb_usable_share";
+        page.family(name, "gauge", "How much of an endpoint is usable, from 0 to 1.");
+        self.each_endpoint(|labels, endpoint| {
+            page.sample(name, labels, f64::from(self.standings[endpoint.index()].usable.parts()) / 1024.0);
+        });
+        let name = "rhumb_part_failing_vantages";
+        page.family(name, "gauge", "How many vantages see a part of a composed probe fail.");
+        self.each_endpoint(|labels, endpoint| {
+            let from = self.parts.partition_point(|(of, ..)| *of < endpoint);
+            for (_, part, failing) in self.parts[from..].iter().take_while(|(of, ..)| *of == endpoint) {
+                let probe = self.config.probes[part.probe.index()].name.as_str();
+                let of_part = [("probe", probe), ("role", part.role.as_str())];
+                page.sample(name, &[labels, &of_part].concat(), failing);
+            }
+        });
+    }
+
+    fn each_endpoint(&self, mut tell: impl FnMut(&[(&str, &str)], EndpointId)) {
         for service in &self.config.services {
             for region in &service.regions {
                 for endpoint in &region.endpoints {
@@ -428,9 +472,8 @@ impl Current {
                         ("service", service.name.as_str()),
                         ("region", self.config.regions[region.region.index()].name.as_str()),
                         ("address", &endpoint.address.to_string()),
-                        ("state", self.verdicts[endpoint.id.index()].as_str()),
                     ];
-                    page.sample(name, &labels, 1);
+                    tell(&labels, endpoint.id);
                 }
             }
         }
@@ -445,7 +488,7 @@ impl Page {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
         self.0.push_str(name);
         for (position, (label, of)) in labels.iter().enumerate() {
             let _ = write!(self.0, "{}{label}=\"{of}\"", if position == 0 { '{' } else { ',' });

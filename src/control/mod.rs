@@ -12,6 +12,7 @@ mod tell;
 pub mod arrival;
 pub mod intake;
 
+pub mod gauges;
 pub mod http;
 pub mod metrics;
 pub mod request;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// What an operator asks of the running server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Read the configuration, zones and databases anew. Answered once the new state is live.
@@ -40,6 +40,11 @@ pub enum Request {
         /// The value; all of them when absent.
         token: Option<String>,
     },
+    /// Tell what gauges show.
+    Gauges {
+        /// What each shows.
+        told: Vec<GaugeTold>,
+    },
     /// Let a service come back to a region that works again, where that waits for a person.
     FailBack {
         /// The service.
@@ -47,6 +52,18 @@ pub enum Request {
         /// The region; all of them when absent.
         region: Option<String>,
     },
+}
+
+/// What a gauge shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GaugeTold {
+    /// Of which endpoint, "region/service/address"; `*` stands for any run of characters.
+    pub endpoint: String,
+    /// The probe that it is.
+    pub gauge: String,
+    /// What it shows.
+    pub value: f64,
 }
 
 /// What the server answers.
@@ -68,6 +85,11 @@ pub enum Response {
         text: String,
         /// For programs.
         detail: serde_json::Value,
+    },
+    /// So many gauges of endpoints were told; a name with an asterisk stands for several.
+    GaugesTold {
+        /// How many.
+        gauges: usize,
     },
     /// So many endpoints may come back.
     FailBackAllowed {
@@ -186,4 +208,24 @@ pub struct EndpointStatus {
     /// What keeps it where it is: frozen, held back, suppressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Where its probe is composed of others: what is said of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartStatus>,
+}
+
+/// A part of a composed probe, and what is said of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct PartStatus {
+    /// The probe.
+    pub probe: String,
+    /// What it is there for: "vote", "must-pass" or "watch-only".
+    pub role: String,
+    /// What the vantages say: "works", "fails", "unsure" or "silent", by most of those that say anything.
+    pub says: String,
+    /// How many vantages see it fail.
+    pub failing_vantages: u32,
+    /// How much of it is usable, in percent, where that can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usable_percent: Option<u8>,
 }

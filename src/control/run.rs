@@ -20,6 +20,7 @@ use tokio::task;
 use tracing::{error, info, warn};
 
 use super::challenge::challenged;
+use super::gauges;
 use super::metrics::Metrics;
 use super::request::{Request, Response};
 use super::saved::SavedFile;
@@ -240,6 +241,14 @@ impl Control {
             }
             Request::SetChallenge { name, token, seconds } => self.set_challenge(&name, &token, seconds),
             Request::ClearChallenge { name, token } => self.clear_challenge(&name, token),
+            Request::Gauges { told } => match gauges::meanings(&self.state.generation().config, &told) {
+                Ok(meanings) => {
+                    let gauges = meanings.len();
+                    self.step(Event::Gauges(meanings), clock::now());
+                    Response::GaugesTold { gauges }
+                }
+                Err(faults) => Response::Failed { faults },
+            },
             Request::Reload => unreachable!("a reload is answered when it is done"),
         }
     }
@@ -370,6 +379,10 @@ impl Control {
     fn keep_house(&mut self) {
         self.published.reap();
         self.metrics.keep_house();
+        // Parts that do not vote change without changing a verdict.
+        if !self.state.generation().config.derived.is_empty() {
+            self.metrics.follow(&self.state);
+        }
         let now = clock::now();
         if self.save_due <= now && !self.saving {
             self.saving = true;

@@ -83,7 +83,7 @@ impl SavedFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::verdict::State;
+    use crate::health::verdict::{Share, State};
 
     fn verdict(key: &str) -> SavedVerdict {
         SavedVerdict {
@@ -94,6 +94,7 @@ mod tests {
             penalty: 1000.0,
             suppressed_ms: 0,
             allowed: false,
+            usable: Share::WHOLE,
         }
     }
 

@@ -10,9 +10,9 @@ use crate::config::generation::Generation;
 use crate::health::board::{Board, Refusal};
 use crate::health::evidence::Change;
 use crate::health::machine::SavedVerdict;
-use crate::health::outcome::Report;
-use crate::health::verdict::{Standing, State as Verdict};
-use crate::ids::{EndpointId, RegionId, ServiceId};
+use crate::health::outcome::{Failure, Report};
+use crate::health::verdict::{Share, Standing, State as Verdict};
+use crate::ids::{EndpointId, RegionId, ServiceId, TargetId};
 use crate::name::Name;
 use crate::policy::map::Class;
 use crate::time::Moment;
@@ -28,6 +28,8 @@ pub enum Event {
         /// What it sees.
         report: Arc<Report>,
     },
+    /// Somebody outside tells what gauges show: what it means for each target.
+    Gauges(Vec<(TargetId, Result<Share, Failure>)>),
     /// Time has passed.
     Tick,
     /// The configuration, a zone or a database is new.
@@ -105,6 +107,14 @@ impl State {
                 Ok(change) => self.follow(change),
                 Err(refusal) => Effects { refused: Some(Refused::Board(refusal)), ..Effects::default() },
             },
+            Event::Gauges(told) => {
+                let mut change = Change::default();
+                for (target, outcome) in told {
+                    let usable = *outcome.as_ref().unwrap_or(&Share::NONE);
+                    change.absorb(self.board.push(target, &outcome.map(|_| ()), usable, now));
+                }
+                self.follow(change)
+            }
             Event::Tick => {
                 let change = self.board.tick(now);
                 let ended = self.challenges.expire(now);

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::challenge::Challenge;
 use super::request::{
-    AgentStatus, ChallengeStatus, EndpointStatus, Response, ServiceStatus, Status, ZoneStatus,
+    AgentStatus, ChallengeStatus, EndpointStatus, PartStatus, Response, ServiceStatus, Status, ZoneStatus,
 };
 use super::state::{Believed, State};
 use crate::answer::explain::{Asked, explain as explain_answer};
@@ -15,7 +15,7 @@ use crate::config::{CertificateFiles, Config, Encrypted, Listener};
 use crate::health::board;
 use crate::health::evidence::{Change, Notice};
 use crate::health::verdict::{Share, State as Verdict};
-use crate::ids::{EndpointId, RegionId, ServiceId};
+use crate::ids::{EndpointId, RegionId, ServiceId, TargetId};
 use crate::name::Name;
 use crate::policy::service::Service;
 use crate::time::Moment;
@@ -168,6 +168,7 @@ fn service_status(state: &State, id: ServiceId, now: Moment) -> ServiceStatus {
             .map(|(region, endpoint)| EndpointStatus {
                 region: region_name(state, region).to_owned(),
                 address: endpoint.address.to_string(),
+                parts: endpoint.target.map(|target| parts(state, target)).unwrap_or_default(),
                 ..endpoint_status(&state.board().status(endpoint.id, now), endpoint.target.is_some(), now)
             })
             .collect(),
@@ -200,8 +201,26 @@ fn endpoint_status(status: &board::Status<'_>, probed: bool, now: Moment) -> End
     }
 }
 
+/// What is said of each part of a composed probe, those without a vote too; nothing where it is not composed.
+fn parts(state: &State, target: TargetId) -> Vec<PartStatus> {
+    let config = &state.generation().config;
+    let told = config.derived_at(Some(target)).into_iter().flat_map(|derived| &derived.parts).map(|part| {
+        let opinion = state.board().opinion(part.target);
+        PartStatus {
+            probe: config.probes[part.probe.index()].name.clone(),
+            role: part.role.as_str().to_owned(),
+            says: opinion.word().to_owned(),
+            failing_vantages: opinion.fails,
+            usable_percent: opinion.usable.map(percent),
+        }
+    });
+    told.collect()
+}
+
+/// The nearest; of what is neither nothing nor the whole neither 0 nor 100.
 fn percent(share: Share) -> u8 {
-    (u32::from(share.parts()) * 100 / 1024) as u8
+    let nearest = ((u32::from(share.parts()) * 100 + 512) / 1024) as u8; // At most 100.
+    if share == Share::NONE || share == Share::WHOLE { nearest } else { nearest.clamp(1, 99) }
 }
 
 fn region_name(state: &State, region: RegionId) -> &str {
@@ -298,6 +317,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("server.state-directory", old.server.state_directory != new.server.state_directory),
         ("server.control-socket", old.server.control_socket != new.server.control_socket),
         ("agents", agents(old) != agents(new)),
+        ("gauges.listen", old.gauges_listen != new.gauges_listen),
         ("metrics.listen", old.metrics_listen != new.metrics_listen),
         ("log", old.log != new.log),
     ];

@@ -8,11 +8,12 @@
 //!  varint     failure texts, each varint + UTF-8; a failure refers to them by position
 //!  varint     targets, each:
 //!    8 name   varint newest   1 count   outcomes, the newest first, each:
-//!      varint age in ms more than the one before   varint latency in us   1 result   varint status or text
+//!      varint age in ms more than the one before   varint latency in us   1 result   varint status, text or share
 //! ```
 //!
 //! The flags come early and at a fixed place, the clock tells how long the report was on its way (see
-//! `control/arrival.rs`). Reading skips what it does not know and never allocates more than a report may hold.
+//! `control/arrival.rs`). A share is told only of probes that were ordered with shares, so a server of before there
+//! were any never meets one. Reading skips what it does not know and never allocates more than a report may hold.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use super::TARGETS_MAX;
 use super::order::TargetName;
 use crate::health::outcome::{Failure, OUTCOMES_MAX, Outcome, Report, TargetReport};
+use crate::health::verdict::Share;
 use crate::ids::{TargetId, VantageId};
 
 /// The longest report in octets: [`TARGETS_MAX`] targets with outcomes of the usual length.
@@ -36,6 +38,9 @@ const VERSION: u8 = 1;
 const LAGGING: u8 = 1;
 const HAS_CONTROL: u8 = 2;
 const CONTROL_PASSES: u8 = 4;
+/// The result of a probe that passed, with how much is usable in 1,024ths; 0 is that of the whole, the others are
+/// failures.
+const PASSED_IN_PART: u8 = 11;
 
 /// What a report says beside what was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +179,11 @@ fn write_target(
         write_number(age.saturating_sub(before), octets);
         before = before.max(age);
         write_number(u64::try_from(outcome.latency.as_micros()).unwrap_or(u64::MAX), octets);
+        if outcome.result.is_ok() && outcome.usable < Share::WHOLE {
+            octets.push(PASSED_IN_PART);
+            write_number(outcome.usable.parts().into(), octets);
+            continue;
+        }
         write_result(&outcome.result, texts, octets);
     }
 }
@@ -209,13 +219,25 @@ fn read_outcomes(reader: &mut Reader<'_>, texts: &[&str], wanted: bool) -> Resul
     for _ in 0..count {
         age = age.saturating_add(Duration::from_millis(reader.number()?));
         let latency = Duration::from_micros(reader.number()?);
-        let result = read_result(reader, texts, wanted)?;
+        let (result, usable) = match reader.0.first() {
+            Some(&PASSED_IN_PART) => (Ok(()), read_share(reader)?),
+            _ => (read_result(reader, texts, wanted)?, Share::WHOLE),
+        };
         if wanted {
-            outcomes.push(Outcome { age, latency, result });
+            let usable = if result.is_ok() { usable } else { Share::NONE };
+            outcomes.push(Outcome { age, latency, result, usable });
         }
     }
     outcomes.reverse();
     Ok(outcomes)
+}
+
+/// How much was usable where a probe passed in part.
+fn read_share(reader: &mut Reader<'_>) -> Result<Share, Malformed> {
+    reader.octet()?;
+    let parts =
+        u16::try_from(reader.number()?).ok().filter(|parts| (1..Share::WHOLE.parts()).contains(parts));
+    parts.map(Share::of_1024).ok_or(Malformed::Range)
 }
 
 fn read_result(
@@ -389,11 +411,12 @@ mod tests {
     prop_compose! {
         fn outcomes()(
             mut ages in prop::collection::vec(0..1_000_000_000_u64, 0..=OUTCOMES_MAX),
-            rest in prop::collection::vec((0..10_000_000_u64, failures()), OUTCOMES_MAX),
+            rest in prop::collection::vec((0..10_000_000_u64, failures(), 1..=1024_u16), OUTCOMES_MAX),
         ) -> Vec<Outcome> {
             ages.sort_unstable();
-            ages.iter().rev().zip(rest).map(|(age, (latency, result))| Outcome {
-                age: Duration::from_millis(*age), latency: Duration::from_micros(latency), result,
+            ages.iter().rev().zip(rest).map(|(age, (latency, result, parts))| Outcome {
+                age: Duration::from_millis(*age), latency: Duration::from_micros(latency),
+                usable: if result.is_ok() { Share::of_1024(parts) } else { Share::NONE }, result,
             }).collect()
         }
     }
@@ -429,7 +452,8 @@ mod tests {
     }
 
     fn outcome(age_ms: u64, result: Result<(), Failure>) -> Outcome {
-        Outcome { age: Duration::from_millis(age_ms), latency: Duration::from_millis(3), result }
+        let usable = if result.is_ok() { Share::WHOLE } else { Share::NONE };
+        Outcome { age: Duration::from_millis(age_ms), latency: Duration::from_millis(3), result, usable }
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub enum Why {
     RampBegins,
     /// It bore the last step.
     RampStep,
+    /// More of it is usable, or less.
+    Share,
     /// It was saved before a restart, and no report came since.
     TooOld,
 }
@@ -117,6 +119,14 @@ pub struct SavedVerdict {
     pub suppressed_ms: u64,
     /// A person let it come back.
     pub allowed: bool,
+    /// How much of it was usable, in 1,024ths.
+    #[serde(default = "whole")]
+    pub usable: Share,
+}
+
+/// What earlier versions wrote said nothing of shares.
+fn whole() -> Share {
+    Share::WHOLE
 }
 
 impl SavedVerdict {
@@ -250,7 +260,7 @@ impl Machine {
 
     /// The verdict as the state file keeps it.
     #[must_use]
-    pub fn saved(&self, key: &str, now: Moment, rules: &Rules) -> SavedVerdict {
+    pub fn saved(&self, key: &str, usable: Share, now: Moment, rules: &Rules) -> SavedVerdict {
         let suppressed = self.flaps.suppressed_until(now).map_or(Duration::ZERO, |until| until.since(now));
         SavedVerdict {
             key: key.to_owned(),
@@ -263,6 +273,7 @@ impl Machine {
             penalty: self.flaps.penalty(now, &rules.damping),
             suppressed_ms: millis(suppressed),
             allowed: self.allowed,
+            usable,
         }
     }
 

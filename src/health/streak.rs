@@ -19,6 +19,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::outcome::{Failure, OUTCOMES_MAX, Outcome, TargetReport};
+use super::verdict::Share;
 use crate::time::Moment;
 
 /// When a target counts as failing or working.
@@ -102,6 +103,8 @@ pub struct Streak {
     newest_at: Moment,
     troubled_since: Moment,
     failure: Option<Failure>,
+    /// How much was usable when it last passed.
+    share: Share,
 }
 
 /// The count behind a failing target, for people.
@@ -132,6 +135,7 @@ impl Streak {
             newest_at: Moment::START,
             troubled_since: Moment::START,
             failure: None,
+            share: Share::WHOLE,
         }
     }
 
@@ -164,6 +168,17 @@ impl Streak {
             }
             Err(failure) => self.fail(failure, thresholds),
         }
+    }
+
+    /// Notes how much was usable when it passed.
+    pub fn note_share(&mut self, share: Share) {
+        self.share = share;
+    }
+
+    /// How much was usable when it last passed.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.share
     }
 
     /// Drops the outcomes, not the count of them: what was seen blind must not count once sight is back.
@@ -431,7 +446,8 @@ mod tests {
     }
 
     fn entry(newest: u64, held: usize) -> TargetReport {
-        let outcome = Outcome { age: Duration::ZERO, latency: Duration::ZERO, result: Ok(()) };
+        let outcome =
+            Outcome { age: Duration::ZERO, latency: Duration::ZERO, result: Ok(()), usable: Share::WHOLE };
         TargetReport { target: crate::ids::TargetId(0), newest, outcomes: vec![outcome; held] }
     }
 

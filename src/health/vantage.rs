@@ -115,7 +115,36 @@ pub fn voice(streak: &Streak, sight: Sight, now: Moment, age_limit: Duration) ->
     }
 }
 
+/// What an agent says of a target whose outcomes are turned round, of which `streak` was made. A blind agent reaches
+/// nothing, so its failures prove nothing here either; what it reaches it reaches.
+#[must_use]
+pub fn negated_voice(streak: &Streak, sight: Sight, now: Moment, age_limit: Duration) -> Voice {
+    match voice(streak, if sight == Sight::Lagging { sight } else { Sight::Clear }, now, age_limit) {
+        Voice::Works | Voice::Proven if sight != Sight::Clear => Voice::Silent,
+        said => said,
+    }
+}
+
 impl Voice {
+    /// Its place in the order from the worst to the best; see [`check`](super::check).
+    #[must_use]
+    pub fn goodness(self) -> u16 {
+        match self {
+            Self::Fails(weight) => u16::from(u8::MAX - weight),
+            Self::Doubts => 256,
+            Self::Checks => 257,
+            Self::Silent => 258,
+            Self::Works => 259,
+            Self::Proven => 260,
+        }
+    }
+
+    /// Whether what it is about may serve, as far as this agent goes.
+    #[must_use]
+    pub fn serves(self) -> bool {
+        !matches!(self, Self::Silent | Self::Fails(_))
+    }
+
     fn weight(self) -> u32 {
         match self {
             Self::Fails(weight) => weight.into(),
@@ -131,16 +160,16 @@ impl Voice {
 }
 
 impl Census {
-    /// Counts `streaks`, each with its age limit.
+    /// Counts `streaks`, each with its age limit and whether it tells of the agent's sight.
     #[must_use]
-    pub fn of(streaks: &[Streak], age_limits: impl Iterator<Item = Duration>, now: Moment) -> Self {
+    pub fn of(streaks: &[Streak], age_limits: impl Iterator<Item = (Duration, bool)>, now: Moment) -> Self {
         let mut census = Self::default();
-        for (streak, limit) in streaks.iter().zip(age_limits) {
+        for (streak, (limit, counts)) in streaks.iter().zip(age_limits) {
             if streak.is_stale(now, limit) {
                 continue;
             }
-            census.tested += 1;
-            census.failing += u32::from(streak.newest_failed());
+            census.tested += u32::from(counts);
+            census.failing += u32::from(counts && streak.newest_failed());
             // The nanosecond after the limit is the first at which the outcome is too old.
             let stale_at = streak.newest_at() + limit + Duration::from_nanos(1);
             census.stale_at = Some(census.stale_at.map_or(stale_at, |at| at.min(stale_at)));

@@ -170,12 +170,17 @@ impl Class {
 
 impl Selection {
     /// Positions in `candidates`: those that get lots, in groups; each is one region, or some that share lots by
-    /// weight. The first group whose members are not all on a ramp takes what the ramps before it leave.
+    /// weight. The first group with a member that may have all lots takes what the shares before it leave;
+    /// but a share that is no ramp drives nobody out of a fence that prefers those inside.
     pub fn sharers(&self, class: &Class) -> impl Iterator<Item = &[usize]> {
-        let mut lots_are_left = true;
+        let (mut lots_are_left, mut inside, mut ramping) = (true, false, false);
         self.groups(class).take_while(move |group| {
-            let gets_some = lots_are_left;
-            lots_are_left = !self.is_fail_open() && group.iter().all(|at| self.candidates[*at].is_on_ramp());
+            let is_outside = self.candidates[group[0]].reach == Reach::Outside;
+            let leaves = class.prefers_inside() && inside && is_outside;
+            let gets_some = lots_are_left && (ramping || !leaves);
+            inside = !is_outside;
+            ramping |= group.iter().any(|at| self.candidates[*at].health.ramping);
+            lots_are_left = !self.is_fail_open() && group.iter().all(|at| self.candidates[*at].is_limited());
             gets_some
         })
     }
@@ -203,7 +208,7 @@ impl Selection {
     fn is_as_preferred(&self, class: &Class) -> bool {
         let mut favourites = self.favourites(class).iter();
         favourites.all(|favourite| {
-            favourite.health.weakest == Fitness::Usable && !favourite.is_on_ramp() && !favourite.degraded
+            favourite.health.weakest == Fitness::Usable && !favourite.is_limited() && !favourite.degraded
         })
     }
 }
@@ -215,10 +220,10 @@ impl Candidate {
         Contender::new(region.key, u64::from(region.weight), service.salt)
     }
 
-    /// Whether it gets only a share of the lots that prefer it, as far as it is usable.
+    /// Whether it gets only a share of the lots that prefer it: it is on a ramp, or usable in part.
     #[must_use]
-    pub fn is_on_ramp(&self) -> bool {
-        self.health.ramp < Share::WHOLE
+    pub fn is_limited(&self) -> bool {
+        self.health.lots < Share::WHOLE
     }
 
     fn may_serve(&self) -> bool {
@@ -496,6 +501,8 @@ mod tests {
         let expected = ["us: ramping, 25% of the lots", "ap: outside the fence"];
         let small = World::of("eu: a; us: d; ap: e");
         assert_eq!(reasons(&small, "us eu | ap, hard", "us recovering 25%"), expected);
+        let expected = ["us: share 75%: so much is usable, and so many lots it gets"];
+        assert_eq!(reasons(&World::of("eu: a; us: d"), "us eu", "us usable 75%"), expected);
         let expected = ["us: outside the preferred regions, one of which is usable"];
         assert_eq!(reasons(&World::of("eu: a; us: b"), "eu | us, prefer", ""), expected);
         let expected = ["us: weight 0, and another has weight"];

@@ -4,18 +4,20 @@
 //! ```text
 //! vantages 3                  # also: regions, services, servers, resolvers, minutes, loss 5%
 //! at 60s kill r0              # also: hang, error; heal ends them
+//! at 60s degrade r0 75%       # so much of it is usable; degrade r0 100% ends it
 //! at 80s cut v0 r1            # also: lossy v0 r1 40%; mend ends them
 //! at 80s isolate v0           # its probes all fail, its control targets too; join ends it
 //! at 90s part v0 s0           # its reports do not reach the server; meet ends it
 //! at 90s stall v0             # it probes nothing and reports on; also: freeze, lag; resume ends them
 //! at 99s restart s0           # also: reload
-//! expect 70s r0 down          # on every server; also: up, serving
+//! expect 70s r0 down          # on every server; also: up, serving, share 75%
 //! ```
 
 use std::time::Duration;
 
 use crate::agent::chance::Chance;
 use crate::config::duration::parse_duration;
+use crate::health::verdict::Share;
 
 /// What a world is made of, and what befalls it.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +47,8 @@ pub struct Scenario {
 pub enum Fault {
     /// The endpoints of a region work or not.
     Region(usize, Health),
+    /// So much of the endpoints of a region is usable.
+    Degraded(usize, Share),
     /// The path from a vantage to a region loses this part of what passes; 1 is a cut.
     Path(usize, usize, f64),
     /// A vantage is cut from everything but the servers, or no longer.
@@ -105,6 +109,8 @@ pub enum Believed {
     Up,
     /// Anything that serves.
     Serving,
+    /// Up, and so much of it usable.
+    Share(Share),
 }
 
 /// The most of each thing.
@@ -150,6 +156,10 @@ impl Scenario {
             ["minutes", count] => self.length = Duration::from_secs(60 * number(count)? as u64),
             ["loss", part] => self.loss = percent(part)?,
             ["at", at, rest @ ..] => self.events.push((time(at)?, fault(rest)?)),
+            ["expect", at, region, "share", part] => {
+                let believed = Believed::Share(Share::of_ratio(percent(part)?));
+                self.expectations.push(Expectation { at: time(at)?, region: named('r', region)?, believed });
+            }
             ["expect", at, region, word] => {
                 let believed = match *word {
                     "down" => Believed::Down,
@@ -171,7 +181,7 @@ impl Scenario {
             return Err("a world has a vantage, a region, a service and a server".to_owned());
         }
         let there = |fault: &Fault| match *fault {
-            Fault::Region(region, _) => region < self.regions,
+            Fault::Region(region, _) | Fault::Degraded(region, _) => region < self.regions,
             Fault::Path(vantage, region, _) => vantage < self.vantages && region < self.regions,
             Fault::Isolated(vantage, _) | Fault::Agent(vantage, _) => vantage < self.vantages,
             Fault::Parted(vantage, server, _) => vantage < self.vantages && server < self.servers,
@@ -196,8 +206,21 @@ impl Scenario {
         for _ in 0..2 + below(5) {
             scenario.befall(&mut below);
         }
+        if below(3) == 0 {
+            scenario.degrade(&mut below);
+        }
         scenario.events.sort_by_key(|(at, _)| *at);
         scenario
+    }
+
+    /// A region is usable in part for a while.
+    fn degrade(&mut self, below: &mut impl FnMut(u64) -> usize) {
+        let region = below(self.regions as u64);
+        let begin = Duration::from_millis(30_000 + below(400_000) as u64);
+        let usable = Share::of_1024(400 + below(600) as u16);
+        let end = begin + Duration::from_secs(60 + below(60) as u64);
+        self.events.push((begin, Fault::Degraded(region, usable)));
+        self.events.push((end, Fault::Degraded(region, Share::WHOLE)));
     }
 
     /// One more trouble, with its end.
@@ -272,6 +295,7 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["hang", name] => region(name, Health::Hangs),
         ["error", name] => region(name, Health::Errs),
         ["heal", name] => region(name, Health::Works),
+        ["degrade", name, part] => Ok(Fault::Degraded(named('r', name)?, Share::of_ratio(percent(part)?))),
         ["cut", v, r] => path(v, r, 1.0),
         ["mend", v, r] => path(v, r, 0.0),
         ["lossy", v, r, part] => path(v, r, percent(part)?),

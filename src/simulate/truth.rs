@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::scenario::{Fault, Health, Mood, Scenario};
+use crate::health::verdict::Share;
 use crate::time::Moment;
 
 /// Something that holds since a moment.
@@ -22,6 +23,7 @@ pub(super) struct Truth {
     servers: usize,
     pub(super) loss: f64,
     health: Vec<Lasting<Health>>,
+    usable: Vec<Lasting<Share>>,
     paths: Vec<Lasting<f64>>,
     isolated: Vec<Lasting<bool>>,
     parted: Vec<Lasting<bool>>,
@@ -60,6 +62,7 @@ impl Truth {
             servers,
             loss,
             health: vec![Lasting::of(Health::Works); regions],
+            usable: vec![Lasting::of(Share::WHOLE); regions],
             paths: vec![Lasting::of(0.0); vantages * regions],
             isolated: vec![Lasting::of(false); vantages],
             parted: vec![Lasting::of(false); vantages * servers],
@@ -77,6 +80,7 @@ impl Truth {
                 self.health[region].value = health;
             }
             Fault::Region(region, health) => self.health[region].set(health, now),
+            Fault::Degraded(region, usable) => self.usable[region].set(usable, now),
             Fault::Path(vantage, region, part) => self.paths[vantage * self.regions + region].set(part, now),
             Fault::Isolated(vantage, isolated) => self.isolated[vantage].set(isolated, now),
             Fault::Parted(vantage, server, parted) => {
@@ -90,6 +94,7 @@ impl Truth {
     /// Ends all that befell.
     pub(super) fn mend(&mut self, now: Moment) {
         self.health.iter_mut().for_each(|one| one.set(Health::Works, now));
+        self.usable.iter_mut().for_each(|one| one.set(Share::WHOLE, now));
         self.paths.iter_mut().for_each(|one| one.set(0.0, now));
         self.isolated.iter_mut().chain(&mut self.parted).for_each(|one| one.set(false, now));
         self.moods.iter_mut().for_each(|one| one.set(Mood::Well, now));
@@ -97,6 +102,11 @@ impl Truth {
 
     pub(super) fn health(&self, region: usize) -> Lasting<Health> {
         self.health[region]
+    }
+
+    /// How much of a region's endpoints is usable.
+    pub(super) fn usable(&self, region: usize) -> Share {
+        self.usable[region].value
     }
 
     pub(super) fn path(&self, vantage: usize, region: usize) -> Lasting<f64> {

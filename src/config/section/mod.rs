@@ -1,8 +1,10 @@
 //! One file per table of the configuration: what may be written there, and what is believed of it.
 
 pub(super) mod agents;
+pub(super) mod check;
 pub(super) mod extensions;
 pub(super) mod geoip;
+pub(super) mod journey;
 pub(super) mod map;
 pub(super) mod probe;
 pub(super) mod region;
@@ -19,8 +21,8 @@ use crate::config::table::Section;
 pub(super) const TOP: Section = Section {
     path: "",
     keys: &[
-        "server", "log", "metrics", "geoip", "regions", "agents", "vantages", "probes", "maps", "zones",
-        "services",
+        "server", "log", "metrics", "gauges", "geoip", "regions", "agents", "vantages", "probes", "maps",
+        "zones", "services",
     ],
 };
 
@@ -51,6 +53,14 @@ pub(super) const ALL: &[&Section] = &[
     &probe::DNS,
     &probe::TRUST,
     &probe::TLS_TRUST,
+    &journey::JOURNEY,
+    &journey::JOURNEY_TRUST,
+    &journey::STEP,
+    &journey::FIND,
+    &check::GAUGE,
+    &check::AT_LEAST,
+    &check::PART,
+    &server::GAUGES,
     &map::MAP,
     &map::RULE,
     &zone::ZONE,

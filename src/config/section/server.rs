@@ -84,6 +84,7 @@ pub(in crate::config) const SERVER: Section = Section {
 pub(in crate::config) const LOG: Section =
     Section { path: "log", keys: &["format", "level", "client-addresses"] };
 pub(in crate::config) const METRICS: Section = Section { path: "metrics", keys: &["listen"] };
+pub(in crate::config) const GAUGES: Section = Section { path: "gauges", keys: &["listen"] };
 
 /// The longest path of a local socket (`sun_path` of Linux, its final NUL left out).
 const SOCKET_PATH_OCTETS_MAX: usize = 107;
@@ -144,6 +145,19 @@ pub(in crate::config) fn read_metrics(top: Table) -> Option<SocketAddr> {
         value.warning(
             "metrics are shown to everybody who reaches this address",
             "write a loopback address, or let a firewall guard the port",
+        );
+    }
+    Some(listen)
+}
+
+/// Reads `[gauges]`: where gauges may be told by HTTP, if anywhere.
+pub(in crate::config) fn read_gauges(top: Table) -> Option<SocketAddr> {
+    let value = top.table("gauges", &GAUGES).value("listen")?;
+    let listen = read_socket_address(value, "127.0.0.1:9154")?;
+    if !listen.ip().is_loopback() {
+        value.error(
+            "whoever reaches this address could take regions out of service",
+            "write a loopback address; from elsewhere tunnel to it, or run `rhumb gauge` on this machine",
         );
     }
     Some(listen)

@@ -1,9 +1,12 @@
 //! From an agent's streaks to its voices: what it sees as a whole, and whether that can be believed.
 
-use super::{Board, Change, earliest};
+use super::{Board, Change, Source, earliest};
+use crate::health::check::Said;
 use crate::health::evidence::Notice;
 use crate::health::rules::HALF;
-use crate::health::vantage::{Blindness, Census, Sight, voice};
+use crate::health::streak::Streak;
+use crate::health::vantage::{Blindness, Census, Sight, Voice, negated_voice, voice};
+use crate::health::verdict::Share;
 use crate::ids::VantageId;
 use crate::time::Moment;
 
@@ -30,7 +33,10 @@ impl Board {
 
     pub(super) fn take_census(&mut self, index: usize, now: Moment) {
         let agent = &mut self.agents[index];
-        let limits = self.targets.iter().map(|target| target.age_limit);
+        let limits = self
+            .targets
+            .iter()
+            .map(|target| (target.age_limit, matches!(target.source, Source::Probed { shows_sight: true })));
         agent.census = Census::of(&agent.streaks, limits, now);
     }
 
@@ -43,7 +49,7 @@ impl Board {
         }
         let (vantage, id) = agent.place();
         change.notices.push(Notice::Sight { vantage, agent: id, sight });
-        agent.see(sight);
+        agent.see(sight, &self.targets);
         self.count_blind();
         self.take_census(index, now);
         self.speak(index, now, dirty);
@@ -91,15 +97,34 @@ impl Board {
     pub(super) fn speak(&mut self, index: usize, now: Moment, dirty: &mut Vec<usize>) {
         let vantages = self.vantages.len();
         let agent = &mut self.agents[index];
-        let row = agent.streaks.iter().zip(&mut agent.voices).zip(&self.targets).enumerate();
-        for (target, ((streak, known), spec)) in row {
-            let said = voice(streak, agent.sight, now, spec.age_limit);
-            if said != *known {
-                let tally = &mut self.tallies[target * vantages + agent.vantage.index()];
-                tally.replace(*known, said, streak.troubled_since());
-                *known = said;
-                dirty.push(target);
+        let sight = agent.sight;
+        let mut is_news = false;
+        for (target, spec) in self.targets.iter().enumerate() {
+            let streak = if spec.is_pushed { &spec.pushed } else { &agent.streaks[target] };
+            let heard = match &spec.source {
+                // What it rests on stands before it.
+                Source::Composed(_) if !is_news => continue,
+                Source::Composed(check) => {
+                    let parts = &agent.said;
+                    check.judge(&|part| parts[part.index()])
+                }
+                Source::Negated(_) => streak.said(negated_voice(streak, sight, now, spec.age_limit)),
+                Source::Probed { .. } | Source::Pushed { .. } => {
+                    streak.said(voice(streak, sight, now, spec.age_limit))
+                }
+            };
+            let known = &mut agent.said[target];
+            if (heard.voice, heard.share) == (known.voice, known.share) {
+                continue;
             }
+            let tally = &mut self.tallies[target * vantages + agent.vantage.index()];
+            tally.replace(known.voice, heard.voice, heard.since);
+            let is_less = |said: &Said| said.measured().is_some_and(|share| share < Share::WHOLE);
+            self.lessened[target] += u32::from(is_less(&heard));
+            self.lessened[target] -= u32::from(is_less(known));
+            *known = heard;
+            is_news = true;
+            dirty.push(target);
         }
     }
 
@@ -109,5 +134,12 @@ impl Board {
         let believed = agent.wholly_since.map(|since| since + self.rules.lone_wait);
         let waits = agent.sight == Sight::Blind(Blindness::Everything);
         earliest(agent.census.stale_at, believed.filter(|_| waits))
+    }
+}
+
+impl Streak {
+    /// What goes with a voice that was made of it.
+    fn said(&self, voice: Voice) -> Said {
+        Said::of(voice, self.troubled_since(), self.share())
     }
 }

@@ -29,7 +29,10 @@ impl World<'_> {
                     let failed = (self.bug != Some(Bug::HangsUnseen)).then_some(Failure::TimedOut);
                     self.push(self.now + TIMEOUT, Event::ProbeEnds { agent, target, failed });
                 }
-                failed => self.agents[agent].done(target, Some(failed.map_or(Ok(()), Err)), self.now),
+                failed => {
+                    let usable = self.truth.usable(target % self.scenario.regions);
+                    self.agents[agent].done(target, Some(failed.map_or(Ok(usable), Err)), self.now);
+                }
             }
         }
         self.plan_probes(agent);

@@ -119,6 +119,9 @@ impl World<'_> {
                 let is = match expected.believed {
                     Believed::Down => state == Verdict::Down,
                     Believed::Up => state == Verdict::Up,
+                    Believed::Share(share) => {
+                        state == Verdict::Up && self.standings(server)[endpoint].usable == share
+                    }
                     Believed::Serving => matches!(state, Verdict::Up | Verdict::Suspect | Verdict::Unknown),
                 };
                 if !is {
@@ -139,7 +142,7 @@ impl World<'_> {
 
     pub(super) fn is_back(&mut self) -> Result<(), String> {
         let mended = self.mended_at.expect("it is looked only after the mending");
-        let up = |standing: &Standing| standing.state == Verdict::Up;
+        let up = |standing: &Standing| standing.state == Verdict::Up && standing.usable == Share::WHOLE;
         if (0..self.servers.len()).all(|server| self.standings(server).iter().all(up)) {
             self.ended = true;
         } else if self.now.since(mended) > BACK_WITHIN && self.scenario.loss < 0.01 {

@@ -20,7 +20,7 @@ use crate::answer::table::AnswerTable;
 use crate::control::state::{self, State};
 use crate::health::evidence::Change;
 use crate::health::outcome::{Failure, Report};
-use crate::health::verdict::{Standing, State as Verdict};
+use crate::health::verdict::{Share, Standing, State as Verdict};
 use crate::ids::{EndpointId, TargetId, VantageId};
 use crate::time::Moment;
 

@@ -122,7 +122,11 @@ impl World<'_> {
     /// A server answers from a new table from now on.
     pub(super) fn apply(&mut self, server: usize, table: Arc<AnswerTable>) -> Result<(), String> {
         let services = self.scenario.services;
-        let table = if self.bug == Some(Bug::RotatingLots) { self.with_other_lots(server) } else { table };
+        let table = match self.bug {
+            Some(Bug::RotatingLots) => self.with_other_lots(server),
+            Some(Bug::SharesIgnored) => self.with_whole_shares(server),
+            _ => table,
+        };
         let one = &mut self.servers[server];
         let old = std::mem::replace(&mut one.table, Arc::clone(&table));
         one.witness.table(&old, &table, services, one.state.board())?;
@@ -135,6 +139,18 @@ impl World<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The table of the moment if what is usable in part were wholly usable.
+    fn with_whole_shares(&self, server: usize) -> Arc<AnswerTable> {
+        let state = &self.servers[server].state;
+        let whole = |endpoint: EndpointId| {
+            let standing = state.board().standing(endpoint);
+            let usable = if standing.usable > Share::NONE { Share::WHOLE } else { Share::NONE };
+            Standing { usable, ..standing }
+        };
+        let mut counters = Default::default();
+        Arc::new(state.generation().plan.table(state.table().generation(), &whole, &mut counters))
     }
 
     /// The table of the moment if lots fell otherwise in each generation.
