@@ -188,8 +188,9 @@ fn endpoint_status(status: &board::Status<'_>, probed: bool, now: Moment) -> End
                 .map(|until| format!("held back by the speed limit for {} s", in_seconds(until)))
         })
         .or_else(|| {
-            status.suppressed_until.map(|until| format!("flaps; kept down for {} s", in_seconds(until)))
-        });
+            status.suppressed_until.map(|until| format!("flaps; kept away for {} s", in_seconds(until)))
+        })
+        .or_else(|| status.awaits_word.then(|| "works; waits for `rhumb fail-back`".to_owned()));
     EndpointStatus {
         state: status.standing.state.to_string(),
         held_seconds: status.held.as_secs(),
@@ -281,10 +282,17 @@ pub(super) fn waiting_endpoints(
     };
     let region = region.map(|name| region_named(config, name)).transpose()?;
     let endpoints: Vec<EndpointId> = endpoints_in(service, region)
-        .filter(|endpoint| state.board().standing(*endpoint).state == Verdict::Down)
+        .filter(|endpoint| {
+            let standing = state.board().standing(*endpoint);
+            let held = standing.state == Verdict::Recovering && standing.ramp == Share::NONE;
+            held || standing.state == Verdict::Down
+        })
         .collect();
     if endpoints.is_empty() {
-        return Err(format!("no endpoint of {} is down there; nothing waits to come back", service.name));
+        return Err(format!(
+            "no endpoint of {} is down or held there; nothing waits to come back",
+            service.name
+        ));
     }
     Ok(endpoints)
 }

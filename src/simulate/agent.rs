@@ -71,6 +71,12 @@ impl Agent {
         }
     }
 
+    /// Something is wrong with it: it reports at its full pace.
+    pub(super) fn is_troubled(&mut self, now: Moment) {
+        self.troubled_at = now;
+        self.tell_all = true;
+    }
+
     /// When it reports next.
     pub(super) fn report_due(&self, now: Moment) -> Moment {
         let due = self.cadence.due().max(now);

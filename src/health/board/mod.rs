@@ -147,6 +147,8 @@ pub struct Status<'a> {
     pub held_back_until: Option<Moment>,
     /// Until when flap damping keeps it down.
     pub suppressed_until: Option<Moment>,
+    /// It works, and comes back when a person says so.
+    pub awaits_word: bool,
 }
 
 impl Board {
@@ -233,7 +235,7 @@ impl Board {
     }
 
     /// A person's word that an endpoint may come back; it is kept until the endpoint works, and void unless it
-    /// is down.
+    /// is down or held.
     pub fn allow(&mut self, endpoint: EndpointId, now: Moment) -> Change {
         let mut change = self.tick(now);
         self.records[endpoint.index()].machine.allow();
@@ -276,6 +278,7 @@ impl Board {
             frozen: record.frozen.map(|freeze| freeze.with_blind(self.blind)),
             held_back_until: record.held_back_until,
             suppressed_until: record.machine.suppressed_until(now),
+            awaits_word: record.machine.awaits_word(self.specs[endpoint.index()].way_back.fail_back),
         }
     }
 

@@ -270,13 +270,14 @@ fn manual_fail_back_waits_for_a_person() {
     world.seconds(5, &[".."]);
     world.seconds(5, &["x."]);
     world.seconds(500, &[".."]);
-    assert_eq!(world.state(0), State::Down);
+    assert_eq!((world.state(0), world.standing(0).ramp), (State::Recovering, Share::NONE));
+    assert!(world.board.status(EndpointId(0), at(world.second)).awaits_word);
     let change = world.board.allow(EndpointId(0), at(world.second));
     assert_eq!(change.transitions[0].why, Why::RampBegins);
     assert_eq!(world.standing(0).ramp, Share::of_ratio(0.05));
     world.seconds(10, &["x."]);
     world.seconds(500, &[".."]);
-    assert_eq!(world.state(0), State::Down, "the word was for one return");
+    assert_eq!(world.standing(0).ramp, Share::NONE, "the word was for one return");
 }
 
 #[test]
@@ -288,12 +289,23 @@ fn a_word_given_while_it_is_down_is_kept_until_it_works() {
     world.board.allow(EndpointId(0), at(world.second));
     world.seconds(5, &["x."]);
     world.seconds(10, &[".."]);
-    assert_eq!(world.state(0), State::Down, "given while it was up it is void");
+    assert_eq!(world.standing(0).ramp, Share::NONE, "given while it was up it is void");
     world.seconds(5, &["x."]);
     world.board.allow(EndpointId(0), at(world.second));
     assert_eq!(world.state(0), State::Down);
     world.seconds(5, &[".."]);
-    assert_eq!(world.state(0), State::Recovering);
+    assert_eq!(world.standing(0).ramp, Share::of_ratio(0.05));
+}
+
+#[test]
+fn a_persons_word_ends_a_hold() {
+    let mut world = World::of(config(1, 2));
+    world.seconds(5, &[".."]);
+    world.seconds(5, &["x."]);
+    world.seconds(10, &[".."]);
+    assert_eq!((world.state(0), world.standing(0).ramp), (State::Recovering, Share::NONE));
+    world.board.allow(EndpointId(0), at(world.second));
+    assert_eq!(world.standing(0).ramp, Share::of_ratio(0.05));
 }
 
 #[test]
@@ -488,7 +500,7 @@ fn what_every_vantage_sees_goes_at_once() {
 }
 
 #[test]
-fn a_flapping_endpoint_stays_down_though_it_works() {
+fn a_flapping_endpoint_is_kept_away_though_it_works() {
     let mut config = config(1, 2);
     config.endpoints[0].way_back.fail_back = FailBack::Automatic { hold: Duration::ZERO };
     let mut world = World::of(config);
@@ -497,7 +509,8 @@ fn a_flapping_endpoint_stays_down_though_it_works() {
         world.seconds(4, &["x."]);
     }
     world.seconds(60, &[".."]);
-    assert_eq!(world.state(0), State::Down);
+    assert_eq!((world.state(0), world.standing(0).ramp), (State::Recovering, Share::NONE));
+    assert_eq!(world.standing(0).usable, Share::WHOLE, "the first last resort");
     assert!(world.board.status(EndpointId(0), at(world.second)).suppressed_until.is_some());
     world.seconds(840, &[".."]);
     assert_eq!(world.state(0), State::Up);
@@ -663,6 +676,7 @@ fn an_endpoint_that_is_alone_in_its_new_service_serves_at_once() {
 fn endpoints_share_a_target_but_not_a_verdict() {
     let mut shared = config(1, 2);
     shared.endpoints[1].target = Some(TargetId(0));
+    shared.endpoints[0].way_back.fail_back = FailBack::Automatic { hold: Duration::from_secs(2) };
     shared.endpoints[1].way_back.fail_back = FailBack::Manual;
     shared.endpoints[1].service = ServiceId(1);
     shared.targets.truncate(1);
@@ -671,7 +685,7 @@ fn endpoints_share_a_target_but_not_a_verdict() {
     world.seconds(3, &["x"]);
     assert_eq!([0, 1].map(|r| world.state(r)), [State::Down, State::Down]);
     world.seconds(10, &["."]);
-    assert_eq!([0, 1].map(|r| world.state(r)), [State::Recovering, State::Down]);
+    assert_eq!([0, 1].map(|r| world.standing(r).ramp), [Share::of_ratio(0.05), Share::NONE]);
 }
 
 #[test]

@@ -16,6 +16,7 @@ impl World<'_> {
         Server {
             table: Arc::clone(state.table()),
             witness: Witness::new(server, self.scenario.vantages, self.scenario.regions),
+            arrivals: vec![None; self.scenario.vantages],
             started: self.now,
             ticks_at: Moment(u64::MAX),
             state,
@@ -27,10 +28,14 @@ impl World<'_> {
         &mut self,
         server: usize,
         agent: usize,
+        clock: Duration,
         report: &Arc<Report>,
     ) -> Result<(), String> {
         // What was on its way when the connection broke is lost.
         if self.truth.parted(agent, server) && self.bug != Some(Bug::SilenceIsDown) {
+            return Ok(());
+        }
+        if !self.is_timely(server, agent, clock, report) {
             return Ok(());
         }
         self.step(server, Some(report))?;
@@ -41,6 +46,18 @@ impl World<'_> {
             self.step(server, Some(&Arc::new(second)))?;
         }
         Ok(())
+    }
+
+    /// Whether the intake lets a report pass.
+    fn is_timely(&mut self, server: usize, agent: usize, clock: Duration, report: &Report) -> bool {
+        let stamp = Stamp { boot: report.boot, number: report.number, clock };
+        match &mut self.servers[server].arrivals[agent] {
+            Some(arrivals) => arrivals.take(stamp, self.now).is_ok(),
+            none => {
+                *none = Some(Arrivals::new(stamp, self.now));
+                true
+            }
+        }
     }
 
     /// Gives a server a report, or the time.
