@@ -148,7 +148,7 @@ pub fn first_preference(service: &Service, class: &Class, family: Option<Family>
 #[must_use]
 pub fn select_first(situation: &Situation<'_>, first: First) -> Option<Selection> {
     let (_, candidate) = candidate(situation, first.at, first.families);
-    let well = candidate.health.weakest == Fitness::Usable && !candidate.is_on_ramp() && !candidate.degraded;
+    let well = candidate.health.weakest == Fitness::Usable && !candidate.is_limited() && !candidate.degraded;
     well.then(|| Selection { outcome: Outcome::Preferred, candidates: vec![candidate], serving: vec![0] })
 }
 
