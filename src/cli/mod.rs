@@ -13,6 +13,7 @@ mod log;
 mod reload;
 mod said;
 pub mod serve;
+mod simulate;
 mod status;
 mod table;
 
@@ -55,6 +56,8 @@ enum Verb {
     FailBack(fail_back::Arguments),
     /// Play with a whole world on loopback: three regions, a server, real queries. Nothing to install.
     Demo(demo::Arguments),
+    /// Play servers, agents and resolvers in virtual time against what must hold, and count what the rules are worth.
+    Simulate(simulate::Arguments),
 }
 
 /// Which configuration is meant.
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Verb::Status(running) => status::run(&running),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::FailBack(arguments) => fail_back::run(&arguments),
+        Verb::Simulate(arguments) => return simulate::run(&arguments, json),
     };
     said::tell(outcome, json)
 }

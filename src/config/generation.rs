@@ -49,10 +49,22 @@ pub fn load(path: &Path) -> Loaded {
 }
 
 /// Reads all that a configuration names.
-pub fn build(mut config: Config, mut warnings: Vec<Fault>) -> Loaded {
+pub fn build(config: Config, mut warnings: Vec<Fault>) -> Loaded {
     let mut errors = Vec::new();
     let zones = read_zones(&config, &mut errors, &mut warnings);
     let databases = read_databases(&config, &mut errors);
+    assemble(config, zones, databases, errors, warnings)
+}
+
+/// A generation of what was read; `zones` are those of the configuration in their order, none where one of them
+/// could not be read.
+pub fn assemble(
+    mut config: Config,
+    zones: Option<Vec<zone::Zone>>,
+    databases: Databases,
+    mut errors: Vec<Fault>,
+    warnings: Vec<Fault>,
+) -> Loaded {
     let bound = config.bind(|rtype, text, origin| {
         let rdata = zone::rdata::read_text(rtype, text, origin).map_err(|fault| fault.to_string())?;
         Ok(rdata.into())
