@@ -38,6 +38,8 @@ const FLOOD: usize = 50;
 const GATHER_MAX: Duration = Duration::from_secs(25);
 /// How long everybody is watched once it has.
 const WATCH: Duration = Duration::from_secs(6);
+/// How often the server is looked at: counting ten thousand descriptors is work of its own.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the server has to be as before.
 const RECOVER_MAX: Duration = Duration::from_secs(20);
 
@@ -137,7 +139,7 @@ fn lay(siege: &Siege) {
             );
         let end = gathered + WATCH;
         while clock::now() < end || !asks.is_finished() {
-            sleep(Duration::from_millis(50));
+            sleep(LOOK_EVERY);
             peak = peak.most(holding(&server));
         }
         let honest = asks.join().unwrap();
@@ -176,7 +178,7 @@ fn gather(server: &Server, siege: &Siege, before: Holding, peak: &mut Holding) -
         if all || now.since(begin) >= patience {
             return now;
         }
-        sleep(Duration::from_millis(100));
+        sleep(LOOK_EVERY);
     }
 }
 

@@ -93,7 +93,8 @@ impl<R: Responder> Door<R> {
     /// way.
     async fn serve(self: Arc<Self>, mut stream: TcpStream, peer: SocketAddr, seat: Seat) {
         let client = if proxy::is_proxy(&self.proxies, peer.ip()) {
-            let Some(client) = introduced(&mut stream, peer, &seat).await else { return };
+            // What few connections need lies on the heap, so that the many others are small.
+            let Some(client) = Box::pin(introduced(&mut stream, peer, &seat)).await else { return };
             client
         } else {
             peer.ip()
@@ -105,8 +106,8 @@ impl<R: Responder> Door<R> {
             }
             Speech::Tls(side) => {
                 let config = Arc::clone(&side.borrow().dot);
-                if let Some(stream) = shake_hands(stream, config, &seat).await {
-                    framed::serve(stream, client, seat, &self.office).await;
+                if let Some(stream) = Box::pin(shake_hands(stream, config, &seat)).await {
+                    Box::pin(framed::serve(stream, client, seat, &self.office)).await;
                 }
             }
             Speech::Https(side, path) => {
@@ -114,8 +115,8 @@ impl<R: Responder> Door<R> {
                 let seat = Arc::new(seat);
                 let metered = https::Metered::new(stream, Arc::clone(&seat));
                 let meter = metered.meter();
-                if let Some(stream) = shake_hands(metered, config, &seat).await {
-                    https::serve(stream, meter, client, seat, &self.office, path).await;
+                if let Some(stream) = Box::pin(shake_hands(metered, config, &seat)).await {
+                    Box::pin(https::serve(stream, meter, client, seat, &self.office, path)).await;
                 }
             }
         }

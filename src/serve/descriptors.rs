@@ -43,3 +43,41 @@ pub fn share(settings: &mut Settings, limit: Option<u64>) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::serve::{ClientNames, Limits};
+
+    fn shared(connections: usize, limit: u64) -> (bool, usize) {
+        let listen: Vec<SocketAddr> = Vec::new();
+        let mut settings = Settings {
+            listen,
+            workers: NonZeroUsize::MIN,
+            pin_workers: false,
+            tcp: Limits { connections, ..Limits::default() },
+            proxies: std::sync::Arc::default(),
+            encrypted: None,
+            clients: ClientNames::Whole,
+        };
+        (share(&mut settings, Some(limit)), settings.tcp.connections)
+    }
+
+    #[test]
+    fn a_quarter_and_no_fewer_than_the_least_stay_free() {
+        assert_eq!(shared(1000, 65_536), (false, 1000));
+        assert_eq!(shared(1000, 1024), (true, 768));
+        assert_eq!(shared(100, 128), (true, 64));
+        assert_eq!(shared(100, 64), (true, 1));
+        assert_eq!(shared(768, 1024), (false, 768));
+    }
+
+    #[test]
+    fn the_limit_is_raised_as_far_as_it_may_be() {
+        let raised = raise();
+        assert_eq!(raised, getrlimit(Resource::Nofile).maximum);
+    }
+}

@@ -321,7 +321,7 @@ impl Seats {
             Phase::Writing => (write, lifetime + message),
         };
         // The tick during which it began is not a whole one.
-        let lasted = |since: u32| TICK * now.wrapping_sub(since).saturating_sub(1);
+        let lasted = |since: u32| TICK * ticks_since(since, now).saturating_sub(1);
         lasted(since) >= limit || lasted(occupant.since) >= lifetime
     }
 
@@ -370,7 +370,7 @@ impl Taken {
         let waiting = |(number, occupant): (&u64, &Occupant)| {
             let (phase, since) = occupant.state.read();
             let idle = matches!(phase, Phase::Idle | Phase::Handshake);
-            let ticks = now.wrapping_sub(since);
+            let ticks = ticks_since(since, now);
             (idle || ticks > 1).then_some((idle, ticks, Reverse(*number)))
         };
         let (_, _, Reverse(number)) = self.by_number.iter().filter_map(waiting).max()?;
@@ -428,6 +428,12 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.seats.taken().free(self.number);
     }
+}
+
+/// Ticks from `since` to `now`; none where another thread saw a tick that `now` does not count yet.
+fn ticks_since(since: u32, now: u32) -> u32 {
+    let ticks = now.wrapping_sub(since);
+    if ticks > u32::MAX / 2 { 0 } else { ticks }
 }
 
 /// Who counts as one client.

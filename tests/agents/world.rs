@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -228,10 +229,11 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Writes a file so that it is there whole or not at all.
+    /// Writes a file so that it is there whole or not at all, and nobody else may read it.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let beside = self.path(&format!("{name}.new"));
         fs::write(&beside, text).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).unwrap();
         fs::rename(beside, self.path(name)).unwrap();
     }
 

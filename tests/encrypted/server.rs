@@ -1,6 +1,7 @@
 //! The real binary with every transport on ports of its own, in a fresh folder, with a certificate that it signed
 //! itself.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -24,6 +25,11 @@ const ZONE: &str = "\
 @ 1h NS ns1
 ns1 1h A 192.0.2.53
 ";
+
+/// The binary that is started: the one just built, unless `RHUMB_BINARY` names another.
+fn binary() -> OsString {
+    std::env::var_os("RHUMB_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_rhumb").into())
+}
 
 /// A server at work; ended when dropped.
 pub(crate) struct Server {
@@ -57,7 +63,8 @@ impl Server {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let limit = files.map(|files| format!("ulimit -n {files} && ")).unwrap_or_default();
         let child = Command::new("sh")
-            .args(["-c", &format!("{limit}exec \"$0\" serve"), env!("CARGO_BIN_EXE_rhumb")])
+            .args(["-c", &format!("{limit}exec \"$0\" serve")])
+            .arg(binary())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -84,7 +91,7 @@ impl Server {
 
     /// Runs a verb beside the server.
     pub(crate) fn run(&self, verb: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
+        let mut command = Command::new(binary());
         command.current_dir(self.folder.path()).args(verb.split_whitespace()).output().unwrap()
     }
 
