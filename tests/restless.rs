@@ -9,7 +9,7 @@ mod world;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -91,9 +91,14 @@ fn exchange(client: &UdpSocket, queries: &[Vec<u8>]) {
     }
 }
 
-/// An address that nobody has now.
+/// An address that nobody has now, with a port that the system gives to nobody by itself.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let mut ports = std::iter::repeat_with(|| 14_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000);
+    let free = ports.find(|port| {
+        TcpListener::bind(("127.0.0.1", *port)).is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok()
+    });
+    SocketAddr::from(([127, 0, 0, 1], free.unwrap()))
 }
 
 fn wait_for_answer(client: &UdpSocket, query: &[u8]) {
