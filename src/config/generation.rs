@@ -62,7 +62,9 @@ pub fn build(config: Config, mut warnings: Vec<Fault>) -> Loaded {
     let zones = read_zones(&config, &mut errors, &mut warnings);
     let extensions = extensions::read(&config).map_err(|fault| errors.push(*fault));
     let databases = read_databases(&config, &mut errors);
-    assemble(config, zones, databases, errors, warnings)
+    let (mut generation, warnings) = assemble(config, zones, databases, errors, warnings)?;
+    generation.plan.extensions = Arc::new(extensions.expect("its fault was told with the others"));
+    Ok((generation, warnings))
 }
 
 /// A generation of what was read; `zones` are those of the configuration in their order, none where one of them
@@ -94,9 +96,8 @@ pub fn assemble(
         databases,
     };
     match Plan::new(world) {
-        Ok(mut plan) => {
+        Ok(plan) => {
             let board = board(&config);
-            plan.extensions = Arc::new(extensions.expect("its fault was told above"));
             Ok((Generation { config: Arc::new(config), plan, board, serials }, warnings))
         }
         Err(faults) => {
