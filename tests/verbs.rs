@@ -365,6 +365,8 @@ fn a_reader_that_has_read_enough_is_no_failure() {
 
 /// The code of a reply by UDP, and its answers.
 fn asked(place: &Place, name: &str, rtype: RecordType) -> (String, Vec<String>) {
+    // The verbs are answered before queries are.
+    place.wait_for("status --json", |run| run.out.contains("\"127.0.0.1:"));
     let (_, status) = place.json("status");
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -378,7 +378,7 @@ impl Variants<'_, '_> {
             Fitness::Drained => "drained",
             Fitness::Held => "not back yet",
             Fitness::Usable if first.degraded => "degraded",
-            Fitness::Usable => "shared out",
+            Fitness::Usable => "on a ramp",
         };
         let choice = ["first", "second", "third", "fourth"].get(place).copied().unwrap_or("next");
         format!("{} {why}, {answers} is the {choice} choice", self.plan.region_name(first.region))

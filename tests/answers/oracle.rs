@@ -85,9 +85,8 @@ fn is_plain(line: &str) -> bool {
 /// The reply with the family of a client subnet of family 0, which the oracle does not know, made 1.
 fn with_known_family(reply: &[u8]) -> Vec<u8> {
     let mut octets = reply.to_vec();
-    if octets.ends_with(&[0, 8, 0, 4, 0, 0, 0, 0]) {
-        let family = octets.len() - 3;
-        octets[family] = 1;
+    if let Some(at) = octets.windows(8).rposition(|option| option == [0, 8, 0, 4, 0, 0, 0, 0]) {
+        octets[at + 5] = 1;
     }
     octets
 }
