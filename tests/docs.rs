@@ -263,6 +263,7 @@ fn stand_in(word: &str) -> &str {
         "ADDR" => "192.0.2.1",
         "TYPE" => "A",
         "NAME" => "www.example.com",
+        "VALUE" => "0.5",
         other => other,
     }
 }

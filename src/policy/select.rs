@@ -170,16 +170,11 @@ impl Class {
 
 impl Selection {
     /// Positions in `candidates`: those that get lots, in groups; each is one region, or some that share lots by
-    /// weight. The first group with a member that may have all lots takes what the shares before it leave;
-    /// but a share that is no ramp drives nobody out of a fence that prefers those inside.
+    /// weight. The first group with a member that may have all lots takes what the shares before it leave.
     pub fn sharers(&self, class: &Class) -> impl Iterator<Item = &[usize]> {
-        let (mut lots_are_left, mut inside, mut ramping) = (true, false, false);
+        let mut lots_are_left = true;
         self.groups(class).take_while(move |group| {
-            let is_outside = self.candidates[group[0]].reach == Reach::Outside;
-            let leaves = class.prefers_inside() && inside && is_outside;
-            let gets_some = lots_are_left && (ramping || !leaves);
-            inside = !is_outside;
-            ramping |= group.iter().any(|at| self.candidates[*at].health.ramping);
+            let gets_some = lots_are_left;
             lots_are_left = !self.is_fail_open() && group.iter().all(|at| self.candidates[*at].is_limited());
             gets_some
         })

@@ -47,6 +47,8 @@ enum Way {
 const MARK: [u8; 8] = *b"rhumb ok";
 /// Type, code, checksum, identifier and sequence number.
 const HEADER_OCTETS: usize = 8;
+/// The shortest header of IPv4 (RFC 791 section 3.1).
+const IP_HEADER_OCTETS_MIN: usize = 20;
 /// More than any reply to such a request has.
 const REPLY_OCTETS_MAX: usize = 1500;
 
@@ -136,6 +138,9 @@ impl Request {
         let with_header = way == Way::Raw && self.version == Version::V4;
         // The header's length in words of four octets stands in its low half octet (RFC 791 section 3.1).
         let before = message.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+        if with_header && before < IP_HEADER_OCTETS_MIN {
+            return false;
+        }
         let Some(message) = message.get(if with_header { before } else { 0 }..) else { return false };
         let Some((header, payload)) = message.split_at_checked(HEADER_OCTETS) else { return false };
         let kind = if self.version == Version::V4 { 0 } else { 129 };

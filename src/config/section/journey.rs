@@ -1,10 +1,8 @@
 //! `[probes.*.journey]`: several HTTP requests, one after the other. What is believed of it is in `config/journey.rs`.
 
-use super::probe::{
-    read_host, read_http_path, read_port, read_probe_text, read_status, read_trust, warn_of_missing_name,
-};
+use super::probe::{read_host, read_http_path, read_port, read_probe_text, read_status, read_trust};
 use crate::config::journey::{Find, HEADERS_MAX, Journey, METHODS, Method, STEPS_MAX, Step, names_in};
-use crate::config::probe::{ProbeKind, TlsTrust};
+use crate::config::probe::ProbeKind;
 use crate::config::table::{Section, Table};
 use crate::config::value::Value;
 
@@ -27,9 +25,6 @@ pub(in crate::config) fn read_journey(table: Table) -> Option<ProbeKind> {
     let tls = is_https.then(|| read_trust(table, &JOURNEY_TRUST));
     if let (false, Some(trust)) = (is_https, table.value("trust")) {
         trust.error("plain HTTP shows no certificate to trust", "leave it out, or write scheme = \"https\"");
-    }
-    if tls.as_ref().is_some_and(|trust| *trust != TlsTrust::Anything) && table.value("host").is_none() {
-        warn_of_missing_name(table, "host");
     }
     let usual = if is_https { 443 } else { 80 };
     let example = "[{ path = \"/login\" }, { path = \"/account\" }]";

@@ -206,7 +206,7 @@ pub(super) fn read_trust(table: Table, section: &'static Section) -> TlsTrust {
     file.and_then(|file| file.path("ca.pem")).map_or(TlsTrust::System, TlsTrust::File)
 }
 
-pub(super) fn warn_of_missing_name(table: Table, key: &str) {
+fn warn_of_missing_name(table: Table, key: &str) {
     table.warning(
         "certificates will be checked for the endpoint's address, not for a name",
         format!("write {key} = \"www.example.com\", the name that the certificate is for"),

@@ -4,7 +4,6 @@ use crate::health::check::Said;
 use crate::health::outcome::{Failure, Report, TargetReport};
 use crate::health::streak::{Action, Condition, Streak};
 use crate::health::vantage::{Blindness, Census, Sight};
-use crate::health::verdict::Share;
 use crate::ids::VantageId;
 use crate::time::Moment;
 
@@ -149,12 +148,13 @@ fn hear(streak: &mut Streak, entry: &TargetReport, known: &Target, now: Moment, 
             continue;
         }
         let at = (now - outcome.age).max(streak.newest_at());
-        if outcome.result.is_ok() {
-            streak.note_share(outcome.usable);
-        }
         match record(streak, at, &outcome.result, known) {
             Action::Recheck => change.rechecks.push(entry.target),
             Action::Wait => {}
+        }
+        // Behind the outcome, which may begin the streak anew.
+        if outcome.result.is_ok() && !matches!(known.source, Source::Negated(_)) {
+            streak.note_share(outcome.usable);
         }
     }
 }
@@ -170,7 +170,6 @@ pub(super) fn record(
     if !matches!(source, Source::Negated(_)) {
         return streak.record(at, result, thresholds, *age_limit);
     }
-    streak.note_share(Share::WHOLE);
     let turned = match result {
         Ok(()) => Err(Failure::Other("passes, and must not".to_owned())),
         Err(_) => Ok(()),

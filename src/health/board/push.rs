@@ -58,9 +58,11 @@ impl Board {
         for row in [Some(target.index()), self.targets[target.index()].negation].into_iter().flatten() {
             let known = &mut self.targets[row];
             let mut streak = known.pushed.clone();
-            streak.note_share(if result.is_ok() { usable } else { streak.share() });
             // No agent can look again.
             let _ = record(&mut streak, now, result, known);
+            if result.is_ok() && !matches!(known.source, Source::Negated(_)) {
+                streak.note_share(usable);
+            }
             known.pushed = streak;
             // The nanosecond after the limit is the first at which the outcome is too old.
             known.stale_at = Some(now + known.age_limit + std::time::Duration::from_nanos(1));
