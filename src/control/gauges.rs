@@ -31,14 +31,14 @@ const MESSAGE_OCTETS_MAX: usize = 1024 * 1024;
 /// How long the server may take to hear a message.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
+/// What a gauge means for a target: how much of it is usable, or how it fails.
+pub type Meaning = (TargetId, Result<Share, Failure>);
+
 /// What gauges mean for each target, in the order told.
 ///
 /// # Errors
 /// When one of them is none, is of no endpoint, or shows no number; nothing is told then.
-pub(super) fn meanings(
-    config: &Config,
-    told: &[GaugeTold],
-) -> Result<Vec<(TargetId, Result<Share, Failure>)>, Vec<String>> {
+pub(super) fn meanings(config: &Config, told: &[GaugeTold]) -> Result<Vec<Meaning>, Vec<String>> {
     if told.len() > GAUGES_TOLD_MAX {
         return Err(vec![format!("{} gauges are told at once; tell at most {GAUGES_TOLD_MAX}", told.len())]);
     }
@@ -52,7 +52,7 @@ pub(super) fn meanings(
     if faults.is_empty() { Ok(meanings) } else { Err(faults) }
 }
 
-fn meaning(config: &Config, told: &GaugeTold) -> Result<Vec<(TargetId, Result<Share, Failure>)>, String> {
+fn meaning(config: &Config, told: &GaugeTold) -> Result<Vec<Meaning>, String> {
     let GaugeTold { endpoint, gauge: name, value } = told;
     let known = config.probes.iter().find(|probe| probe.name == *name).map(|probe| &probe.kind);
     let Some(ProbeKind::Gauge(gauge)) = known else {
