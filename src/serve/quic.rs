@@ -193,11 +193,15 @@ impl<R: Responder> Visit<R> {
         self.unanswered.store(0, Ordering::Relaxed);
         self.seat.enter(Phase::Idle);
         // What deserves no reply has a stream that ends without one.
-        let sent = timeout(limits.write, reply.write_all(&framed.unwrap_or_default())).await;
-        if sent.is_err() {
+        let octets = framed.unwrap_or_default();
+        let sent = timeout(limits.write, async {
+            if reply.write_all(&octets).await.is_ok() && reply.finish().is_ok() {
+                // Until it is acknowledged: the end of a connection takes what is under way with it.
+                let _ = reply.stopped().await;
+            }
+        });
+        if sent.await.is_err() {
             let _ = reply.reset(EXCESSIVE_LOAD);
-        } else {
-            let _ = reply.finish();
         }
     }
 
