@@ -57,7 +57,7 @@ pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> Compiled
     let mut classifier = map.classes(regions);
     let v4 = family(map, databases, &mut classifier, Database::v4);
     let v6 = family(map, databases, &mut classifier, Database::v6);
-    CompiledMap { classes: classifier.into_classes(), tree: Tree::build(&v4, &v6) }
+    CompiledMap { classes: classifier.into_classes(), tree: Tree::build(v4, v6) }
 }
 
 fn family<A: Address>(
