@@ -268,7 +268,7 @@ www.example.com. A for 198.51.100.7
 
 ;; status: NOERROR, flags: qr aa
 ; CLIENT-SUBNET: 198.51.100.7/32/24
-; EDE: 0: www: eu-west answers in place of the first preference
+; EDE: 0: www: us-east withdrawn, eu-west is the second choice
 ;; ANSWER SECTION:
 www.example.com. 10 IN A 192.0.2.10
 ";

@@ -11,10 +11,10 @@ use crate::wire::reply::{Full, Reply, Section};
 
 /// The challenges that are to be answered: by name, in lower case as it travels, the TXT records, ready to be copied.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Challenges(BTreeMap<Box<[u8]>, Values>);
+pub struct Challenges(BTreeMap<Box<[u8]>, ReadySet>);
 
 /// How many records, and their octets.
-type Values = (u16, Box<[u8]>);
+type ReadySet = (u16, Box<[u8]>);
 
 /// How long they may be cached, in seconds: an authority asks again soon after a failure.
 const TTL: u32 = 1;
