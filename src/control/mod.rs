@@ -12,5 +12,6 @@ pub mod intake;
 
 pub mod http;
 pub mod metrics;
+pub mod news;
 pub mod request;
 pub mod socket;

@@ -19,12 +19,13 @@ use std::time::Duration;
 /// Something that may change an answer.
 #[derive(Debug)]
 pub enum Event {
-    /// An agent tells what it sees.
-    Report {
-        /// The generation whose targets the report counts; of another one it means nothing.
+    /// Agents tell what they see. Reports that came together are judged together: what a target's agents say anew
+    /// is weighed once, however many of them say it.
+    Reports {
+        /// The generation whose targets the reports count; of another one they mean nothing.
         generation: u64,
-        /// What it sees.
-        report: Arc<Report>,
+        /// What they see.
+        reports: Vec<Arc<Report>>,
     },
     /// Time has passed.
     Tick,
@@ -41,8 +42,8 @@ pub struct Effects {
     pub table: Option<Arc<AnswerTable>>,
     /// What changed of what is believed.
     pub change: Change,
-    /// Why a report was not taken.
-    pub refused: Option<Refused>,
+    /// Why reports were not taken.
+    pub refused: Vec<Refused>,
 }
 
 /// Why a report was not taken.
@@ -81,13 +82,16 @@ impl State {
     /// Takes an event. This is the only way in which anything changes.
     pub fn step(&mut self, event: Event, now: Moment) -> Effects {
         match event {
-            Event::Report { generation, .. } if generation != self.number => {
-                Effects { refused: Some(Refused::OtherGeneration), ..Effects::default() }
+            Event::Reports { generation, reports } if generation != self.number => {
+                let refused = vec![Refused::OtherGeneration; reports.len()];
+                Effects { refused, ..Effects::default() }
             }
-            Event::Report { report, .. } => match self.board.apply(&report, now) {
-                Ok(change) => self.follow(change),
-                Err(refusal) => Effects { refused: Some(Refused::Board(refusal)), ..Effects::default() },
-            },
+            Event::Reports { reports, .. } => {
+                let heard = reports.iter().map(|report| self.board.hear(report, now));
+                let refused = heard.filter_map(Result::err).map(Refused::Board).collect();
+                let change = self.board.settle(now);
+                Effects { refused, ..self.follow(change) }
+            }
             Event::Tick => {
                 let change = self.board.tick(now);
                 self.follow(change)
@@ -120,7 +124,7 @@ impl State {
         touched.sort_unstable();
         touched.dedup();
         let table = (!touched.is_empty()).then(|| self.recompile(&touched));
-        Effects { table, change, refused: None }
+        Effects { table, change, refused: Vec::new() }
     }
 
     fn recompile(&mut self, touched: &[ServiceId]) -> Arc<AnswerTable> {
@@ -139,10 +143,10 @@ impl State {
         let believed = Believed(&self.board);
         let number = self.table.generation() + 1;
         self.table = Arc::new(self.generation.plan.table(number, &believed, &mut self.counters));
-        Effects { table: Some(Arc::clone(&self.table)), change, refused: None }
+        Effects { table: Some(Arc::clone(&self.table)), change, refused: Vec::new() }
     }
 
-    /// Counts reloads; what [`Event::Report`] must bear.
+    /// Counts reloads; what [`Event::Reports`] must bear.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number

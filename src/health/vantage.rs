@@ -259,7 +259,7 @@ impl fmt::Display for Sight {
             Self::Blind(Blindness::Everything) => {
                 "may be blind: all of its targets fail at once and there is no other vantage to ask"
             }
-            Self::Lagging => "lags: it runs late itself",
+            Self::Lagging => "is ill: it runs late itself, or its reports are lost on their way",
         })
     }
 }

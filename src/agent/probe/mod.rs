@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::illness::patience;
 use crate::config::probe::{DnsProbe, Probe, ProbeKind, Target};
 use crate::health::outcome::Failure;
 
@@ -36,6 +37,7 @@ pub enum Finding {
 pub struct Prober {
     address: SocketAddr,
     timeout: Duration,
+    interval: Duration,
     kind: Kind,
 }
 
@@ -81,11 +83,12 @@ impl Prober {
                 Ok(Kind::File { file: file.clone(), key: target.key.clone() })
             }
         };
-        Self { address: target.address, timeout: probe.timeout, kind: kind.unwrap_or_else(Kind::Unready) }
+        let kind = kind.unwrap_or_else(Kind::Unready);
+        Self { address: target.address, timeout: probe.timeout, interval: probe.interval, kind }
     }
 
-    /// Probes once. `id` numbers the query of a DNS probe.
-    pub async fn probe(&self, id: u16) -> Finding {
+    /// Probes once. `id` numbers the query of a DNS probe; an agent that is ill itself waits longer.
+    pub async fn probe(&self, id: u16, is_ill: bool) -> Finding {
         let work = async {
             match &self.kind {
                 Kind::Http(http) => http.probe().await,
@@ -96,7 +99,8 @@ impl Prober {
                 Kind::Unready(why) => Finding::Nothing(why.clone()),
             }
         };
-        match (tokio::time::timeout(self.timeout, work).await, &self.kind) {
+        let timeout = patience(self.timeout, self.interval, is_ill);
+        match (tokio::time::timeout(timeout, work).await, &self.kind) {
             (Ok(finding), _) => finding,
             (Err(_), Kind::File { .. }) => {
                 Finding::Nothing("the state file cannot be read in time".to_owned())

@@ -6,6 +6,7 @@ use crate::health::vantage::{Blindness, Census, Sight, Voice};
 use crate::ids::VantageId;
 use crate::time::Moment;
 
+use super::outline::Outline;
 use super::{Change, Refusal, Target};
 
 /// An agent, with a streak and a voice per target.
@@ -23,8 +24,8 @@ pub(super) struct Agent {
     /// Since when all of its targets fail.
     pub wholly_since: Option<Moment>,
     pub sight: Sight,
-    /// What the sight of the others was last compared with: whether it is live, and mostly sees failures.
-    pub outline: (bool, bool),
+    /// What of it is counted among the others: whether it is live, and mostly sees failures.
+    pub outline: Outline,
     pub heard_at: Moment,
     pub streaks: Vec<Streak>,
     pub voices: Vec<Voice>,
@@ -46,7 +47,7 @@ impl Agent {
             census: Census::default(),
             wholly_since: None,
             sight: Sight::Clear,
-            outline: (false, false),
+            outline: Outline::default(),
             heard_at: Moment::START,
             streaks: vec![Streak::new(); targets],
             voices: vec![Voice::Silent; targets],
@@ -55,7 +56,7 @@ impl Agent {
 
     /// The same agent, for a generation with other targets.
     pub(super) fn without_streaks(&self) -> Self {
-        Self { streaks: Vec::new(), voices: Vec::new(), ..*self }
+        Self { streaks: Vec::new(), voices: Vec::new(), outline: Outline::default(), ..*self }
     }
 
     /// The order in which agents are kept.
@@ -108,10 +109,10 @@ impl Agent {
         }
     }
 
-    /// Notes what the others' sight is compared with; whether that changed.
-    pub(super) fn outline_changed(&mut self) -> bool {
-        let outline = (self.is_live(), self.census.mostly_fails());
-        std::mem::replace(&mut self.outline, outline) != outline
+    /// What the sight of others may be compared with.
+    pub(super) fn drawn(&self) -> Outline {
+        let live = self.is_live();
+        Outline { live, mostly_fails: live && self.census.mostly_fails() }
     }
 
     /// Whether its view of the world as a whole can be compared with others'.
