@@ -201,6 +201,19 @@ async fn play(folder: &Path, all: &[String], server: &Child, seconds: usize) {
     tokio::time::sleep(TICK * 2).await;
 }
 
+/// Sends a report; whether it was taken.
+async fn post(stream: &mut TlsStream<TcpStream>, head: &[u8], body: &[u8]) -> std::io::Result<bool> {
+    stream.write_all(head).await?;
+    stream.write_all(body).await?;
+    let mut reply = Vec::with_capacity(256);
+    while !reply.windows(4).any(|octets| octets == b"\r\n\r\n") {
+        if stream.read_buf(&mut reply).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(reply.starts_with(b"HTTP/1.1 204"))
+}
+
 /// The names of the targets that an agent is told to probe.
 async fn ordered(folder: &Path, agent: &str) -> Vec<TargetName> {
     let mut tries = 0;
@@ -245,7 +258,12 @@ impl Fleet {
 
     async fn join(&self, agent: &str) -> TlsStream<TcpStream> {
         let _turn = self.handshakes.acquire().await.unwrap();
-        connect(&self.folder, agent).await.expect("the server takes the connection")
+        loop {
+            if let Some(stream) = connect(&self.folder, agent).await {
+                return stream;
+            }
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     async fn report(self: Arc<Self>, number: usize, agent: String) {
@@ -267,26 +285,35 @@ impl Fleet {
                     .into_bytes();
             request.extend(head);
             let sent = Instant::now();
-            stream.write_all(&request).await.unwrap();
-            stream.write_all(&body).await.unwrap();
-            let mut reply = Vec::with_capacity(256);
-            while !reply.ends_with(b"\n") || !reply.windows(4).any(|octets| octets == b"\r\n\r\n") {
-                assert!(stream.read_buf(&mut reply).await.unwrap() > 0, "the server hung up");
+            match post(&mut stream, &request, &body).await {
+                Ok(taken) => {
+                    self.sent.fetch_add(1, Ordering::Relaxed);
+                    self.refused.fetch_add(u64::from(!taken), Ordering::Relaxed);
+                    self.times.lock().unwrap().push(sent.elapsed());
+                }
+                // As an agent does, it comes back.
+                Err(_) => {
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                    stream = self.join(&agent).await;
+                }
             }
-            self.sent.fetch_add(1, Ordering::Relaxed);
-            self.refused.fetch_add(u64::from(!reply.starts_with(b"HTTP/1.1 204")), Ordering::Relaxed);
-            self.times.lock().unwrap().push(sent.elapsed());
         }
     }
 
     /// Takes orders and does nothing about them.
     async fn listen(self: Arc<Self>, agent: String) {
-        let mut stream = self.join(&agent).await;
-        self.connected.fetch_add(1, Ordering::Relaxed);
-        stream.write_all(format!("GET {ORDERS_PATH} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let ask = format!("GET {ORDERS_PATH} HTTP/1.1\r\nHost: x\r\n\r\n");
         let mut octets = vec![0; 16 * 1024];
-        while let Ok(1..) = stream.read(&mut octets).await {
-            self.heard.fetch_add(1, Ordering::Relaxed);
+        let mut is_new = true;
+        while !self.over.load(Ordering::Relaxed) {
+            let mut stream = self.join(&agent).await;
+            if stream.write_all(ask.as_bytes()).await.is_err() {
+                continue;
+            }
+            self.connected.fetch_add(usize::from(std::mem::take(&mut is_new)), Ordering::Relaxed);
+            while let Ok(1..) = stream.read(&mut octets).await {
+                self.heard.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

@@ -155,7 +155,7 @@ impl OrderedProbe {
             interval_ms: millis(probe.interval),
             timeout_ms: millis(probe.timeout),
             watch: probe.watch,
-            fall: probe.thresholds.rechecked(),
+            fall: probe.thresholds.fall,
             what: What::of(&probe.kind),
         }
     }
@@ -170,8 +170,8 @@ impl OrderedProbe {
             interval,
             timeout: Duration::from_millis(self.timeout_ms).min(interval),
             watch: self.watch,
-            // Of the thresholds an agent needs only how many failures are looked at rapidly.
-            thresholds: Thresholds { fall: self.fall.max(1), together: 0, ..Thresholds::default() },
+            // The other thresholds are the server's affair.
+            thresholds: Thresholds { fall: self.fall.max(1), ..Thresholds::default() },
         })
     }
 
