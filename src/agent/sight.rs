@@ -99,7 +99,7 @@ async fn passes(address: SocketAddr, kind: ProbeKind) -> bool {
     });
     match made.await {
         // Only the lower bits are used, whichever.
-        Ok(prober) => prober.probe(Chance::of_system().bits() as u16).await == Finding::Pass,
+        Ok(prober) => prober.probe(Chance::of_system().bits() as u16, false).await == Finding::Pass,
         Err(_) => false,
     }
 }

@@ -326,7 +326,8 @@ async fn probe(mut in_force: watch::Receiver<InForce>, inbox: mpsc::Sender<Messa
     let (reports, snapshots) = broadcast::channel(SNAPSHOTS_MAX);
     // Its own failures it rechecks by itself, and there is nobody else here to see any.
     let (_, rechecks) = mpsc::channel(1);
-    tokio::spawn(crate::agent::run::run(targets_receiver, reports, rechecks, Chance::of_system()));
+    let (illness, chance) = (Arc::default(), Chance::of_system());
+    tokio::spawn(crate::agent::run::run(targets_receiver, reports, rechecks, illness, chance));
     tokio::spawn(forward(snapshots, Arc::clone(&current), inbox));
     let mut number = first.0;
     while in_force.changed().await.is_ok() {

@@ -15,5 +15,6 @@ pub mod intake;
 pub mod gauges;
 pub mod http;
 pub mod metrics;
+pub mod news;
 pub mod request;
 pub mod socket;

@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use super::challenge::challenged;
 use super::gauges;
 use super::metrics::Metrics;
+use super::news::News;
 use super::request::{Request, Response};
 use super::saved::SavedFile;
 use super::secret;
@@ -85,6 +86,8 @@ pub struct Rechecks {
 
 /// How many messages wait at most; agents are slowed before the task falls behind further.
 pub const INBOX_MAX: usize = 1024;
+/// Messages that are taken at a time: what came meanwhile is judged together.
+const TOGETHER_MAX: usize = 64;
 /// How many rechecks wait for an agent's connection; what is dropped is probed in its turn.
 const RECHECKS_MAX: usize = 256;
 /// How often tables that nobody holds any more are freed, and what should be on disk is written.
@@ -103,6 +106,8 @@ pub struct Control {
     published: Arc<Published>,
     in_force: watch::Sender<InForce>,
     rechecks: broadcast::Sender<Rechecks>,
+    /// What agents are to be told to probe again.
+    news: News,
     metrics: Arc<Metrics>,
     saved: SavedFile,
     /// When verdicts are to be written next.
@@ -150,6 +155,7 @@ impl Control {
             published: Arc::clone(&published),
             in_force,
             rechecks: broadcast::Sender::new(RECHECKS_MAX),
+            news: News::new(clock::now()),
             metrics,
             saved,
             save_due: clock::now() + SAVE_EVERY,
@@ -175,17 +181,20 @@ impl Control {
     /// Takes messages until every sender but its own is told to stop; then writes what is to be kept.
     pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, mut stop: watch::Receiver<bool>) {
         let mut housekeeping = clock::now() + HOUSEKEEPING;
+        let mut came = Vec::with_capacity(TOGETHER_MAX);
         loop {
             let now = clock::now();
-            let wake = self.state.wake().map_or(housekeeping, |wake| wake.min(housekeeping));
+            let wakes = [self.state.wake(), self.news.due(), Some(housekeeping)];
+            let wake = wakes.into_iter().flatten().min().expect("there is always housekeeping");
             tokio::select! {
-                message = messages.recv() => match message {
-                    Some(message) => self.take(message),
-                    None => break,
+                count = messages.recv_many(&mut came, TOGETHER_MAX) => match count {
+                    0 => break,
+                    _ => self.take_all(came.drain(..)),
                 },
                 () = tokio::time::sleep(wake.since(now)) => {
                     let now = clock::now();
                     self.step(Event::Tick, now);
+                    self.tell_news(now);
                     if housekeeping <= now {
                         housekeeping = now + HOUSEKEEPING;
                         self.keep_house();
@@ -197,15 +206,42 @@ impl Control {
         self.save_last().await;
     }
 
+    /// Takes messages in their order, and reports that follow each other together.
+    fn take_all(&mut self, messages: impl Iterator<Item = Message>) {
+        let (mut generation, mut reports, mut turns) = (0, Vec::new(), Vec::new());
+        for message in messages {
+            match message {
+                Message::Report { number, report, turn } => {
+                    if number != generation {
+                        self.take_reports(generation, std::mem::take(&mut reports));
+                    }
+                    generation = number;
+                    reports.push(report);
+                    turns.push(turn);
+                }
+                other => {
+                    self.take_reports(generation, std::mem::take(&mut reports));
+                    self.take(other);
+                }
+            }
+        }
+        self.take_reports(generation, reports);
+    }
+
+    fn take_reports(&mut self, generation: u64, reports: Vec<Arc<Report>>) {
+        if reports.is_empty() {
+            return;
+        }
+        if generation == self.state.number() {
+            let config = &self.state.generation().config;
+            reports.iter().for_each(|report| self.metrics.report(report, config));
+        }
+        self.step(Event::Reports { generation, reports }, clock::now());
+    }
+
     fn take(&mut self, message: Message) {
         match message {
-            Message::Report { number, report, turn } => {
-                if number == self.state.number() {
-                    self.metrics.report(&report, &self.state.generation().config);
-                }
-                self.step(Event::Report { generation: number, report }, clock::now());
-                drop(turn);
-            }
+            Message::Report { .. } => unreachable!("reports are taken together"),
             Message::MissedReports(count) => self.metrics.missed_reports(count),
             Message::Reload => self.reload(None),
             Message::Loaded(loaded) => self.loaded(*loaded),
@@ -301,13 +337,10 @@ impl Control {
             self.published.publish(table);
             self.save_due = self.save_due.min(clock::now());
         }
-        if let Some(refused) = refused {
-            self.metrics.refused(refused);
-        }
+        refused.into_iter().for_each(|refused| self.metrics.refused(refused));
         if !change.rechecks.is_empty() {
-            let targets = change.rechecks.as_slice().into();
-            // Without agents there is nobody to tell.
-            let _ = self.rechecks.send(Rechecks { number: self.state.number(), targets });
+            self.news.add(&change.rechecks);
+            self.tell_news(clock::now());
         }
         self.metrics.late_outcomes(change.late);
         tell::log(&change, &self.state);
@@ -317,6 +350,13 @@ impl Control {
         let unjudged = self.state.board().unjudged();
         if self.in_force.borrow().unjudged != unjudged {
             self.in_force.send_modify(|in_force| in_force.unjudged = unjudged);
+        }
+    }
+
+    fn tell_news(&mut self, now: Moment) {
+        if let Some(targets) = self.news.take(now) {
+            // Without agents there is nobody to tell.
+            let _ = self.rechecks.send(Rechecks { number: self.state.number(), targets: targets.into() });
         }
     }
 
@@ -365,6 +405,7 @@ impl Control {
         self.metrics.renumber_targets(&self.state.generation().config, &generation.config);
         // Compiling every service takes a while with thousands of them; the other tasks go on.
         task::block_in_place(|| self.step(Event::Reload(Box::new(generation)), clock::now()));
+        self.news = News::new(clock::now());
         self.in_force.send_replace(in_force(&self.state));
         self.metrics.follow(&self.state);
         self.metrics.reloaded(true);

@@ -21,12 +21,13 @@ use std::time::Duration;
 /// Something that may change an answer.
 #[derive(Debug)]
 pub enum Event {
-    /// An agent tells what it sees.
-    Report {
-        /// The generation whose targets the report counts; of another one it means nothing.
+    /// Agents tell what they see. Reports that came together are judged together: what a target's agents say anew
+    /// is weighed once, however many of them say it.
+    Reports {
+        /// The generation whose targets the reports count; of another one they mean nothing.
         generation: u64,
-        /// What it sees.
-        report: Arc<Report>,
+        /// What they see.
+        reports: Vec<Arc<Report>>,
     },
     /// Somebody outside tells what gauges show: what it means for each target.
     Gauges(Vec<(TargetId, Result<Share, Failure>)>),
@@ -49,8 +50,8 @@ pub struct Effects {
     pub table: Option<Arc<AnswerTable>>,
     /// What changed of what is believed.
     pub change: Change,
-    /// Why a report was not taken.
-    pub refused: Option<Refused>,
+    /// Why reports were not taken.
+    pub refused: Vec<Refused>,
     /// Why a challenge was not set.
     pub challenge_fault: Option<ChallengeFault>,
 }
@@ -100,13 +101,16 @@ impl State {
     /// Takes an event. This is the only way in which anything changes.
     pub fn step(&mut self, event: Event, now: Moment) -> Effects {
         match event {
-            Event::Report { generation, .. } if generation != self.number => {
-                Effects { refused: Some(Refused::OtherGeneration), ..Effects::default() }
+            Event::Reports { generation, reports } if generation != self.number => {
+                let refused = vec![Refused::OtherGeneration; reports.len()];
+                Effects { refused, ..Effects::default() }
             }
-            Event::Report { report, .. } => match self.board.apply(&report, now) {
-                Ok(change) => self.follow(change),
-                Err(refusal) => Effects { refused: Some(Refused::Board(refusal)), ..Effects::default() },
-            },
+            Event::Reports { reports, .. } => {
+                let heard = reports.iter().map(|report| self.board.hear(report, now));
+                let refused = heard.filter_map(Result::err).map(Refused::Board).collect();
+                let change = self.board.settle(now);
+                Effects { refused, ..self.follow(change) }
+            }
             Event::Gauges(told) => {
                 let mut change = Change::default();
                 for (target, outcome) in told {
@@ -187,7 +191,7 @@ impl State {
         if self.challenges.all().is_empty() { effects } else { self.with_challenges(effects) }
     }
 
-    /// Counts reloads; what [`Event::Report`] must bear.
+    /// Counts reloads; what [`Event::Reports`] must bear.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number

@@ -242,7 +242,7 @@ impl Tally {
         u32::from(self.doubts) + u32::from(self.fails)
     }
 
-    /// How many failures, less passes, those agents saw together that see it fail.
+    /// How many failures, less half of the passes, those agents saw together that see it fail.
     #[must_use]
     pub fn weight(&self) -> u32 {
         self.weight
@@ -255,13 +255,13 @@ impl Tally {
     }
 
     /// From when on the vantage's own clients are moved away, if its vote is that the target fails: at once by
-    /// a majority of several agents, after `lone_wait` by a lone one; and only when it saw half as much as it
-    /// takes to withdraw `together`, so that a lone agent's bad second does not count for five. What has `moved`
+    /// a majority of several agents, after `lone_wait` by a lone one; and only when it saw more than half of
+    /// what it takes to withdraw `together`, so that a lone agent's bad second does not count for five. What has `moved`
     /// stays so while the vote does.
     #[must_use]
     pub fn moves_clients_from(&self, lone_wait: Duration, together: u8, moved: bool) -> Option<Moment> {
         let wait = if self.voices() == 1 { lone_wait } else { Duration::ZERO };
-        let enough = moved || self.weight * 2 >= together.into();
+        let enough = moved || self.weight * 2 > together.into();
         (self.vote() == Vote::Fails && enough).then(|| self.troubled_since + wait)
     }
 
@@ -288,7 +288,7 @@ impl fmt::Display for Sight {
             Self::Blind(Blindness::Everything) => {
                 "may be blind: all of its targets fail at once and there is no other vantage to ask"
             }
-            Self::Lagging => "lags: it runs late itself",
+            Self::Lagging => "is ill: it runs late itself, or its reports are lost on their way",
         })
     }
 }
@@ -328,7 +328,7 @@ mod tests {
     fn a_lone_agent_waits_before_it_moves_clients() {
         let wait = Duration::from_secs(5);
         assert_eq!(
-            tally(&[Voice::Fails(5)]).moves_clients_from(wait, 10, false),
+            tally(&[Voice::Fails(6)]).moves_clients_from(wait, 10, false),
             Some(Moment::from_millis(5000))
         );
         assert_eq!(
@@ -336,7 +336,7 @@ mod tests {
             Some(Moment::from_millis(1000))
         );
         assert_eq!(tally(&[Voice::Doubts]).moves_clients_from(wait, 10, false), None);
-        assert_eq!(tally(&[Voice::Fails(4)]).moves_clients_from(wait, 10, false), None, "a bad second");
+        assert_eq!(tally(&[Voice::Fails(5)]).moves_clients_from(wait, 10, false), None, "a bad second");
         assert!(tally(&[Voice::Fails(0)]).moves_clients_from(wait, 10, true).is_some(), "it moved already");
     }
 

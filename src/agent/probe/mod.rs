@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::illness::patience;
 use crate::config::probe::{DnsProbe, Probe, ProbeKind, Target};
 use crate::health::outcome::Failure;
 use crate::health::verdict::Share;
@@ -41,6 +42,7 @@ pub enum Finding {
 pub struct Prober {
     address: SocketAddr,
     timeout: Duration,
+    interval: Duration,
     kind: Kind,
 }
 
@@ -97,11 +99,12 @@ impl Prober {
             ProbeKind::Icmp => Ok(Kind::Icmp(Arc::clone(&shared.echoes))),
             ProbeKind::Gauge(_) | ProbeKind::Composed(_) => Err("nothing is to be probed".to_owned()),
         };
-        Self { address: target.address, timeout: probe.timeout, kind: kind.unwrap_or_else(Kind::Unready) }
+        let kind = kind.unwrap_or_else(Kind::Unready);
+        Self { address: target.address, timeout: probe.timeout, interval: probe.interval, kind }
     }
 
-    /// Probes once. `id` numbers the query of a DNS or ICMP probe.
-    pub async fn probe(&self, id: u16) -> Finding {
+    /// Probes once. `id` numbers the query of a DNS or ICMP probe; an agent that is ill itself waits longer.
+    pub async fn probe(&self, id: u16, is_ill: bool) -> Finding {
         let work = async {
             match &self.kind {
                 Kind::Http(http) => http.probe().await,
@@ -117,7 +120,8 @@ impl Prober {
                 Kind::Unready(why) => Finding::Nothing(why.clone()),
             }
         };
-        match (tokio::time::timeout(self.timeout, work).await, &self.kind) {
+        let timeout = patience(self.timeout, self.interval, is_ill);
+        match (tokio::time::timeout(timeout, work).await, &self.kind) {
             (Ok(finding), _) => finding,
             (Err(_), Kind::File { .. }) => {
                 Finding::Nothing("the state file cannot be read in time".to_owned())

@@ -7,6 +7,7 @@ use crate::health::vantage::{Blindness, Census, Sight};
 use crate::ids::VantageId;
 use crate::time::Moment;
 
+use super::outline::Outline;
 use super::{Change, Refusal, Source, Target};
 
 /// An agent, with a streak and what it says per target.
@@ -24,8 +25,8 @@ pub(super) struct Agent {
     /// Since when all of its targets fail.
     pub wholly_since: Option<Moment>,
     pub sight: Sight,
-    /// What the sight of the others was last compared with: whether it is live, and mostly sees failures.
-    pub outline: (bool, bool),
+    /// What of it is counted among the others: whether it is live, and mostly sees failures.
+    pub outline: Outline,
     pub heard_at: Moment,
     pub streaks: Vec<Streak>,
     pub said: Vec<Said>,
@@ -47,7 +48,7 @@ impl Agent {
             census: Census::default(),
             wholly_since: None,
             sight: Sight::Clear,
-            outline: (false, false),
+            outline: Outline::default(),
             heard_at: Moment::START,
             streaks: vec![Streak::new(); targets],
             said: vec![Said::NOTHING; targets],
@@ -56,7 +57,7 @@ impl Agent {
 
     /// The same agent, for a generation with other targets.
     pub(super) fn without_streaks(&self) -> Self {
-        Self { streaks: Vec::new(), said: Vec::new(), ..*self }
+        Self { streaks: Vec::new(), said: Vec::new(), outline: Outline::default(), ..*self }
     }
 
     /// The order in which agents are kept.
@@ -104,10 +105,10 @@ impl Agent {
         }
     }
 
-    /// Notes what the others' sight is compared with; whether that changed.
-    pub(super) fn outline_changed(&mut self) -> bool {
-        let outline = (self.is_live(), self.census.mostly_fails());
-        std::mem::replace(&mut self.outline, outline) != outline
+    /// What the sight of others may be compared with.
+    pub(super) fn drawn(&self) -> Outline {
+        let live = self.is_live();
+        Outline { live, mostly_fails: live && self.census.mostly_fails() }
     }
 
     /// Whether its view of the world as a whole can be compared with others'.

@@ -18,6 +18,7 @@
 mod agent;
 mod judge;
 mod keep;
+mod outline;
 mod push;
 mod sight;
 mod spec;
@@ -28,6 +29,7 @@ use std::fmt;
 use std::time::Duration;
 
 use self::agent::Agent;
+use self::outline::{Outline, Outlines};
 pub use self::push::Opinion;
 pub use self::spec::{BoardConfig, EndpointSpec, Source, TargetSpec, VantageSpec};
 use self::spec::{build_targets, group_services, number_domains};
@@ -81,6 +83,8 @@ pub struct Board {
     services: Vec<(Vec<EndpointId>, u64)>,
     /// Ordered by vantage and id.
     agents: Vec<Agent>,
+    /// What they see in outline.
+    outlines: Outlines,
     /// How many vantages have an agent that is blind or lags.
     blind: u32,
     /// `targets` rows of `vantages` tallies.
@@ -90,6 +94,8 @@ pub struct Board {
     /// By target: how many agents say that it is usable in part.
     lessened: Vec<u32>,
     records: Vec<Record>,
+    /// What was heard and is not judged yet: targets about which something was said anew, and what changed.
+    unsettled: (Vec<usize>, Change),
     /// Until then vantages that were not heard yet are waited for.
     settled_at: Moment,
     /// Nothing changes by time alone before this; it may be too early.
@@ -173,11 +179,13 @@ impl Board {
             services: group_services(&endpoints),
             targets: build_targets(targets, &endpoints, &rules),
             agents: Vec::new(),
+            outlines: Outlines::new(vantages.len()),
             blind: 0,
             tallies: vec![Tally::default(); cells],
             moved: vec![false; cells],
             lessened: vec![0; rows],
             records: vec![record; endpoints.len()],
+            unsettled: (Vec::new(), Change::default()),
             settled_at: now + START_WAIT,
             wake: None,
             specs: endpoints,
@@ -189,21 +197,37 @@ impl Board {
         board
     }
 
-    /// Takes a report. One that was refused changes nothing.
+    /// Takes a report and judges what it says. One that was refused changes nothing.
     pub fn apply(&mut self, report: &Report, now: Moment) -> Result<Change, Refusal> {
+        self.hear(report, now)?;
+        Ok(self.settle(now))
+    }
+
+    /// Takes a report, to be judged by [`Board::settle`] at the same moment: of reports that come together, each is
+    /// heard, and every target that they say something new about is judged once. One that was refused changes
+    /// nothing.
+    pub fn hear(&mut self, report: &Report, now: Moment) -> Result<(), Refusal> {
         if report.vantage.index() >= self.vantages.len() {
             return Err(Refusal::UnknownVantage);
         }
         let index = self.agent_of(report)?;
         self.agents[index].check(report)?;
-        let mut change = self.tick(now);
+        let ticked = self.tick(now);
+        let (mut dirty, mut change) = std::mem::take(&mut self.unsettled);
+        change.absorb(ticked);
         self.agents[index].take(report, &self.targets, now, &mut change);
-        let mut dirty = Vec::new();
         self.review(index, now, &mut dirty, &mut change);
+        self.unsettled = (dirty, change);
+        Ok(())
+    }
+
+    /// Judges what was heard.
+    pub fn settle(&mut self, now: Moment) -> Change {
+        let (dirty, mut change) = std::mem::take(&mut self.unsettled);
         self.judge_all(dirty, now, &mut change);
         change.rechecks.sort_unstable();
         change.rechecks.dedup();
-        Ok(change)
+        change
     }
 
     /// Lets time pass: what grew too old, what is due. Cheap when nothing is.
@@ -303,7 +327,14 @@ impl Board {
             let forgotten =
                 self.agents.iter().filter(silent).min_by_key(|agent| (agent.heard_at, agent.place()));
             let forgotten = forgotten.map(Agent::place).ok_or(Refusal::TooManyAgents)?;
-            self.agents.retain(|agent| agent.place() != forgotten);
+            let outlines = &mut self.outlines;
+            self.agents.retain(|agent| {
+                let stays = agent.place() != forgotten;
+                if !stays {
+                    outlines.replace(agent.vantage, agent.outline, Outline::default());
+                }
+                stays
+            });
             return self.agent_of(report);
         }
         Ok(found.unwrap_or_else(|index| {

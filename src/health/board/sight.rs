@@ -3,11 +3,9 @@
 use super::{Board, Change, Source, earliest};
 use crate::health::check::Said;
 use crate::health::evidence::Notice;
-use crate::health::rules::HALF;
 use crate::health::streak::Streak;
 use crate::health::vantage::{Blindness, Census, Sight, Voice, negated_voice, voice};
 use crate::health::verdict::Share;
-use crate::ids::VantageId;
 use crate::time::Moment;
 
 impl Board {
@@ -22,7 +20,7 @@ impl Board {
             agent.wholly_since = Some(now);
         }
         self.look(index, now, dirty, change);
-        if self.agents[index].outline_changed() && self.vantages.len() > 1 {
+        if self.outlines.is_news() && self.vantages.len() > 1 {
             for other in (0..self.agents.len()).filter(|&other| other != index) {
                 self.look(other, now, dirty, change);
             }
@@ -38,6 +36,9 @@ impl Board {
             .iter()
             .map(|target| (target.age_limit, matches!(target.source, Source::Probed { shows_sight: true })));
         agent.census = Census::of(&agent.streaks, limits, now);
+        let outline = agent.drawn();
+        let before = std::mem::replace(&mut agent.outline, outline);
+        self.outlines.replace(agent.vantage, before, outline);
     }
 
     /// Judges an agent's sight; if it changed, all it says may have.
@@ -70,27 +71,12 @@ impl Board {
             return Sight::Blind(Blindness::Control);
         }
         if self.vantages.len() > 1 {
-            let alone = agent.census.mostly_fails() && !self.others_mostly_fail(agent.vantage);
+            let alone = agent.census.mostly_fails() && !self.outlines.others_mostly_fail(agent.vantage);
             return if alone { Sight::Blind(Blindness::Alone) } else { Sight::Clear };
         }
         // Control targets that pass prove that a lone vantage sees.
         let news = agent.wholly_since.is_some_and(|since| now < since + self.rules.lone_wait);
         if news && agent.control.is_none() { Sight::Blind(Blindness::Everything) } else { Sight::Clear }
-    }
-
-    /// Whether most of the other vantages see over half of everything fail too.
-    fn others_mostly_fail(&self, vantage: VantageId) -> bool {
-        let (mut others, mut failing) = (0, 0);
-        for agents in self.agents.chunk_by(|a, b| a.vantage == b.vantage) {
-            let live = agents.iter().filter(|agent| agent.is_live());
-            let count = live.clone().count() as u64;
-            if agents[0].vantage != vantage && count > 0 {
-                let mostly = live.filter(|agent| agent.census.mostly_fails()).count() as u64;
-                others += 1;
-                failing += u64::from(HALF.is_exceeded(mostly, count));
-            }
-        }
-        HALF.is_exceeded(failing, others)
     }
 
     /// Puts the changed voices of an agent into the tallies.

@@ -1,5 +1,7 @@
 //! Stories: what agents see second by second, and what comes of it.
 
+mod liars;
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -70,7 +70,8 @@ impl World<'_> {
         let give = |state: &mut State| {
             let event = match report {
                 Some(report) => {
-                    state::Event::Report { generation: state.number(), report: Arc::clone(report) }
+                    let reports = vec![Arc::clone(report)];
+                    state::Event::Reports { generation: state.number(), reports }
                 }
                 None => state::Event::Tick,
             };
