@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind};
 use std::net::IpAddr;
 use std::path::Path;
 
-use rhumb::exchange::report;
+use rhumb::exchange::report::{self, Place};
 use rhumb::geo::database::Database;
 use rhumb::geo::layout::Layout;
 use rhumb::ids::{TargetId, VantageId};
@@ -39,5 +39,6 @@ pub(crate) fn mmdb(octets: &[u8]) {
 
 /// A report of an agent.
 pub(crate) fn agent_report(octets: &[u8]) {
-    let _ = report::read(octets, (VantageId(0), 0), |_| Some(TargetId::from_index(0)));
+    let Ok(opened) = report::open(octets) else { return };
+    let _ = opened.read((VantageId(0), 0), |_, _| Some(Place { target: TargetId::from_index(0), seen: 0 }));
 }
