@@ -16,5 +16,6 @@ pub mod gauges;
 pub mod http;
 pub mod metrics;
 pub mod news;
+mod page;
 pub mod request;
 pub mod socket;
