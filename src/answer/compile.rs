@@ -10,6 +10,7 @@ use super::encode;
 use super::extensions::Extensions;
 use super::maps::{self, CompiledMap, Databases};
 use super::names::Names;
+use super::reason;
 use super::steering::{Answers, Choice, Lots, Pick, Steering, Variant};
 use super::table::{AnswerTable, Services, ZoneTop};
 use super::zones::{self, SteeredNames, ZonesFault};
@@ -17,7 +18,6 @@ use crate::geo::tree::Tree;
 use crate::health::verdict::Standing;
 use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId, VantageId};
 use crate::net::Family;
-use crate::policy::fitness::Fitness;
 use crate::policy::map::{Class, Map, Region};
 use crate::policy::select::{First, Outcome, Selection, Situation, first_preference, select, select_first};
 use crate::policy::service::{AnswerKind, Families, Service, ServiceRegion, Tier};
@@ -319,7 +319,8 @@ impl Variants<'_, '_> {
 
     /// The position of a variant among the encoded ones.
     fn number(&mut self, laid_out: Option<variant::Variant>, selection: &Selection) -> u32 {
-        let text = self.text(laid_out.as_ref(), selection);
+        let name = |region| self.plan.region_name(region);
+        let text = reason::text(&self.service.name, laid_out.as_ref(), selection, &name);
         let key = (laid_out, selection.outcome, text);
         if let Some(at) = self.known.get(&key) {
             return *at;
@@ -342,47 +343,6 @@ impl Variants<'_, '_> {
         let region = region.map(|region| self.numbers.position(self.plan.region_name(region)));
         let special = laid_out.map_or(Special::Empty(outcome), |variant| Special::Given(variant.reason));
         self.numbers.number(self.service_name, region, special)
-    }
-
-    /// What the extended error says, where the answer is not what the class would rather have.
-    fn text(&self, laid_out: Option<&variant::Variant>, selection: &Selection) -> Option<String> {
-        let name = &self.service.name;
-        let Some(variant) = laid_out else {
-            return Some(format!("{name}: {}", selection.outcome));
-        };
-        let region = variant.region.map_or("the fallback", |region| self.plan.region_name(region));
-        match variant.reason {
-            Reason::Steady | Reason::Suspect | Reason::Shifting => None,
-            Reason::Moved => Some(format!("{name}: {}", self.moved(variant.region, selection))),
-            Reason::Degraded => Some(format!("{name}: {region} answers, degraded; nothing better is left")),
-            Reason::FailOpen => {
-                Some(format!("{name}: no region is usable; {region} answers as the last resort"))
-            }
-            Reason::Fallback => Some(format!("{name}: no region is usable; the fallback answers")),
-        }
-    }
-}
-
-impl Variants<'_, '_> {
-    /// Why the first preference does not answer, and what does: "eu-west withdrawn, us-east is the second choice".
-    fn moved(&self, region: Option<RegionId>, selection: &Selection) -> String {
-        let place = selection.candidates.iter().position(|candidate| Some(candidate.region) == region);
-        let answers = region.map_or("the fallback", |region| self.plan.region_name(region));
-        let first = selection.candidates.first().filter(|first| Some(first.region) != region);
-        let (Some(first), Some(place)) = (first, place) else {
-            return format!("{answers} answers in place of the first preference");
-        };
-        let why = match first.health.weakest {
-            Fitness::ForcedDown => "forced down",
-            Fitness::Down | Fitness::Absent => "withdrawn",
-            Fitness::Drained => "drained",
-            Fitness::Held => "not back yet",
-            Fitness::Usable if first.degraded => "degraded",
-            Fitness::Usable if first.health.ramping => "on a ramp",
-            Fitness::Usable => "usable in part",
-        };
-        let choice = ["first", "second", "third", "fourth"].get(place).copied().unwrap_or("next");
-        format!("{} {why}, {answers} is the {choice} choice", self.plan.region_name(first.region))
     }
 }
 

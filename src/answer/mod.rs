@@ -7,6 +7,7 @@ mod chaos;
 pub mod count;
 pub mod extensions;
 pub mod limit;
+mod reason;
 mod resolve;
 pub mod respond;
 
