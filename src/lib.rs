@@ -2,7 +2,7 @@
 //!
 //! Read in this order. The ground: [`name`], [`net`], [`place`], [`ids`], [`time`]. What is known: [`wire`]
 //! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
-//! [`policy`] (which region suits). What is answered: [`answer`]; how a new table reaches who
+//! [`policy`] (which region suits), [`dnssec`] (keys and signatures). What is answered: [`answer`]; how a new table reaches who
 //! answers: [`publish`]. What was written: [`config`]. What agents and servers say to each other: [`exchange`], [`credentials`].
 //! The rims, where
 //! the sockets, clocks and logs live: [`serve`], [`agent`], [`control`]; [`cli`] puts them together.
@@ -15,6 +15,7 @@ pub mod net;
 pub mod place;
 pub mod time;
 
+pub mod dnssec;
 pub mod geo;
 pub mod health;
 pub mod policy;

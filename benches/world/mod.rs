@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use rhumb::answer::compile::{CounterNumbers, Plan, World};
+use rhumb::answer::compile_signed::Dnssec;
 use rhumb::answer::maps::Databases;
 use rhumb::answer::table::AnswerTable;
 use rhumb::geo::database::Database;
@@ -194,7 +195,15 @@ pub(crate) fn plan(zones: Vec<Zone>, networks: &[(Prefix, usize)], services: usi
     };
     let services = (0..services).map(|at| service(at, regions.len())).collect();
     let databases = Databases { countries: database, ..Databases::default() };
-    let world = World { zones, regions, vantages: Vec::new(), maps: vec![map], services, databases };
+    let world = World {
+        zones,
+        regions,
+        vantages: Vec::new(),
+        maps: vec![map],
+        services,
+        databases,
+        dnssec: Dnssec::default(),
+    };
     Plan::new(world).expect("zones that compile")
 }
 

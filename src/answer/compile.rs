@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::compile_signed::Dnssec;
 use super::encode;
 use super::maps::{self, CompiledMap, Databases};
 use super::names::Names;
@@ -38,6 +39,8 @@ pub struct World {
     pub services: Vec<Service>,
     /// What is known of addresses.
     pub databases: Databases,
+    /// What of it is signed.
+    pub dnssec: Dnssec,
 }
 
 /// Everything that tables of one generation of the configuration share.
@@ -51,8 +54,8 @@ pub struct Plan {
     pub maps: Vec<PlannedMap>,
     /// What is known of addresses, for explanations; no query reads them.
     pub databases: Databases,
-    names: Arc<Names>,
-    zones: Arc<[ZoneTop]>,
+    pub(super) names: Arc<Names>,
+    pub(super) zones: Arc<[ZoneTop]>,
     trees: Arc<[Tree]>,
     /// The classes as each service sees them, by service id.
     views: Vec<Arc<View>>,
@@ -97,8 +100,9 @@ pub struct CounterKey {
 impl Plan {
     /// Compiles everything that does not depend on verdicts.
     pub fn new(world: World) -> Result<Self, Vec<ZonesFault>> {
-        let World { zones, regions, vantages, maps, services, databases } = world;
-        let (names, zones) = zones::compile(&zones, &steered_names(&services))?;
+        let World { zones, regions, vantages, maps, services, databases, dnssec } = world;
+        let (names, mut tops) = zones::compile(&zones, &steered_names(&services))?;
+        dnssec.sign(zones, &steered_names(&services), &services, &mut tops)?;
         let mut trees = Vec::new();
         let mut planned = Vec::new();
         for map in maps {
@@ -117,7 +121,7 @@ impl Plan {
             maps: planned,
             databases,
             names: Arc::new(names),
-            zones: zones.into(),
+            zones: tops.into(),
             trees: trees.into(),
             views,
         })
@@ -132,8 +136,10 @@ impl Plan {
         numbers: &mut CounterNumbers,
     ) -> AnswerTable {
         let all = (0..self.services.len()).map(ServiceId::from_index);
-        let services = all.map(|service| Arc::new(self.steering(service, standings, numbers))).collect();
+        let services: Box<[_]> =
+            all.map(|service| Arc::new(self.steering(service, standings, numbers))).collect();
         AnswerTable {
+            signatures: services.iter().map(|_| Arc::default()).collect(),
             generation,
             names: Arc::clone(&self.names),
             zones: Arc::clone(&self.zones),
@@ -157,12 +163,18 @@ impl Plan {
         next.generation += 1;
         for service in touched {
             next.services[service.index()] = Arc::new(self.steering(*service, standings, numbers));
+            next.signatures[service.index()] = Arc::default();
         }
         next.answer_counters = numbers.keys.len();
         next
     }
 
-    fn steering(&self, id: ServiceId, standings: &dyn Standings, numbers: &mut CounterNumbers) -> Steering {
+    pub(super) fn steering(
+        &self,
+        id: ServiceId,
+        standings: &dyn Standings,
+        numbers: &mut CounterNumbers,
+    ) -> Steering {
         let service = &self.services[id.index()];
         let view = &self.views[id.index()];
         let mut variants = Variants {
@@ -351,7 +363,7 @@ fn steered_names(services: &[Service]) -> SteeredNames {
     steered
 }
 
-fn answers(service: &Service) -> Answers {
+pub(super) fn answers(service: &Service) -> Answers {
     if service.answer == AnswerKind::Cname {
         return Answers::Cname;
     }

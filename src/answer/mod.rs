@@ -3,14 +3,17 @@
 
 pub mod count;
 mod resolve;
+mod resolve_signed;
 pub mod respond;
 
 pub mod names;
 pub mod records;
+pub mod signed;
 pub mod steering;
 pub mod table;
 
 pub mod compile;
+pub mod compile_signed;
 pub mod dig;
 mod encode;
 pub mod explain;

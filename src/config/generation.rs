@@ -5,9 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::zone_dnssec::zone_dnssec;
 use super::{Config, FieldPaths, HeldInZone, Zone};
 use crate::answer::compile::{Plan, World};
+use crate::answer::compile_signed::Dnssec;
 use crate::answer::maps::Databases;
+use crate::answer::signed::SignedZone;
 use crate::answer::zones::ZonesFault;
 use crate::fault::{Fault, Severity};
 use crate::geo::database::Database;
@@ -17,6 +20,7 @@ use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
 use crate::ids::{RegionId, ServiceId, VantageId};
 use crate::name::{self, Name};
+use crate::time::WallTime;
 use crate::wire::code::RecordType;
 use crate::zone;
 
@@ -31,6 +35,8 @@ pub struct Generation {
     pub board: BoardConfig,
     /// The serial of each zone, in the order of the configuration.
     pub serials: Vec<u32>,
+    /// When it was read.
+    pub loaded: WallTime,
 }
 
 /// A generation with its warnings, or every fault of all its files.
@@ -42,14 +48,24 @@ const RAMP_STEPS: u32 = 3;
 /// The vantage that the server itself is, where none is configured.
 pub const OWN_VANTAGE: &str = "server";
 
-/// Reads the configuration in the file `path` and all that it names.
-pub fn load(path: &Path) -> Loaded {
+/// Reads the configuration in the file `path` and all that it names, at `now`.
+pub fn load(path: &Path, now: WallTime) -> Loaded {
+    reload(path, now, Vec::new())
+}
+
+/// As [`load`]. What is signed and has not changed since is taken from `before`, the signed zones in force.
+pub fn reload(path: &Path, now: WallTime, before: Vec<Arc<SignedZone>>) -> Loaded {
     let (config, warnings) = super::load(path)?;
-    build(config, warnings)
+    build(config, warnings, now, before)
 }
 
 /// Reads all that a configuration names.
-pub fn build(mut config: Config, mut warnings: Vec<Fault>) -> Loaded {
+fn build(
+    mut config: Config,
+    mut warnings: Vec<Fault>,
+    now: WallTime,
+    before: Vec<Arc<SignedZone>>,
+) -> Loaded {
     let mut errors = Vec::new();
     let zones = read_zones(&config, &mut errors, &mut warnings);
     let databases = read_databases(&config, &mut errors);
@@ -60,6 +76,10 @@ pub fn build(mut config: Config, mut warnings: Vec<Fault>) -> Loaded {
     errors.extend(bound.err().unwrap_or_default());
     let Some(zones) = zones else { return Err(with_warnings(errors, warnings)) };
     errors.extend(config.check_against_zones(|zone, name| held(&zones[zone.index()], name)));
+    let signing = config.zones.iter().zip(&zones);
+    let signing =
+        signing.map(|(written, zone)| zone_dnssec(&config, written, zone, now, &mut errors, &mut warnings));
+    let dnssec = Dnssec { zones: signing.collect(), before, now };
     if !errors.is_empty() {
         return Err(with_warnings(errors, warnings));
     }
@@ -71,11 +91,12 @@ pub fn build(mut config: Config, mut warnings: Vec<Fault>) -> Loaded {
         maps: config.maps.clone(),
         services: config.services.clone(),
         databases,
+        dnssec,
     };
     match Plan::new(world) {
         Ok(plan) => {
             let board = board(&config);
-            Ok((Generation { config: Arc::new(config), plan, board, serials }, warnings))
+            Ok((Generation { config: Arc::new(config), plan, board, serials, loaded: now }, warnings))
         }
         Err(faults) => {
             let of_whole = |fault: &ZonesFault| config.text.remark(Severity::Error, fault.to_string());

@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod duration;
 pub mod generation;
+pub mod key_store;
 pub mod limit;
 pub mod probe;
 pub mod text;
@@ -20,6 +21,7 @@ mod section;
 mod suggest;
 mod table;
 mod value;
+mod zone_dnssec;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -31,6 +33,7 @@ use toml::de::DeTable;
 
 pub use check::HeldInZone;
 pub use section::agents::{Agents, CertificateFiles};
+pub use section::dnssec::ZoneKeys;
 pub use section::geoip::{FieldPaths, GeoIp};
 pub use section::region::Vantage;
 pub use section::server::{Log, LogFormat, LogLevel, Server, TcpLimits};

@@ -12,8 +12,12 @@ use rhumb::answer::table::AnswerTable;
 use rhumb::config::generation::{self, Generation};
 use rhumb::health::verdict::{Share, Standing, State};
 use rhumb::ids::{EndpointId, ServiceId};
+use rhumb::time::WallTime;
 
 use crate::ask::Asked;
+
+/// The time of day that worlds are made at.
+const NOW: WallTime = WallTime(1_767_225_600_000);
 
 /// What stands before every configuration, unless it has regions of its own.
 const REGIONS: &str = r#"
@@ -46,7 +50,7 @@ impl World {
         source.push_str(&configuration.replace("FIXTURES", fixtures));
         let file = folder.path().join("rhumb.toml");
         fs::write(&file, source).unwrap();
-        let (generation, _) = generation::load(&file)
+        let (generation, _) = generation::load(&file, NOW)
             .map_err(|faults| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())?;
         let mut numbers = CounterNumbers::default();
         let table = generation.plan.table(1, &|_| Standing::UP, &mut numbers);

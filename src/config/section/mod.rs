@@ -1,6 +1,7 @@
 //! One file per table of the configuration: what may be written there, and what is believed of it.
 
 pub(super) mod agents;
+pub(super) mod dnssec;
 pub(super) mod geoip;
 pub(super) mod map;
 pub(super) mod probe;
@@ -46,6 +47,7 @@ pub(super) const ALL: &[&Section] = &[
     &map::MAP,
     &map::RULE,
     &zone::ZONE,
+    &dnssec::DNSSEC,
     &service::SERVICE,
     &service::WHEN_ALL_DOWN,
     &service_region::REGION,
