@@ -342,7 +342,7 @@ impl<'t> Records<'t> {
     }
 
     /// The data of each. Only of types whose data hold no name that may be compressed: it would be cut at pointers.
-    pub fn plain_data(&self) -> impl Iterator<Item = &'t [u8]> + Clone {
+    pub fn plain_data(&self) -> impl Iterator<Item = &'t [u8]> + Clone + use<'t> {
         let mut rest = self.octets;
         std::iter::from_fn(move || {
             let record = rest.get(2..)?;

@@ -250,6 +250,7 @@ impl Control {
 
     fn follow(&mut self, effects: Effects) {
         let Effects { table, change, refused } = effects;
+        let is_new = table.is_some();
         if let Some(table) = table {
             self.published.publish(table);
             self.save_due = self.save_due.min(clock::now());
@@ -264,7 +265,7 @@ impl Control {
         }
         self.metrics.late_outcomes(change.late);
         tell::log(&change, &self.state);
-        if change.touches_answers() || !change.notices.is_empty() {
+        if is_new || change.touches_answers() || !change.notices.is_empty() {
             self.metrics.follow(&self.state);
         }
         let unjudged = self.state.board().unjudged();

@@ -7,6 +7,7 @@
 pub mod denial;
 pub mod key;
 pub mod key_file;
+pub mod rollover;
 pub mod signatures;
 pub mod signer;
 pub mod timing;

@@ -7,4 +7,6 @@ mod cases;
 mod oracle;
 mod peers;
 mod properties;
+mod rollover;
+mod signed;
 mod world;

@@ -10,7 +10,8 @@ use crate::clock;
 use crate::config;
 use crate::control::request::{Request, Response, ZoneStatus};
 use crate::dnssec::key::Key;
-use crate::dnssec::timing::{Phase, written};
+use crate::dnssec::rollover::waits_for_parent;
+use crate::dnssec::timing::written;
 use crate::name::Name;
 use crate::time::WallTime;
 
@@ -98,8 +99,7 @@ fn waits_for(key: &Key, now: WallTime) -> Option<String> {
         };
         return Some(format!("{what} from {}", written(date)));
     }
-    let is_new = key.timing.phase(now) == Phase::Published && key.timing.activate.is_none();
-    is_new.then(|| {
+    waits_for_parent(&key.timing, now).then(|| {
         format!(
             "waits for the parent to name it ({}); then `rhumb dnssec roll {} --ds-seen`",
             keys::ds_record(key),
