@@ -280,7 +280,6 @@ impl<'m> Making<'m> {
     fn nsec(&mut self, node: &Node<'_>, next: &[u8]) -> Result<NewLink, ZonesFault> {
         let mut types = self.types(node);
         types.extend([RecordType::NSEC.0, RecordType::RRSIG.0]);
-        types.dedup();
         let place = Denial::Nsec.place(node.name, self.zone.origin().label_count());
         self.link(place.as_octets(), node.name, nsec_data(next, &mut types))
     }
