@@ -2,10 +2,10 @@
 //!
 //! Read in this order. The ground: [`name`], [`net`], [`place`], [`ids`], [`time`]. What is known: [`wire`]
 //! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
-//! [`policy`] (which region suits), [`dnssec`] (keys and signatures). What is answered: [`answer`]; how a new table reaches who
-//! answers: [`publish`]. What was written: [`config`]. What agents and servers say to each other: [`exchange`], [`credentials`].
-//! The rims, where
-//! the sockets, clocks and logs live: [`serve`], [`agent`], [`control`]; [`cli`] puts them together.
+//! [`policy`] (which region suits), [`dnssec`] (keys and signatures). What is answered: [`answer`]; how a new table
+//! reaches who answers: [`publish`]. What was written: [`config`]. What agents and servers say to each other: [`exchange`],
+//! [`credentials`]. The rims, where the sockets, clocks and logs live: [`serve`], [`agent`], [`control`];
+//! [`simulate`] plays their pure parts in virtual time; [`cli`] puts them together.
 //! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
 
 pub mod fault;
@@ -34,5 +34,7 @@ pub mod exchange;
 pub mod agent;
 pub mod control;
 pub mod serve;
+
+pub mod simulate;
 
 pub mod cli;

@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["clock", "exchange"],
     &["credentials"],
     &["serve", "agent", "control"],
+    &["simulate"],
     &["cli"],
     &["main"],
 ];

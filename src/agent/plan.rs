@@ -28,7 +28,7 @@ pub const FIRST_ROUND: Duration = Duration::from_secs(1);
 pub struct Pace {
     /// From one start to the next.
     pub interval: Duration,
-    /// So many failures in a row need no further recheck.
+    /// So many failures in a row need no further recheck; what makes a target fail, or somewhat more.
     pub fall: u8,
 }
 

@@ -50,6 +50,12 @@ impl Record {
         changed
     }
 
+    /// Drops the outcomes, not the count of them: what was seen while the agent could not see at all must not be
+    /// told once it can, to a server that may not know that it was blind.
+    pub fn forget(&mut self) {
+        self.recent.clear();
+    }
+
     /// A probe learned nothing, which is no outcome. Whether it is the first since there was one.
     pub fn pass_over(&mut self) -> bool {
         !std::mem::replace(&mut self.silent, true)

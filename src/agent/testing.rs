@@ -23,7 +23,7 @@ pub(super) const AMPLE: Duration = Duration::from_secs(5);
 
 /// A probe of `kind` once a second.
 pub(super) fn probe(kind: ProbeKind) -> Probe {
-    let thresholds = Thresholds { fall: 3, rise: 2, window: 10, window_failures: 6 };
+    let thresholds = Thresholds { fall: 3, rise: 2, window: 10, window_failures: 6, together: 10 };
     let interval = Duration::from_secs(1);
     Probe { name: "test".to_owned(), kind, interval, timeout: AMPLE, watch: false, thresholds }
 }

@@ -65,7 +65,7 @@ impl World {
         let mut watched: HashMap<_, Vec<_>> = HashMap::new();
         for (position, target) in targets.targets.iter().enumerate() {
             let probe = &targets.probes[target.probe.index()];
-            paces.push(Pace { interval: probe.interval, fall: probe.thresholds.fall });
+            paces.push(Pace { interval: probe.interval, fall: probe.thresholds.rechecked() });
             if probe.watch && uses_tcp(&probe.kind) {
                 watched.entry(target.address).or_default().push(position);
             }

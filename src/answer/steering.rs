@@ -226,7 +226,9 @@ fn distinct(sets: impl Iterator<Item = TypeSet>) -> Vec<TypeSet> {
 }
 
 impl Lots {
-    fn of(&self, lot: u16) -> u32 {
+    /// The position among all variants of the one that `lot` is given.
+    #[must_use]
+    pub fn of(&self, lot: u16) -> u32 {
         self.variants[usize::from(self.lots[usize::from(lot)])]
     }
 }

@@ -14,6 +14,7 @@ mod log;
 mod reload;
 mod said;
 pub mod serve;
+mod simulate;
 mod status;
 mod table;
 
@@ -58,6 +59,8 @@ enum Verb {
     FailBack(fail_back::Arguments),
     /// Play with a whole world on loopback: three regions, a server, real queries. Nothing to install.
     Demo(demo::Arguments),
+    /// Play servers, agents and resolvers in virtual time against what must hold, and count what the rules are worth.
+    Simulate(simulate::Arguments),
 }
 
 /// Which configuration is meant.
@@ -93,6 +96,7 @@ pub fn run() -> ExitCode {
         Verb::Status(running) => status::run(&running),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::FailBack(arguments) => fail_back::run(&arguments),
+        Verb::Simulate(arguments) => return simulate::run(&arguments, json),
     };
     said::tell(outcome, json)
 }

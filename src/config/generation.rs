@@ -56,19 +56,27 @@ pub fn load(path: &Path, now: WallTime) -> Loaded {
 /// As [`load`]. What is signed and has not changed since is taken from `before`, the signed zones in force.
 pub fn reload(path: &Path, now: WallTime, before: Vec<Arc<SignedZone>>) -> Loaded {
     let (config, warnings) = super::load(path)?;
-    build(config, warnings, now, before)
+    build(config, warnings, Dnssec { before, now, ..Dnssec::default() })
 }
 
-/// Reads all that a configuration names.
-fn build(
-    mut config: Config,
-    mut warnings: Vec<Fault>,
-    now: WallTime,
-    before: Vec<Arc<SignedZone>>,
-) -> Loaded {
+/// Reads all that a configuration names. `dnssec` says when it is, and which signed zones are in force.
+pub fn build(config: Config, mut warnings: Vec<Fault>, dnssec: Dnssec) -> Loaded {
     let mut errors = Vec::new();
     let zones = read_zones(&config, &mut errors, &mut warnings);
     let databases = read_databases(&config, &mut errors);
+    assemble(config, zones, databases, dnssec, errors, warnings)
+}
+
+/// A generation of what was read; `zones` are those of the configuration in their order, none where one of them
+/// could not be read.
+pub fn assemble(
+    mut config: Config,
+    zones: Option<Vec<zone::Zone>>,
+    databases: Databases,
+    mut dnssec: Dnssec,
+    mut errors: Vec<Fault>,
+    mut warnings: Vec<Fault>,
+) -> Loaded {
     let bound = config.bind(|rtype, text, origin| {
         let rdata = zone::rdata::read_text(rtype, text, origin).map_err(|fault| fault.to_string())?;
         Ok(rdata.into())
@@ -76,10 +84,11 @@ fn build(
     errors.extend(bound.err().unwrap_or_default());
     let Some(zones) = zones else { return Err(with_warnings(errors, warnings)) };
     errors.extend(config.check_against_zones(|zone, name| held(&zones[zone.index()], name)));
+    let now = dnssec.now;
     let signing = config.zones.iter().zip(&zones);
     let signing =
         signing.map(|(written, zone)| zone_dnssec(&config, written, zone, now, &mut errors, &mut warnings));
-    let dnssec = Dnssec { zones: signing.collect(), before, now };
+    dnssec.zones = signing.collect();
     if !errors.is_empty() {
         return Err(with_warnings(errors, warnings));
     }

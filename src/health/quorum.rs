@@ -6,10 +6,20 @@
 //!  fewer than half of the configured eligible     frozen: keep the last verdict, alarm
 //!  two thirds of the eligible fail
 //!    - within one fault domain of several         frozen
+//!    - and have not seen enough of it together    mixed
 //!    - else                                       fails; corroborated if all of them do
 //!  two thirds of the eligible reach it            works; proven if they have for long enough
 //!  else                                           mixed: keep the last verdict
 //! ```
+//!
+//! Why they must have seen enough *together*: that each vantage of a quorum has its three failures in a row says
+//! less than it seems to. A failure brings rechecks from everywhere, so chance gets many draws at the same time,
+//! and two vantages of three need only six unlucky ones. So the failures, less the passes, of all vantages that
+//! agree are added up, of each no more than half of [`Thresholds::together`](super::streak::Thresholds::together),
+//! and must come to that half times the vantages of a quorum: two of three need ten by default, four of five
+//! twenty. No vantage counts for another, so the one that has been cut off for an hour and another's bad second
+//! are no quorum. Of an endpoint that is really dead all vantages fail, and three times three are nearly there;
+//! where only a quorum sees it, the same certainty takes each of these some more probes.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,6 +37,8 @@ pub struct Votes {
     pub eligible: u32,
     /// How many have an agent that is blind or lags; the caller's to fill in.
     pub blind: u32,
+    /// How many were not heard yet since a recent start, and may yet contradict; the caller's to fill in.
+    pub awaited: u32,
     /// How many see it fail.
     pub fails: u32,
     /// How many reach it.
@@ -35,6 +47,8 @@ pub struct Votes {
     pub proven: u32,
     /// How many have an agent that saw any failure.
     pub troubled: u32,
+    /// How many failures, less passes, those saw together that see it fail; of each no more than counts.
+    pub weight: u32,
     /// In how many fault domains it is seen to fail; counted up to [`FAULT_DOMAINS_MIN`].
     pub domains: usize,
     /// Whether it is in doubt: a recheck failed somewhere or a second vantage saw a failure, not too long ago;
@@ -59,7 +73,7 @@ pub enum Finding {
         /// See [`super::vantage::Voice::Proven`].
         proven: bool,
     },
-    /// No quorum either way.
+    /// No quorum either way, or one that has not seen enough together.
     Mixed,
 }
 
@@ -92,9 +106,10 @@ impl Freeze {
     }
 }
 
-/// Counts the votes of all vantages about one target; `domains` holds each vantage's fault domain, if named.
+/// Counts the votes of all vantages about one target; `domains` holds each vantage's fault domain, if named;
+/// `together` is how many failures two vantages must have seen together.
 #[must_use]
-pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Moment) -> Votes {
+pub fn count(tallies: &[Tally], domains: &[Option<u16>], together: u8, rules: &Rules, now: Moment) -> Votes {
     let mut votes = Votes { configured: size(tallies), ..Votes::default() };
     let mut first_domain = None;
     let mut young = Young::default();
@@ -105,6 +120,7 @@ pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Mom
         votes.proven += u32::from(vote == Vote::Works { proven: true });
         if vote == Vote::Fails {
             votes.fails += 1;
+            votes.weight += tally.weight().min(half_of(together));
             match (domain, first_domain) {
                 (Some(_), None) => (first_domain, votes.domains) = (domain, 1),
                 (Some(domain), Some(first)) if domain != first => votes.domains = FAULT_DOMAINS_MIN,
@@ -124,25 +140,36 @@ pub fn count(tallies: &[Tally], domains: &[Option<u16>], rules: &Rules, now: Mom
     votes
 }
 
-/// What counted votes amount to. `domains_configured` is how many fault domains the vantages name.
+/// What counted votes amount to. `domains_configured` is how many fault domains the vantages name, `together`
+/// is that of [`count`].
 #[must_use]
-pub fn judge(votes: &Votes, domains_configured: usize, rules: &Rules) -> Finding {
+pub fn judge(votes: &Votes, domains_configured: usize, together: u8, rules: &Rules) -> Finding {
     let eligible = u64::from(votes.eligible);
     let agree = |count: u32| count > 0 && rules.quorum.is_reached(count.into(), eligible);
+    let needed = rules.quorum.least_of(eligible + u64::from(votes.awaited));
+    let enough = votes.configured == 1 || u64::from(votes.weight) >= needed * u64::from(half_of(together));
+    let withdraw = enough && u64::from(votes.fails) >= needed;
     if votes.eligible == 0 || !rules.eligible.is_reached(eligible, votes.configured.into()) {
         let Votes { eligible, configured, blind, .. } = *votes;
         Finding::Frozen(Freeze::TooFewEligible { eligible, configured, blind })
     } else if agree(votes.fails) {
         if domains_configured >= FAULT_DOMAINS_MIN && votes.domains < FAULT_DOMAINS_MIN {
             Finding::Frozen(Freeze::OneFaultDomain)
+        } else if !withdraw {
+            Finding::Mixed
         } else {
-            Finding::Fails { corroborated: votes.fails == votes.eligible }
+            Finding::Fails { corroborated: votes.fails == votes.eligible + votes.awaited }
         }
     } else if agree(votes.works) {
         Finding::Works { proven: agree(votes.proven) }
     } else {
         Finding::Mixed
     }
+}
+
+/// The most that one vantage's failures count for.
+fn half_of(together: u8) -> u32 {
+    together.div_ceil(2).into()
 }
 
 /// The troubles that are young enough to put an endpoint in doubt for everybody.
@@ -191,7 +218,7 @@ mod tests {
     /// at second 100.
     fn tallies(voices: &str) -> Vec<Tally> {
         let voice = |letter| match letter {
-            'f' => Voice::Fails,
+            'f' => Voice::Fails(5),
             'd' => Voice::Doubts,
             'c' => Voice::Checks,
             'w' => Voice::Works,
@@ -208,11 +235,11 @@ mod tests {
 
     fn votes(voices: &str, second: u64) -> Votes {
         let tallies = tallies(voices);
-        count(&tallies, &vec![None; tallies.len()], &Rules::default(), Moment::from_millis(second * 1000))
+        count(&tallies, &vec![None; tallies.len()], 10, &Rules::default(), Moment::from_millis(second * 1000))
     }
 
     fn finding(voices: &str) -> Finding {
-        judge(&votes(voices, 101), 0, &Rules::default())
+        judge(&votes(voices, 101), 0, 10, &Rules::default())
     }
 
     #[test]
@@ -248,13 +275,37 @@ mod tests {
     #[test]
     fn one_fault_domain_of_several_withdraws_nothing() {
         let judged = |domains: &[Option<u16>]| {
-            let votes = count(&tallies("ffw"), domains, &Rules::default(), Moment::START);
-            judge(&votes, 2, &Rules::default())
+            let votes = count(&tallies("ffw"), domains, 10, &Rules::default(), Moment::START);
+            judge(&votes, 2, 10, &Rules::default())
         };
         let frozen = Finding::Frozen(Freeze::OneFaultDomain);
         assert_eq!(judged(&[Some(0), Some(0), Some(1)]), frozen);
         assert_eq!(judged(&[Some(0), None, Some(1)]), frozen, "an unnamed domain may be any");
         assert_eq!(judged(&[Some(0), Some(1), Some(1)]), Finding::Fails { corroborated: false });
+    }
+
+    #[test]
+    fn no_vantage_counts_for_another() {
+        let finding = |weights: &[u8], passing: usize| {
+            let said = weights.iter().map(|weight| Voice::Fails(*weight));
+            let tallies: Vec<Tally> = said
+                .chain(std::iter::repeat_n(Voice::Works, passing))
+                .map(|voice| {
+                    let mut tally = Tally::default();
+                    tally.replace(Voice::Silent, voice, Moment::START);
+                    tally
+                })
+                .collect();
+            let (domains, rules) = (vec![None; tallies.len()], Rules::default());
+            judge(&count(&tallies, &domains, 10, &rules, Moment::START), 0, 10, &rules)
+        };
+        assert_eq!(finding(&[32, 3], 1), Finding::Mixed);
+        assert_eq!(finding(&[32, 5], 1), Finding::Fails { corroborated: false });
+        assert_eq!(finding(&[3, 3, 3], 0), Finding::Mixed);
+        assert_eq!(finding(&[3, 3, 4], 0), Finding::Fails { corroborated: true });
+        assert_eq!(finding(&[32, 32, 32, 3], 1), Finding::Mixed);
+        assert_eq!(finding(&[4, 4, 4, 4, 4], 0), Finding::Fails { corroborated: true });
+        assert_eq!(finding(&[1], 0), Finding::Fails { corroborated: true }, "a lone vantage has its fall");
     }
 
     #[test]
@@ -278,7 +329,7 @@ mod tests {
         #[test]
         fn a_withdrawal_has_its_quorum(voices in "[fdcwp-]{0,9}") {
             let votes = votes(&voices, 101);
-            if let Finding::Fails { corroborated } = judge(&votes, 0, &Rules::default()) {
+            if let Finding::Fails { corroborated } = judge(&votes, 0, 10, &Rules::default()) {
                 prop_assert!(votes.fails * 3 >= votes.eligible * 2);
                 prop_assert!(votes.eligible * 2 >= votes.configured);
                 prop_assert_eq!(corroborated, !voices.contains(['d', 'c', 'w', 'p']));

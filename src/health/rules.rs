@@ -74,6 +74,12 @@ impl Ratio {
         part.saturating_mul(self.denominator.into()) >= whole.saturating_mul(self.numerator.into())
     }
 
+    /// The least part of `whole` that reaches this ratio.
+    #[must_use]
+    pub fn least_of(self, whole: u64) -> u64 {
+        whole.saturating_mul(self.numerator.into()).div_ceil(self.denominator.into())
+    }
+
     /// Whether `part` is more than this ratio of `whole`.
     #[must_use]
     pub fn is_exceeded(self, part: u64, whole: u64) -> bool {

@@ -32,14 +32,30 @@ pub struct Thresholds {
     pub window: u8,
     /// How many failures in a full window mean failing, in a row or not.
     pub window_failures: u8,
+    /// How many failures, less passes, two vantages must have seen together before an endpoint is withdrawn for
+    /// everybody, and more of them in proportion; see [`quorum`](super::quorum). Of no meaning where there is a
+    /// single vantage.
+    pub together: u8,
 }
 
 impl Default for Thresholds {
-    /// Three failures, five successes, or 60 % of the last ten failing.
+    /// Three failures, five successes, or 60 % of the last ten failing; ten failures together.
     fn default() -> Self {
-        Self { fall: 3, rise: 5, window: 10, window_failures: 6 }
+        Self { fall: 3, rise: 5, window: 10, window_failures: 6, together: 10 }
     }
 }
+
+impl Thresholds {
+    /// How many failures in a row an agent should look for at the pace of rechecks: those that make it fail,
+    /// and those that two vantages need together.
+    #[must_use]
+    pub fn rechecked(&self) -> u8 {
+        self.fall.max(self.together.div_ceil(2))
+    }
+}
+
+/// The weight of a streak grows no further: what is certain needs no more counting.
+pub const WEIGHT_MAX: u8 = 32;
 
 /// What an agent's outcomes say of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +91,8 @@ pub struct Streak {
     seen: u8,
     /// How many of the newest outcomes are alike.
     run: u16,
+    /// See [`Streak::weight`].
+    weight: u8,
     condition: Condition,
     /// Passed `rise` times in a row, and not failing since. What is down needs this to come back, so that
     /// the first probe after a restart revives nothing.
@@ -107,6 +125,7 @@ impl Streak {
             outcomes: 0,
             seen: 0,
             run: 0,
+            weight: 0,
             condition: Condition::Untested,
             proven: false,
             newest: 0,
@@ -164,6 +183,13 @@ impl Streak {
         self.proven
     }
 
+    /// Failures less passes, counted from zero upwards: how much speaks against the target by now. Chance alone
+    /// hardly moves it: at one failure in twenty, each further step is nineteen times as rare as the one before.
+    #[must_use]
+    pub fn weight(&self) -> u8 {
+        self.weight
+    }
+
     /// Whether the newest outcome failed.
     #[must_use]
     pub fn newest_failed(&self) -> bool {
@@ -203,6 +229,7 @@ impl Streak {
     fn shift(&mut self, failed: bool) {
         self.run =
             if self.seen > 0 && failed == self.newest_failed() { self.run.saturating_add(1) } else { 1 };
+        self.weight = if failed { (self.weight + 1).min(WEIGHT_MAX) } else { self.weight.saturating_sub(1) };
         self.outcomes = self.outcomes << 1 | u64::from(failed);
         self.seen = (self.seen + 1).min(64);
     }
@@ -217,6 +244,10 @@ impl Streak {
         if self.condition == Condition::Clear {
             self.proven |= risen;
             self.failure = None;
+            // A long trouble that is over must not lend its weight to the next.
+            if risen {
+                self.weight = 0;
+            }
         }
     }
 
@@ -347,10 +378,19 @@ mod tests {
 
     #[test]
     fn a_threshold_of_one_fails_at_once_and_still_asks_for_a_recheck() {
-        let thresholds = Thresholds { fall: 1, rise: 1, window: 0, window_failures: 0 };
+        let thresholds = Thresholds { fall: 1, rise: 1, window: 0, window_failures: 0, together: 0 };
         let (streak, asked) = after_with(". x", &thresholds);
         assert_eq!((streak.condition(), asked), (Condition::Failing, 1));
         assert_eq!(after_with(". x .", &thresholds).0.condition(), Condition::Clear);
+    }
+
+    #[test]
+    fn weight_is_failures_less_passes_and_ends_with_the_trouble() {
+        let weight = |outcomes| after_with(outcomes, &Thresholds::default()).0.weight();
+        assert_eq!((weight(". . x x x"), weight("x x x . x"), weight("x . . x")), (3, 3, 1));
+        assert_eq!(weight("x x x x x x x x x x . . . ."), 6);
+        assert_eq!(weight("x x x x x x x x x x . . . . ."), 0, "it works again");
+        assert_eq!(weight(&"x".repeat(99)), WEIGHT_MAX);
     }
 
     #[test]
@@ -412,7 +452,7 @@ mod tests {
         fn any_outcomes_and_thresholds_keep_the_chart(
             outcomes in "[.x-]{0,90}", fall in 0u8.., rise in 0u8.., window in 0u8.., window_failures in 0u8..
         ) {
-            let thresholds = Thresholds { fall, rise, window, window_failures };
+            let thresholds = Thresholds { fall, rise, window, window_failures, together: 0 };
             let (streak, asked) = after_with(&outcomes, &thresholds);
             let failures = outcomes.matches('x').count();
             prop_assert!(asked <= failures);

@@ -30,8 +30,8 @@ pub enum Voice {
     Checks,
     /// A recheck failed too.
     Doubts,
-    /// It fails.
-    Fails,
+    /// It fails, and so much speaks for that: see [`Streak::weight`].
+    Fails(u8),
 }
 
 /// What a vantage says of one target.
@@ -92,6 +92,8 @@ pub struct Tally {
     checks: u16,
     doubts: u16,
     fails: u16,
+    /// The sum of what speaks for the failures.
+    weight: u32,
     /// When the newest of the present troubles began.
     troubled_since: Moment,
 }
@@ -109,15 +111,22 @@ pub fn voice(streak: &Streak, sight: Sight, now: Moment, age_limit: Duration) ->
         Condition::Untested => Voice::Silent,
         Condition::Checking => Voice::Checks,
         Condition::Doubtful => Voice::Doubts,
-        Condition::Failing => Voice::Fails,
+        Condition::Failing => Voice::Fails(streak.weight()),
     }
 }
 
 impl Voice {
+    fn weight(self) -> u32 {
+        match self {
+            Self::Fails(weight) => weight.into(),
+            _ => 0,
+        }
+    }
+
     /// Whether it tells of a failure.
     #[must_use]
     pub fn is_trouble(self) -> bool {
-        matches!(self, Self::Checks | Self::Doubts | Self::Fails)
+        matches!(self, Self::Checks | Self::Doubts | Self::Fails(_))
     }
 }
 
@@ -161,6 +170,7 @@ impl Tally {
         if let Some(count) = self.count(to) {
             *count += 1;
         }
+        self.weight = self.weight - from.weight() + to.weight();
         if to.is_trouble() && !from.is_trouble() {
             self.troubled_since = self.troubled_since.max(troubled_since);
         }
@@ -203,6 +213,12 @@ impl Tally {
         u32::from(self.doubts) + u32::from(self.fails)
     }
 
+    /// How many failures, less passes, those agents saw together that see it fail.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
     /// When the newest of the present troubles began.
     #[must_use]
     pub fn troubled_since(&self) -> Moment {
@@ -210,11 +226,14 @@ impl Tally {
     }
 
     /// From when on the vantage's own clients are moved away, if its vote is that the target fails: at once by
-    /// a majority of several agents, after `lone_wait` by a lone one.
+    /// a majority of several agents, after `lone_wait` by a lone one; and only when it saw half as much as it
+    /// takes to withdraw `together`, so that a lone agent's bad second does not count for five. What has `moved`
+    /// stays so while the vote does.
     #[must_use]
-    pub fn moves_clients_from(&self, lone_wait: Duration) -> Option<Moment> {
+    pub fn moves_clients_from(&self, lone_wait: Duration, together: u8, moved: bool) -> Option<Moment> {
         let wait = if self.voices() == 1 { lone_wait } else { Duration::ZERO };
-        (self.vote() == Vote::Fails).then(|| self.troubled_since + wait)
+        let enough = moved || self.weight * 2 >= together.into();
+        (self.vote() == Vote::Fails && enough).then(|| self.troubled_since + wait)
     }
 
     fn count(&mut self, voice: Voice) -> Option<&mut u16> {
@@ -224,7 +243,7 @@ impl Tally {
             Voice::Proven => Some(&mut self.proven),
             Voice::Checks => Some(&mut self.checks),
             Voice::Doubts => Some(&mut self.doubts),
-            Voice::Fails => Some(&mut self.fails),
+            Voice::Fails(_) => Some(&mut self.fails),
         }
     }
 }
@@ -260,9 +279,10 @@ mod tests {
     #[test]
     fn the_majority_of_agents_is_the_vote() {
         use Voice::*;
+        const FAILS: Voice = Fails(3);
         assert_eq!(tally(&[]).vote(), Vote::Silent);
-        assert_eq!(tally(&[Fails]).vote(), Vote::Fails);
-        assert_eq!(tally(&[Fails, Fails, Works]).vote(), Vote::Fails);
+        assert_eq!(tally(&[FAILS]).vote(), Vote::Fails);
+        assert_eq!(tally(&[FAILS, FAILS, Works]).vote(), Vote::Fails);
         assert_eq!(tally(&[Works, Works, Checks]).vote(), Vote::Works { proven: false });
         assert_eq!(tally(&[Checks]).vote(), Vote::Unsure);
         assert_eq!(tally(&[Proven, Proven, Works]).vote(), Vote::Works { proven: true });
@@ -272,26 +292,31 @@ mod tests {
 
     #[test]
     fn half_of_the_agents_is_no_majority() {
-        assert_eq!(tally(&[Voice::Fails, Voice::Works]).vote(), Vote::Unsure);
+        assert_eq!(tally(&[Voice::Fails(3), Voice::Works]).vote(), Vote::Unsure);
     }
 
     #[test]
     fn a_lone_agent_waits_before_it_moves_clients() {
         let wait = Duration::from_secs(5);
-        assert_eq!(tally(&[Voice::Fails]).moves_clients_from(wait), Some(Moment::from_millis(5000)));
         assert_eq!(
-            tally(&[Voice::Fails, Voice::Fails]).moves_clients_from(wait),
+            tally(&[Voice::Fails(5)]).moves_clients_from(wait, 10, false),
+            Some(Moment::from_millis(5000))
+        );
+        assert_eq!(
+            tally(&[Voice::Fails(3), Voice::Fails(3)]).moves_clients_from(wait, 10, false),
             Some(Moment::from_millis(1000))
         );
-        assert_eq!(tally(&[Voice::Doubts]).moves_clients_from(wait), None);
+        assert_eq!(tally(&[Voice::Doubts]).moves_clients_from(wait, 10, false), None);
+        assert_eq!(tally(&[Voice::Fails(4)]).moves_clients_from(wait, 10, false), None, "a bad second");
+        assert!(tally(&[Voice::Fails(0)]).moves_clients_from(wait, 10, true).is_some(), "it moved already");
     }
 
     #[test]
     fn a_voice_replaced_leaves_no_trace() {
         let mut tally = tally(&[Voice::Works]);
-        tally.replace(Voice::Works, Voice::Fails, Moment::from_millis(9));
+        tally.replace(Voice::Works, Voice::Fails(3), Moment::from_millis(9));
         assert_eq!(tally.troubled_since(), Moment::from_millis(9));
-        tally.replace(Voice::Fails, Voice::Silent, Moment::START);
+        tally.replace(Voice::Fails(3), Voice::Silent, Moment::START);
         assert_eq!(tally, Tally::default());
     }
 

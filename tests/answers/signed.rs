@@ -88,6 +88,7 @@ answer = "cname"
 [services.static.regions]
 eu = { endpoints = ["192.0.2.61"], cname = "eu.cdn.example.net" }
 us = { endpoints = ["192.0.2.62"], cname = "us.cdn.example.net" }
+ap = { endpoints = ["192.0.2.63"], cname = "ap.cdn.example.net" }
 "#;
 
 /// Names of every kind, each asked for every type below.

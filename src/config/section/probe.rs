@@ -26,6 +26,7 @@ pub(in crate::config) const PROBE: Section = Section {
         "rise",
         "window",
         "window-failures",
+        "together",
         "watch",
     ],
 };
@@ -269,5 +270,6 @@ fn read_thresholds(table: Table) -> Thresholds {
         rise: count("rise", COUNT, 5),
         window,
         window_failures: count("window-failures", 1..=window, (window * 3).div_ceil(5)),
+        together: count("together", COUNT, 10),
     }
 }

@@ -120,15 +120,19 @@ impl Agent {
     }
 
     /// Takes on a sight. Sight that came back by itself forgets what was seen blind: failures of a cut uplink
-    /// must not count as soon as it heals. Where the others confirmed what it saw, or it lasted, it stays.
+    /// must not count as soon as it heals, nor when all uplinks heal at once and each agent's memory confirms
+    /// the others'. Where the others confirmed what it saw, or it lasted, it stays.
     pub(super) fn see(&mut self, sight: Sight) {
-        let confirmed = match self.sight {
-            Sight::Clear => true,
-            Sight::Blind(Blindness::Alone) => self.census.mostly_fails(),
-            Sight::Blind(Blindness::Everything) => self.census.wholly_fails(),
-            Sight::Blind(Blindness::Control) | Sight::Lagging => false,
+        let clear = sight == Sight::Clear;
+        let void = match self.sight {
+            Sight::Clear => false,
+            Sight::Blind(Blindness::Alone) => clear && !self.census.mostly_fails(),
+            Sight::Blind(Blindness::Everything) => clear && !self.census.wholly_fails(),
+            Sight::Blind(Blindness::Control) | Sight::Lagging => {
+                !matches!(sight, Sight::Blind(Blindness::Control) | Sight::Lagging)
+            }
         };
-        if sight == Sight::Clear && !confirmed {
+        if void {
             for streak in self.streaks.iter_mut().filter(|streak| streak.condition() != Condition::Clear) {
                 streak.forget();
             }

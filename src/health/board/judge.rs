@@ -23,10 +23,16 @@ impl Board {
     /// Judges one target: moves of single vantages, then the verdict of each of its endpoints.
     fn judge(&mut self, target: usize, now: Moment, change: &mut Change) {
         let row = target * self.vantages.len()..(target + 1) * self.vantages.len();
-        let votes = Votes { blind: self.blind, ..count(&self.tallies[row], &self.domains, &self.rules, now) };
-        let finding = judge(&votes, self.domains_configured, &self.rules);
+        let awaited = self.awaited(now);
+        let together = self.targets[target].thresholds.together;
+        let counted = count(&self.tallies[row], &self.domains, together, &self.rules, now);
+        let votes = Votes { blind: self.blind, awaited, ..counted };
+        let finding = judge(&votes, self.domains_configured, together, &self.rules);
         let heard = Heard { finding, doubted: votes.doubted };
         let mut wake = earliest(votes.ask_again, self.move_clients(target, now, change));
+        if awaited > 0 && votes.fails > 0 {
+            wake = earliest(wake, Some(self.settled_at));
+        }
         for position in 0..self.targets[target].endpoints.len() {
             let endpoint = self.targets[target].endpoints[position];
             self.note_freeze(endpoint, finding, change);
@@ -38,6 +44,15 @@ impl Board {
         self.wake = earliest(self.wake, wake);
     }
 
+    /// How many vantages were not heard since a recent start: a quorum must not come of who spoke first.
+    fn awaited(&self, now: Moment) -> u32 {
+        if now >= self.settled_at {
+            return 0;
+        }
+        let heard = self.agents.chunk_by(|a, b| a.vantage == b.vantage).count();
+        u32::try_from(self.vantages.len() - heard).expect("vantages are counted by a 16-bit id")
+    }
+
     /// Lets each vantage move its own clients. Where it is the only one its word is the quorum's anyway.
     fn move_clients(&mut self, target: usize, now: Moment, change: &mut Change) -> Option<Moment> {
         let mut wake = None;
@@ -46,7 +61,9 @@ impl Board {
         }
         for vantage in (0..self.vantages.len()).map(VantageId::from_index) {
             let cell = self.cell(target, vantage);
-            let from = self.tallies[cell].moves_clients_from(self.rules.lone_wait);
+            let together = self.targets[target].thresholds.together;
+            let from =
+                self.tallies[cell].moves_clients_from(self.rules.lone_wait, together, self.moved[cell]);
             let unreachable = from.is_some_and(|from| from <= now);
             wake = earliest(wake, from.filter(|&from| from > now));
             if unreachable != self.moved[cell] {

@@ -58,6 +58,10 @@ pub enum Refusal {
 /// one is refused.
 pub const AGENTS_MAX: usize = 4096;
 
+/// So long after a start no quorum is made without the vantages that were not heard yet: reports come several
+/// times a second, and each has the last outcomes.
+const START_WAIT: Duration = Duration::from_secs(2);
+
 /// What is believed.
 #[derive(Clone, Debug)]
 pub struct Board {
@@ -79,6 +83,8 @@ pub struct Board {
     /// Like `tallies`: whether the vantage moves its own clients away.
     moved: Vec<bool>,
     records: Vec<Record>,
+    /// Until then vantages that were not heard yet are waited for.
+    settled_at: Moment,
     /// Nothing changes by time alone before this; it may be too early.
     wake: Option<Moment>,
 }
@@ -150,6 +156,7 @@ impl Board {
             tallies: vec![Tally::default(); cells],
             moved: vec![false; cells],
             records: vec![record; endpoints.len()],
+            settled_at: now + START_WAIT,
             wake: None,
             specs: endpoints,
             vantages,

@@ -300,9 +300,11 @@ fn two_of_three_vantages_withdraw_one_does_not() {
     assert_eq!(world.state(0), State::Up);
     assert_eq!(world.withdrawals(), []);
     world.seconds(3, &["x...", "x...", "...."]);
+    assert_eq!(world.state(0), State::Suspect, "the first one's two hundred do not make up for three");
+    world.seconds(2, &["x...", "x...", "...."]);
     assert_eq!(world.state(0), State::Down);
     let last = world.log.last().unwrap();
-    assert!(last.ends_with("down: 2 of 3 vantages fail: connection refused (203 in a row)"), "{last}");
+    assert!(last.ends_with("down: 2 of 3 vantages fail: connection refused (205 in a row)"), "{last}");
 }
 
 #[test]
@@ -788,7 +790,7 @@ fn hasty(vantages: usize, regions: usize) -> BoardConfig {
     config.rules.damping.suppress = 1500;
     config.rules.damping.half_life = Duration::from_secs(5);
     for spec in &mut config.targets {
-        spec.thresholds = Thresholds { fall: 2, rise: 2, window: 10, window_failures: 6 };
+        spec.thresholds = Thresholds { fall: 2, rise: 2, window: 10, window_failures: 6, together: 6 };
     }
     for spec in &mut config.endpoints {
         spec.way_back.fail_back = FailBack::Automatic { hold: Duration::from_secs(1) };
@@ -959,4 +961,27 @@ proptest! {
             prop_assert_eq!(board.status(endpoint, now), world.board.status(endpoint, now));
         }
     }
+}
+
+#[test]
+fn a_restart_makes_no_quorum_of_who_speaks_first() {
+    let mut before = World::new(4, 3);
+    before.seconds(10, &["...", "...", "...", "..."]);
+    let mut world = before.restarted(config(4, 3));
+    let tell = |world: &mut World, vantage: usize, column: &str| {
+        let mut report = world.report(vantage, column);
+        for entry in &mut report.targets {
+            let outcome = entry.outcomes[0].clone();
+            (entry.newest, entry.outcomes) = (10, vec![outcome; 10]);
+        }
+        let now = at(1) + Duration::from_millis(10 * vantage as u64);
+        let change = world.board.apply(&report, now).unwrap();
+        world.note(now, change);
+    };
+    for (vantage, column) in ["x..", "x..", "..."].into_iter().enumerate() {
+        tell(&mut world, vantage, column);
+    }
+    assert_ne!(world.state(0), State::Down, "the fourth may yet say otherwise");
+    world.wake_until(at(2));
+    assert_eq!(world.state(0), State::Down, "it said nothing: two of three are a quorum");
 }

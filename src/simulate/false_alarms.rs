@@ -1,0 +1,271 @@
+//! False alarms: how often nothing but chance withdraws an endpoint, over more hours than a whole world could
+//! be played. Only what chance can move is here, but that is real: streaks, voices, tallies, the quorum.
+//!
+//! What is left out, and why it may be. Each endpoint is played for itself: endpoints meet only in blindness and
+//! speed limits, which can but prevent withdrawals. While every streak is clear and nothing is rechecked, passes
+//! change nothing beyond the window; so the next failure is drawn at once, and of the passes before it only as
+//! many are recorded as can be remembered.
+
+use std::time::Duration;
+
+use crate::agent::chance::Chance;
+use crate::agent::plan::{JITTER, RECHECK};
+use crate::health::outcome::Failure;
+use crate::health::quorum::{Finding, count, judge};
+use crate::health::rules::Rules;
+use crate::health::streak::{Action, Condition, Streak, Thresholds, WEIGHT_MAX};
+use crate::health::vantage::{Sight, Tally, Voice, voice};
+use crate::time::Moment;
+
+/// What is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// How many vantages, with one agent each.
+    pub vantages: u16,
+    /// From one probe to the next.
+    pub interval: Duration,
+    /// When a target counts as failing.
+    pub thresholds: Thresholds,
+    /// The part of probes that fail though nothing is wrong.
+    pub loss: f64,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    /// Withdrawals for everybody.
+    pub for_all: u64,
+    /// Times that a single vantage moved the clients near it.
+    pub by_one: u64,
+    /// Probes played, those that were skipped included.
+    pub probes: u64,
+}
+
+/// From a failure to the rechecks of the other agents: the report comes at most 20 ms later, and travels.
+const WORD_TRAVELS: Duration = Duration::from_millis(30);
+/// Nothing grows too old here: reports flow.
+const NEVER: Duration = Duration::MAX;
+
+/// Plays one endpoint for `hours`.
+#[must_use]
+pub fn play(setting: &Setting, hours: f64, seed: u64) -> Alarms {
+    let mut endpoint = Endpoint::new(setting, seed);
+    let end = Moment::START + Duration::from_secs_f64(hours * 3600.0);
+    while endpoint.now < end {
+        endpoint.skip_to_failure();
+        endpoint.play_trouble();
+    }
+    endpoint.alarms
+}
+
+/// The upper end of the one-sided 95 % confidence interval of a Poisson count.
+#[must_use]
+pub fn upper_bound(seen: u64) -> f64 {
+    let below = |mean: f64| {
+        let terms = (1..=seen).scan(1.0, |term, k| {
+            *term *= mean / k as f64;
+            Some(*term)
+        });
+        (1.0 + terms.sum::<f64>()) * (-mean).exp()
+    };
+    if seen > 100 {
+        // The exact sum overflows; by then the normal approximation is good to a percent.
+        return seen as f64 + 1.0 + 1.645 * (seen as f64 + 1.0).sqrt();
+    }
+    let (mut low, mut high) = (0.0, 10.0 + 3.0 * seen as f64);
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if below(middle) > 0.05 { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// An agent's view of the endpoint.
+struct View {
+    streak: Streak,
+    said: Voice,
+    /// When it probes next, and when it began its last regular probe.
+    due: Moment,
+    started: Moment,
+    failures: u8,
+    moved: bool,
+}
+
+struct Endpoint<'s> {
+    setting: &'s Setting,
+    rules: Rules,
+    views: Vec<View>,
+    tallies: Vec<Tally>,
+    domains: Vec<Option<u16>>,
+    chance: Chance,
+    now: Moment,
+    /// It is withdrawn: counted once until all is clear.
+    withdrawn: bool,
+    alarms: Alarms,
+}
+
+impl<'s> Endpoint<'s> {
+    fn new(setting: &'s Setting, seed: u64) -> Self {
+        let mut chance = Chance::seeded(seed);
+        let vantages = usize::from(setting.vantages);
+        let mut view = || {
+            let started = Moment::START + setting.interval.mul_f64(chance.ratio());
+            let streak = Streak::new();
+            View { streak, said: Voice::Silent, due: started, started, failures: 0, moved: false }
+        };
+        Self {
+            views: (0..vantages).map(|_| view()).collect(),
+            tallies: vec![Tally::default(); vantages],
+            domains: (0..setting.vantages).map(Some).collect(),
+            rules: Rules::default(),
+            chance,
+            now: Moment::START,
+            withdrawn: false,
+            alarms: Alarms::default(),
+            setting,
+        }
+    }
+
+    /// From a calm moment to the next failure.
+    fn skip_to_failure(&mut self) {
+        let interval = self.setting.interval;
+        let (mut first, mut at) = (0, Moment(u64::MAX));
+        for index in 0..self.views.len() {
+            let failure = self.views[index].due + interval.saturating_mul(self.passes_before_failure());
+            if failure < at {
+                (first, at) = (index, failure);
+            }
+        }
+        for index in 0..self.views.len() {
+            let due = self.views[index].due;
+            let passes = if due < at || index == first {
+                let whole = at.since(due).as_nanos() / interval.as_nanos();
+                u32::try_from(whole).unwrap_or(u32::MAX).saturating_add(u32::from(index != first))
+            } else {
+                0
+            };
+            self.alarms.probes += u64::from(passes);
+            let last = due + interval.saturating_mul(passes.saturating_sub(1));
+            for _ in 0..passes.min(WEIGHT_MAX.into()) {
+                let _ = self.record(index, last, true);
+            }
+            let jitter = if index == first { Duration::ZERO } else { interval.mul_f64(JITTER) };
+            let next = due + interval.saturating_mul(passes) + jitter.mul_f64(self.chance.ratio());
+            let view = &mut self.views[index];
+            (view.due, view.started) = (next, next);
+        }
+        self.now = at;
+        self.probed(first, false);
+    }
+
+    /// How many probes pass before one fails: geometrically distributed.
+    fn passes_before_failure(&mut self) -> u32 {
+        let passes = (1.0 - self.chance.ratio()).ln() / (1.0 - self.setting.loss).ln();
+        // Saturates; a run that long ends any play.
+        passes.min(1e9) as u32
+    }
+
+    /// Probe by probe until all is clear.
+    fn play_trouble(&mut self) {
+        while !self.is_calm() {
+            let next = (0..self.views.len()).min_by_key(|&index| self.views[index].due);
+            let index = next.expect("there is a vantage");
+            self.now = self.views[index].due;
+            self.move_clients();
+            let passed = self.chance.ratio() >= self.setting.loss;
+            self.views[index].started = self.now;
+            self.probed(index, passed);
+        }
+        self.withdrawn = false;
+        self.views.iter_mut().for_each(|view| view.moved = false);
+    }
+
+    fn is_calm(&self) -> bool {
+        let beyond = self.now + self.setting.interval.mul_f64(0.5);
+        let calm = |view: &View| {
+            view.streak.condition() == Condition::Clear && (view.due >= beyond || view.due <= self.now)
+                || view.streak.condition() == Condition::Untested
+        };
+        self.views.iter().all(calm)
+    }
+
+    /// A probe of an agent ended now.
+    fn probed(&mut self, index: usize, passed: bool) {
+        self.alarms.probes += 1;
+        let asked = self.record(index, self.now, passed);
+        let (now, interval) = (self.now, self.setting.interval);
+        let view = &mut self.views[index];
+        view.failures = if passed { 0 } else { view.failures.saturating_add(1) };
+        let rapid = !passed && view.failures < self.setting.thresholds.rechecked();
+        let (from, span) = if rapid { (now, RECHECK) } else { (view.started, interval) };
+        view.due = (from + self.chance.around(span, JITTER)).max(now + Duration::from_millis(1));
+        if asked == Action::Recheck {
+            let hurried = now + WORD_TRAVELS;
+            self.views.iter_mut().for_each(|other| other.due = other.due.min(hurried));
+        }
+        self.judge();
+    }
+
+    fn record(&mut self, index: usize, at: Moment, passed: bool) -> Action {
+        let view = &mut self.views[index];
+        let result = if passed { Ok(()) } else { Err(Failure::TimedOut) };
+        let asked = view.streak.record(at, &result, &self.setting.thresholds, NEVER);
+        let said = voice(&view.streak, Sight::Clear, at, NEVER);
+        if said != view.said {
+            self.tallies[index].replace(view.said, said, view.streak.troubled_since());
+            view.said = said;
+        }
+        asked
+    }
+
+    fn judge(&mut self) {
+        if self.withdrawn || self.views.iter().all(|view| !matches!(view.said, Voice::Fails(_))) {
+            return;
+        }
+        let together = self.setting.thresholds.together;
+        let votes = count(&self.tallies, &self.domains, together, &self.rules, self.now);
+        let finding = judge(&votes, self.domains.len(), together, &self.rules);
+        self.withdrawn = matches!(finding, Finding::Fails { .. });
+        self.alarms.for_all += u64::from(self.withdrawn);
+    }
+
+    /// What came true while time passed until now: vantages that move the clients near them.
+    fn move_clients(&mut self) {
+        for (view, tally) in self.views.iter_mut().zip(&self.tallies) {
+            let together = self.setting.thresholds.together;
+            let from = tally.moves_clients_from(self.rules.lone_wait, together, view.moved);
+            let moved = from.is_some_and(|from| from <= self.now);
+            self.alarms.by_one += u64::from(moved && !view.moved);
+            view.moved = moved;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alarms(loss: f64, together: u8, hours: f64) -> Alarms {
+        let thresholds = Thresholds { together, ..Thresholds::default() };
+        play(&Setting { vantages: 3, interval: Duration::from_secs(1), thresholds, loss }, hours, 1)
+    }
+
+    #[test]
+    fn every_probe_is_counted() {
+        let probes = alarms(0.01, 10, 100.0).probes as f64 / (100.0 * 3600.0 * 3.0);
+        assert!((0.98..1.12).contains(&probes), "{probes} per second and agent, rechecks included");
+    }
+
+    #[test]
+    fn what_was_seen_together_keeps_chance_from_withdrawing() {
+        assert!(alarms(0.2, 0, 20.0).for_all > 10);
+        assert_eq!(alarms(0.1, 10, 200.0).for_all, 0);
+    }
+
+    #[test]
+    fn bounds_are_those_of_the_tables() {
+        assert!((upper_bound(0) - 2.996).abs() < 0.001);
+        assert!((upper_bound(3) - 7.754).abs() < 0.001);
+        assert!((upper_bound(10) - 16.962).abs() < 0.001);
+    }
+}
