@@ -110,3 +110,49 @@ fn put(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&beside, path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dnssec::Algorithm;
+    use crate::dnssec::key::ZONE_KEY;
+    use crate::dnssec::timing::Timing;
+
+    fn key(zone: &str) -> Key {
+        Key::generate(zone.parse().unwrap(), ZONE_KEY, Algorithm::Ed25519, Timing::default())
+    }
+
+    #[test]
+    fn a_zone_has_its_own_keys_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        for zone in ["example.com", "example.com", "www.example.com", "example.org", "."] {
+            write(folder.path(), &key(zone), 3600).unwrap();
+        }
+        let count = |zone: &str| read(folder.path(), &zone.parse().unwrap()).unwrap().len();
+        assert_eq!(["example.com", "www.example.com", ".", "com"].map(count), [2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_private_key_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = write(folder.path(), &key("example.com"), 3600).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        for mode in [0o640, 0o604, 0o620] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let faults = read(folder.path(), &"example.com".parse().unwrap()).unwrap_err();
+            assert!(faults[0].contains("others may use this private key"), "{faults:?}");
+        }
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(read(folder.path(), &"example.com".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn every_fault_of_every_key_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [(); 2].map(|()| write(folder.path(), &key("example.com"), 3600).unwrap());
+        fs::remove_file(files[0].with_extension("key")).unwrap();
+        fs::write(files[1].with_extension("key"), "; nothing").unwrap();
+        assert_eq!(read(folder.path(), &"example.com".parse().unwrap()).unwrap_err().len(), 2);
+        assert!(read(&folder.path().join("none"), &"example.com".parse().unwrap()).is_err());
+    }
+}

@@ -2,12 +2,23 @@
 //! RFC 4035 section 5.4 and RFC 5155 section 8, over the states of a world of steered and plain names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hickory_proto::dnssec::Verifier;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
+use rhumb::config::key_store;
+use rhumb::control::state::{Event, State};
+use rhumb::dnssec::Algorithm;
 use rhumb::dnssec::denial::{Denial, Nsec3};
+use rhumb::dnssec::key::{Key, SECURE_ENTRY, ZONE_KEY};
+use rhumb::dnssec::timing::Timing;
+use rhumb::time::{Moment, WallTime};
 use rhumb::wire::code::RecordType;
 
 use crate::ask::{self, Asked};
@@ -437,4 +448,105 @@ fn a_failover_of_one_region_signs_nothing_new_and_another_state_only_what_is_new
     // One of two addresses: A, HTTPS and SVCB of four names are new.
     world.believe("eu/www/192.0.2.11 down").unwrap();
     assert_eq!(world.signatures.made(), made + 12);
+}
+
+/// A program of BIND's, which must be there; its output.
+fn bind(program: &str, arguments: &[&str], folder: &Path) -> String {
+    let program = format!("/usr/bin/{program}");
+    let out = Command::new(&program).args(arguments).current_dir(folder).output();
+    let out =
+        out.expect("RHUMB_TEST_PEERS is set, so BIND's tools must be there: apt-get install bind9-utils");
+    let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    assert!(out.status.success(), "{program} {arguments:?}\n{said}");
+    said
+}
+
+#[test]
+fn keys_of_ours_sign_by_bind_and_what_bind_signed_is_served_with_its_proofs() {
+    if std::env::var_os("RHUMB_TEST_PEERS").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let origin: rhumb::name::Name = "example.com".parse().unwrap();
+    let timing = Timing { sync_publish: None, ..Timing::from_now(NOW) };
+    let key = Key::generate(origin.clone(), ZONE_KEY | SECURE_ENTRY, Algorithm::EcdsaP256Sha256, timing);
+    key_store::write(folder.path(), &key, 3600).unwrap();
+    fs::write(folder.path().join("zone"), PARENT).unwrap();
+    for denial in [Denial::Nsec, Denial::Nsec3(Nsec3::default())] {
+        let mut arguments = vec!["-o", "example.com", "-S", "-z", "-O", "full", "-f", "signed"];
+        arguments.extend(["-s", "20251231000000", "-e", "20260201000000"]);
+        if denial != Denial::Nsec {
+            arguments.extend(["-3", "-", "-H", "0"]);
+        }
+        arguments.push("zone");
+        bind("dnssec-signzone", &arguments, folder.path());
+        let text = fs::read_to_string(folder.path().join("signed")).unwrap();
+        let world = World::new(&[("example.com", &text)], "").unwrap();
+        let keys: BTreeMap<&str, Vec<DNSKEY>> = [("example.com", keys(&world, "example.com"))].into();
+        assert_eq!(keys["example.com"].len(), 1);
+        for name in NAMES {
+            for rtype in TYPES {
+                let what = format!("{name} {rtype}");
+                let message = ask(&world, name, rtype, "10.0.0.1");
+                check_signatures(&message, &keys, &what);
+                check_denial(&message, &denial, name, rtype.parse().unwrap(), &what);
+            }
+        }
+        let steered = World::new(&[("example.com", &text)], SERVICES).err().unwrap();
+        assert!(steered.contains("was signed elsewhere"), "{steered}");
+        let twice = World::signed(&[("example.com", &text)], "", "denial = \"nsec\"").err().unwrap();
+        assert!(twice.contains("is signed here, but its file holds"), "{twice}");
+    }
+}
+
+#[test]
+fn keys_of_bind_are_taken_as_they_are() {
+    if std::env::var_os("RHUMB_TEST_PEERS").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (algorithm, flags) in [("ECDSAP256SHA256", "ZSK"), ("ED25519", "KSK")] {
+        let mut arguments = vec!["-q", "-a", algorithm];
+        arguments.extend((flags == "KSK").then_some(["-f", "KSK"]).into_iter().flatten());
+        arguments.push("example.com");
+        bind("dnssec-keygen", &arguments, folder.path());
+    }
+    let keys = key_store::read(folder.path(), &"example.com".parse().unwrap()).unwrap();
+    assert_eq!(keys.len(), 2);
+    for stored in keys {
+        let file = stored.file.with_extension("key");
+        let ds = bind("dnssec-dsfromkey", &["-2", file.to_str().unwrap()], folder.path());
+        let mut ours = String::new();
+        rhumb::zone::rdata::show(RecordType::DS, &stored.key.ds(), &mut ours).unwrap();
+        let plain = |text: &str| text.split_whitespace().collect::<String>();
+        assert!(plain(&ds).ends_with(&plain(&ours)), "{ds} {ours}");
+        assert!(stored.key.timing.activate.is_some());
+    }
+}
+
+#[test]
+fn what_is_due_is_signed_anew_services_in_the_step_and_zones_beside() {
+    let world = World::signed(ZONES, SERVICES, "denial = \"nsec\"").unwrap();
+    let start = Moment::START;
+    let mut state = State::new(world.generation, &[], Duration::ZERO, start);
+    let in_use = state.signatures_made();
+    for _ in 0..10 {
+        state.step(Event::Tick, start);
+    }
+    let ahead = state.signatures_made();
+    assert!(ahead > in_use, "{ahead} with those ahead, {in_use} without");
+    let day = |days: u64| WallTime(NOW.0 + days * 86_400_000);
+    assert!(state.step(Event::Daytime(day(7)), start).table.is_none());
+    assert!(state.due_zones(day(7)).is_empty());
+    assert!(state.step(Event::Daytime(day(9)), start).table.is_some());
+    assert!(state.signatures_made() > ahead);
+    let due = state.due_zones(day(9)).into_iter();
+    let zones: Vec<_> =
+        due.map(|(id, zone)| (id, Arc::new(zone.renewed(day(9)).unwrap().unwrap()))).collect();
+    assert_eq!(zones.len(), 2);
+    let overtaken = Event::Resigned { generation: state.number() + 1, zones: zones.clone() };
+    assert!(state.step(overtaken, start).table.is_none());
+    let table = state.step(Event::Resigned { generation: state.number(), zones }, start).table.unwrap();
+    assert!(table.signed_zones().all(|zone| zone.expires().unwrap() > day(21)));
+    assert!(state.due_zones(day(9)).is_empty());
 }
