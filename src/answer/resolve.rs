@@ -230,6 +230,11 @@ impl<'t> Question<'t> {
             let target_at = reply.end() + RDATA_AT;
             append(&alias, &entry, link, reply)?;
             self.sign(entry, RecordType::CNAME, link, reply)?;
+            // The proof that a wildcard may stand for the name has begun the authority section, and no answer may
+            // follow it: the resolver asks on.
+            if self.dnssec && link.name != entry.name() && self.table.zone(entry.zone()).signed.is_some() {
+                return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
+            }
             return Ok(self.target(Next { target_at, dname_at: None }));
         }
         if self.own_set(entry, link, reply)? {

@@ -47,8 +47,11 @@ pub enum Phase {
     Gone,
 }
 
+/// Finds one date among those of a key.
+pub(super) type DateOf = fn(&mut Timing) -> &mut Option<WallTime>;
+
 /// The names of the dates in a file, with each.
-pub(super) const DATES: [(&str, fn(&mut Timing) -> &mut Option<WallTime>); 7] = [
+pub(super) const DATES: [(&str, DateOf); 7] = [
     ("Created", |timing| &mut timing.created),
     ("Publish", |timing| &mut timing.publish),
     ("Activate", |timing| &mut timing.activate),
