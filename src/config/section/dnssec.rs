@@ -52,7 +52,7 @@ pub(in crate::config) fn read_dnssec(value: Value) -> ZoneKeys {
     };
     let validity = duration("validity", VALIDITY_MIN, VALIDITY_MAX, VALIDITY);
     let renew_before =
-        duration("renew-before", Duration::from_secs(60), VALIDITY_MAX, RENEW_BEFORE.min(validity / 3));
+        duration("renew-before", Duration::from_secs(60), VALIDITY_MAX, RENEW_BEFORE.min(validity * 2 / 5));
     let jitter = duration("jitter", Duration::ZERO, VALIDITY_MAX, DAY.min(validity / 12));
     if renew_before + jitter > validity * 3 / 4 {
         table.error(
