@@ -7,8 +7,9 @@ use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rhumb::clock;
 use tempfile::TempDir;
 
 const ZONE: &str = r#"
@@ -177,9 +178,9 @@ impl World {
     }
 
     fn await_answers(&self) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = clock::now() + Duration::from_secs(60);
         while !dig(self.port, "plain.example.com A").contains("NOERROR") {
-            assert!(Instant::now() < until, "the server answers");
+            assert!(clock::now() < until, "the server answers");
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -226,9 +227,9 @@ impl World {
         let mut command = Command::new(program);
         command.args(["-d", "-c"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
         self._processes.push(Process(command.spawn().unwrap()));
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = clock::now() + Duration::from_secs(30);
         while !dig(self.unbound_port, "plain.example.com A").contains("NOERROR") {
-            assert!(Instant::now() < until, "unbound answers: {}", self.unbound_log());
+            assert!(clock::now() < until, "unbound answers: {}", self.unbound_log());
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -305,8 +306,8 @@ fn validates_in_every_state(denial: &str, split: bool, algorithm: &str) {
     for down in DOWN {
         let state = format!("{denial}, down: {down:?}");
         world.lose(down);
-        let until = Instant::now() + Duration::from_millis(1500);
-        while Instant::now() < until {
+        let until = clock::now() + Duration::from_millis(1500);
+        while clock::now() < until {
             for question in STEERED {
                 world.delv(question, &format!("{state}, under way"));
                 world.unbound(question, &format!("{state}, under way"));
