@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::names::{Entry, Found, Kind};
 use super::records::{Model, Records, Role};
+use super::steering::Steering;
 use super::table::AnswerTable;
 use crate::ids::{ServiceId, ZoneId};
 use crate::name::NAME_OCTETS_MAX;
@@ -212,7 +213,7 @@ impl<'t> Question<'t> {
                 if !link.is_question() {
                     return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
                 }
-                return self.steer(entry, service, self.rtype, link, reply).map(Step::Done);
+                return self.steer(entry, (service, steering), self.rtype, link, reply).map(Step::Done);
             }
         }
         let mut alias = None;
@@ -261,15 +262,15 @@ impl<'t> Question<'t> {
     }
 
     /// The variant of a steered name that suits the client.
+    #[inline]
     pub(super) fn steer(
         &self,
         entry: Entry<'t>,
-        id: ServiceId,
+        (id, service): (ServiceId, &'t Steering),
         rtype: RecordType,
         link: Link<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome<'t>, Full> {
-        let service = self.table.service(id);
         let steered = service.steer(self.table.tree(service.map), self.client, rtype);
         let variant = steered.variant;
         let outcome = Outcome {

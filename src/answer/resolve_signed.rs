@@ -226,8 +226,8 @@ impl<'t> Question<'t> {
         match entry.service() {
             // No steered record behind a CNAME.
             Some(id) if link.is_question() => {
-                let rtype = self.table.service(id).first_type();
-                self.steer(entry, id, rtype, link, reply)
+                let service = self.table.service(id);
+                self.steer(entry, (id, service), service.first_type(), link, reply)
             }
             _ => Ok(done),
         }
