@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::compile_signed::Dnssec;
 use super::encode;
 use super::extensions::Extensions;
 use super::maps::{self, CompiledMap, Databases};
@@ -41,6 +42,8 @@ pub struct World {
     pub services: Vec<Service>,
     /// What is known of addresses.
     pub databases: Databases,
+    /// What of it is signed.
+    pub dnssec: Dnssec,
 }
 
 /// Everything that tables of one generation of the configuration share.
@@ -56,8 +59,8 @@ pub struct Plan {
     pub databases: Databases,
     /// What is wanted of the protocol's extensions.
     pub extensions: Arc<Extensions>,
-    names: Arc<Names>,
-    zones: Arc<[ZoneTop]>,
+    pub(super) names: Arc<Names>,
+    pub(super) zones: Arc<[ZoneTop]>,
     trees: Arc<[Tree]>,
     /// The classes as each service sees them, by service id.
     views: Vec<Arc<View>>,
@@ -129,8 +132,9 @@ pub enum Special {
 impl Plan {
     /// Compiles everything that does not depend on verdicts.
     pub fn new(world: World) -> Result<Self, Vec<ZonesFault>> {
-        let World { zones, regions, vantages, maps, services, databases } = world;
-        let (names, zones) = zones::compile(&zones, &steered_names(&services))?;
+        let World { zones, regions, vantages, maps, services, databases, dnssec } = world;
+        let (names, mut tops) = zones::compile(&zones, &steered_names(&services))?;
+        dnssec.sign(zones, &steered_names(&services), &services, &mut tops)?;
         let mut trees = Vec::new();
         let mut planned = Vec::new();
         for map in maps {
@@ -150,7 +154,7 @@ impl Plan {
             databases,
             extensions: Arc::default(),
             names: Arc::new(names),
-            zones: zones.into(),
+            zones: tops.into(),
             trees: trees.into(),
             views,
         })
@@ -168,6 +172,7 @@ impl Plan {
         let services: Vec<_> =
             all.map(|service| Arc::new(self.steering(service, standings, numbers))).collect();
         AnswerTable {
+            signatures: Box::default(),
             generation,
             names: Arc::clone(&self.names),
             zones: Arc::clone(&self.zones),
@@ -193,12 +198,20 @@ impl Plan {
         next.generation += 1;
         for service in touched {
             next.services.replace(*service, Arc::new(self.steering(*service, standings, numbers)));
+            if let Some(signatures) = next.signatures.get_mut(service.index()) {
+                *signatures = Arc::default();
+            }
         }
         next.answer_counters = numbers.keys.len();
         next
     }
 
-    fn steering(&self, id: ServiceId, standings: &dyn Standings, numbers: &mut CounterNumbers) -> Steering {
+    pub(super) fn steering(
+        &self,
+        id: ServiceId,
+        standings: &dyn Standings,
+        numbers: &mut CounterNumbers,
+    ) -> Steering {
         let service = &self.services[id.index()];
         let view = &self.views[id.index()];
         let mut variants = Variants {
@@ -403,7 +416,7 @@ fn steered_names(services: &[Service]) -> SteeredNames {
     steered
 }
 
-fn answers(service: &Service) -> Answers {
+pub(super) fn answers(service: &Service) -> Answers {
     if service.answer == AnswerKind::Cname {
         return Answers::Cname;
     }

@@ -28,6 +28,7 @@ use crate::agent::chance::Chance;
 use crate::agent::run::Snapshot;
 use crate::agent::world::Targets;
 use crate::answer::respond::Transport;
+use crate::clock;
 use crate::config::generation::{self, Generation};
 use crate::config::{self, Config, Log, LogFormat};
 use crate::control;
@@ -207,7 +208,8 @@ impl Signals {
 /// Serves the configuration in the file `path` until a signal ends it. With `json` it logs for programs, whatever
 /// the configuration says.
 pub(super) fn run(path: &Path, json: bool) -> Outcome {
-    let (generation, warnings) = generation::load(path).map_err(|found| Failure::faults(&found))?;
+    let (generation, warnings) =
+        generation::load(path, clock::wall()).map_err(|found| Failure::faults(&found))?;
     let written = generation.config.log;
     log::start(&Log { format: if json { LogFormat::Json } else { written.format }, ..written });
     for warning in &warnings {

@@ -28,12 +28,13 @@ use super::saved::SavedFile;
 use super::secret;
 use super::state::{Effects, Event, State};
 use super::tell;
+use crate::answer::signed::SignedZone;
 use crate::answer::table::AnswerTable;
 use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
 use crate::health::outcome::Report;
-use crate::ids::TargetId;
+use crate::ids::{TargetId, ZoneId};
 use crate::publish::Published;
 use crate::time::Moment;
 use crate::wire::cookie::Secret;
@@ -62,6 +63,8 @@ pub enum Message {
     Listening(Vec<SocketAddr>),
     /// What [`Control`] writes beside itself is written, or not.
     Saved(io::Result<()>),
+    /// What [`Control`] signs beside itself is signed: zones of the configuration of that number.
+    Resigned(u64, Vec<(ZoneId, Arc<SignedZone>)>),
 }
 
 /// The configuration in force, for those who probe.
@@ -127,6 +130,8 @@ pub struct Control {
     reload_again: bool,
     /// What cookies are made with where the configuration names no secrets; kept over reloads.
     secret: Secret,
+    /// Zones are being signed anew.
+    resigning: bool,
     /// For the loader to answer by.
     inbox: mpsc::Sender<Message>,
 }
@@ -167,6 +172,7 @@ impl Control {
             waiting: Vec::new(),
             reload_again: false,
             secret,
+            resigning: false,
             inbox,
         };
         (control, published, watched)
@@ -247,6 +253,7 @@ impl Control {
             Message::Loaded(loaded) => self.loaded(*loaded),
             Message::Listening(addresses) => self.listening = addresses,
             Message::Saved(result) => self.saved(result),
+            Message::Resigned(generation, zones) => self.resigned(generation, zones),
             Message::Operator(Request::Reload, reply) => self.reload(Some(reply)),
             Message::Operator(request, reply) => {
                 let response = self.answer(request);
@@ -333,6 +340,7 @@ impl Control {
 
     fn follow(&mut self, effects: Effects) {
         let Effects { table, change, refused, .. } = effects;
+        let is_new = table.is_some();
         if let Some(table) = table {
             self.published.publish(table);
             self.save_due = self.save_due.min(clock::now());
@@ -344,7 +352,7 @@ impl Control {
         }
         self.metrics.late_outcomes(change.late);
         tell::log(&change, &self.state);
-        if change.touches_answers() || !change.notices.is_empty() {
+        if is_new || change.touches_answers() || !change.notices.is_empty() {
             self.metrics.follow(&self.state);
         }
         let unjudged = self.state.board().unjudged();
@@ -368,8 +376,9 @@ impl Control {
         }
         self.loading = Some(reply.into_iter().collect());
         let (path, inbox) = (self.path.clone(), self.inbox.clone());
+        let signed = self.state.table().signed_zones().map(Arc::clone).collect();
         task::spawn_blocking(move || {
-            let loaded = generation::load(&path);
+            let loaded = generation::reload(&path, clock::wall(), signed);
             // The task has gone only when the process ends.
             let _ = inbox.blocking_send(Message::Loaded(Box::new(loaded)));
         });
@@ -424,6 +433,7 @@ impl Control {
         if !self.state.generation().config.derived.is_empty() {
             self.metrics.follow(&self.state);
         }
+        self.keep_signed();
         let now = clock::now();
         if self.save_due <= now && !self.saving {
             self.saving = true;
@@ -432,6 +442,44 @@ impl Control {
             task::spawn_blocking(move || {
                 let _ = inbox.blocking_send(Message::Saved(write()));
             });
+        }
+    }
+
+    /// Tells the time of day where zones are signed, and has zones signed anew that are due: beside, since a large one
+    /// takes its time.
+    fn keep_signed(&mut self) {
+        if !self.state.generation().plan.is_signed() {
+            return;
+        }
+        let daytime = clock::wall();
+        self.step(Event::Daytime(daytime), clock::now());
+        let due = self.state.due_zones(daytime);
+        if due.is_empty() || self.resigning {
+            return;
+        }
+        self.resigning = true;
+        let (number, inbox) = (self.state.number(), self.inbox.clone());
+        task::spawn_blocking(move || {
+            let renewed = |(id, signed): (ZoneId, Arc<SignedZone>)| match signed.renewed(daytime)? {
+                Ok(signed) => Some((id, Arc::new(signed))),
+                Err(fault) => {
+                    error!("a zone cannot be signed anew: {fault}");
+                    None
+                }
+            };
+            let zones = due.into_iter().filter_map(renewed).collect();
+            let _ = inbox.blocking_send(Message::Resigned(number, zones));
+        });
+    }
+
+    fn resigned(&mut self, generation: u64, zones: Vec<(ZoneId, Arc<SignedZone>)>) {
+        self.resigning = false;
+        let origin = |zone: &ZoneId| self.state.generation().config.zones.get(zone.index());
+        for zone in zones.iter().filter_map(|(id, _)| origin(id)) {
+            info!(zone = %zone.origin, "what was due of the zone is signed anew");
+        }
+        if !zones.is_empty() {
+            self.step(Event::Resigned { generation, zones }, clock::now());
         }
     }
 
