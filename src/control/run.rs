@@ -103,7 +103,7 @@ const LAST_SAVE_MAX: Duration = Duration::from_secs(2);
 /// The task's belongings.
 #[derive(Debug)]
 pub struct Control {
-    state: State,
+    pub(super) state: State,
     /// Where the configuration is read from again.
     path: PathBuf,
     published: Arc<Published>,
@@ -131,9 +131,9 @@ pub struct Control {
     /// What cookies are made with where the configuration names no secrets; kept over reloads.
     secret: Secret,
     /// Zones are being signed anew.
-    resigning: bool,
+    pub(super) resigning: bool,
     /// For the loader to answer by.
-    inbox: mpsc::Sender<Message>,
+    pub(super) inbox: mpsc::Sender<Message>,
 }
 
 impl Control {
@@ -330,7 +330,7 @@ impl Control {
         }
     }
 
-    fn step(&mut self, event: Event, now: Moment) {
+    pub(super) fn step(&mut self, event: Event, now: Moment) {
         let effects = self.state.step(event, now);
         if effects.table.is_some() {
             self.metrics.built(clock::now().since(now));
@@ -442,44 +442,6 @@ impl Control {
             task::spawn_blocking(move || {
                 let _ = inbox.blocking_send(Message::Saved(write()));
             });
-        }
-    }
-
-    /// Tells the time of day where zones are signed, and has zones signed anew that are due: beside, since a large one
-    /// takes its time.
-    fn keep_signed(&mut self) {
-        if !self.state.generation().plan.is_signed() {
-            return;
-        }
-        let daytime = clock::wall();
-        self.step(Event::Daytime(daytime), clock::now());
-        let due = self.state.due_zones(daytime);
-        if due.is_empty() || self.resigning {
-            return;
-        }
-        self.resigning = true;
-        let (number, inbox) = (self.state.number(), self.inbox.clone());
-        task::spawn_blocking(move || {
-            let renewed = |(id, signed): (ZoneId, Arc<SignedZone>)| match signed.renewed(daytime)? {
-                Ok(signed) => Some((id, Arc::new(signed))),
-                Err(fault) => {
-                    error!("a zone cannot be signed anew: {fault}");
-                    None
-                }
-            };
-            let zones = due.into_iter().filter_map(renewed).collect();
-            let _ = inbox.blocking_send(Message::Resigned(number, zones));
-        });
-    }
-
-    fn resigned(&mut self, generation: u64, zones: Vec<(ZoneId, Arc<SignedZone>)>) {
-        self.resigning = false;
-        let origin = |zone: &ZoneId| self.state.generation().config.zones.get(zone.index());
-        for zone in zones.iter().filter_map(|(id, _)| origin(id)) {
-            info!(zone = %zone.origin, "what was due of the zone is signed anew");
-        }
-        if !zones.is_empty() {
-            self.step(Event::Resigned { generation, zones }, clock::now());
         }
     }
 
