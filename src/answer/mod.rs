@@ -11,6 +11,7 @@ mod reason;
 mod resolve;
 mod resolve_signed;
 pub mod respond;
+mod written;
 
 pub mod names;
 pub mod records;
