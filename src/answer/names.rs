@@ -351,8 +351,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Room for entries of about so many octets. Growing by doubling would copy them and leave holes in the heap
-    /// that are never given back: for a million names, half as much memory again.
+    /// Room for entries of about so many octets. Growing by doubling would copy them, and hold the old and the new at
+    /// once: for a million names, half as much memory again at its peak.
     #[must_use]
     pub fn with_room_for(octets: usize) -> Self {
         Self { entries: Vec::with_capacity(octets.min(ENTRIES_OCTETS_MAX)), ..Self::default() }
