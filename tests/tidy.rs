@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["answer"],
     &["config", "publish"],
     &["clock", "exchange"],
-    &["credentials"],
+    &["credentials", "process"],
     &["serve", "agent", "control"],
     &["simulate"],
     &["cli"],
@@ -39,8 +39,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("maxminddb", &["geo"]),
     ("hickory_proto", &["agent"]),
     ("toml", &["config"]),
-    ("libc", &["serve"]),
-    ("socket2", &["serve"]),
+    ("libc", &["serve", "process"]),
+    ("rustix", &["clock", "process", "control"]),
+    ("nix", &["process"]),
+    ("landlock", &["process"]),
+    ("seccompiler", &["process"]),
+    ("listenfd", &["process"]),
+    ("socket2", &["serve", "control"]),
     ("clap", &["cli"]),
 ];
 
@@ -60,6 +65,7 @@ const RIMS: &[&str] = &[
     "src/agent/",
     "src/control/",
     "src/credentials/",
+    "src/process/",
     "src/cli/",
 ];
 

@@ -14,3 +14,4 @@ pub mod http;
 pub mod metrics;
 pub mod request;
 pub mod socket;
+pub mod succession;

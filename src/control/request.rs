@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::process::handed::Label;
+
 /// What an operator asks of the running server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
@@ -24,6 +26,8 @@ pub enum Request {
         /// Regions to suppose down.
         down: Vec<String>,
     },
+    /// Hand the sockets over to a successor. What follows is no line alone: see `control/succession.rs`.
+    TakeOver,
     /// Let a service come back to a region that works again, where that waits for a person.
     FailBack {
         /// The service.
@@ -58,6 +62,13 @@ pub enum Response {
         /// How many.
         endpoints: usize,
     },
+    /// The descriptors of these labels follow, in their order.
+    Handed {
+        /// What each is for.
+        labels: Vec<Label>,
+    },
+    /// The successor alone reads from the sockets from now on.
+    Left,
     /// Nothing was done; why, each fault rendered whole.
     Failed {
         /// At least one.

@@ -11,8 +11,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
@@ -27,8 +28,11 @@ use super::tell;
 use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
+use crate::fault::Fault;
 use crate::health::outcome::Report;
 use crate::ids::TargetId;
+use crate::process::Confined;
+use crate::process::supervisor::Supervisor;
 use crate::publish::Published;
 use crate::time::Moment;
 
@@ -56,6 +60,10 @@ pub enum Message {
     Listening(Vec<SocketAddr>),
     /// What [`Control`] writes beside itself is written, or not.
     Saved(io::Result<()>),
+    /// A successor is about to read the verdicts: write them, say so, and write no more.
+    HandOver(oneshot::Sender<()>),
+    /// The successor did not come.
+    KeepOn,
 }
 
 /// The configuration in force, for those who probe.
@@ -104,6 +112,8 @@ pub struct Control {
     save_due: Moment,
     /// They are being written.
     saving: bool,
+    /// A successor writes from now on.
+    handed_over: bool,
     /// The last time they could be written; a fault of the disk is told when it begins and when it ends.
     save_works: bool,
     /// The configuration that the process was started with: some of it holds until the process ends.
@@ -115,8 +125,20 @@ pub struct Control {
     /// Those who asked while it was under way: what it reads may be older than what they mean.
     waiting: Vec<oneshot::Sender<Response>>,
     reload_again: bool,
+    watched: Watched,
     /// For the loader to answer by.
     inbox: mpsc::Sender<Message>,
+}
+
+/// Who watches over the task, and what it must not touch any more.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Who is told of reloads.
+    pub supervisor: Supervisor,
+    /// Grows at least every second while the task is well.
+    pub pulse: Arc<AtomicU64>,
+    /// Where alone files can be read, where something holds that.
+    pub confined: Option<Confined>,
 }
 
 impl Control {
@@ -128,12 +150,13 @@ impl Control {
         metrics: Arc<Metrics>,
         saved: SavedFile,
         inbox: mpsc::Sender<Message>,
+        watched: Watched,
     ) -> (Self, Arc<Published>, watch::Receiver<InForce>) {
         let started_with = Arc::clone(&generation.config);
         let (verdicts, age) = saved.read(clock::wall());
         let state = State::new(generation, &verdicts, age, clock::now());
         let published = Arc::new(Published::new(Arc::clone(state.table())));
-        let (in_force, watched) = watch::channel(in_force(&state));
+        let (in_force, followed) = watch::channel(in_force(&state));
         metrics.follow(&state);
         let control = Self {
             state,
@@ -145,15 +168,17 @@ impl Control {
             saved,
             save_due: clock::now() + SAVE_EVERY,
             saving: false,
+            handed_over: false,
             save_works: true,
             started_with,
             listening: Vec::new(),
             loading: None,
             waiting: Vec::new(),
             reload_again: false,
+            watched,
             inbox,
         };
-        (control, published, watched)
+        (control, published, followed)
     }
 
     /// Where it tells what every agent should probe again at once.
@@ -162,11 +187,18 @@ impl Control {
         self.rechecks.clone()
     }
 
+    /// Whether something is known of an earlier life.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        !self.state.board().saved(clock::now()).is_empty()
+    }
+
     /// Takes messages until every sender but its own is told to stop; then writes what is to be kept.
     pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, mut stop: watch::Receiver<bool>) {
         let mut housekeeping = clock::now() + HOUSEKEEPING;
         loop {
             let now = clock::now();
+            self.watched.pulse.fetch_add(1, Ordering::Relaxed);
             let wake = self.state.wake().map_or(housekeeping, |wake| wake.min(housekeeping));
             tokio::select! {
                 message = messages.recv() => match message {
@@ -184,7 +216,9 @@ impl Control {
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
-        self.save_last().await;
+        if !self.handed_over {
+            self.save_last().await;
+        }
     }
 
     fn take(&mut self, message: Message) {
@@ -201,6 +235,8 @@ impl Control {
             Message::Loaded(loaded) => self.loaded(*loaded),
             Message::Listening(addresses) => self.listening = addresses,
             Message::Saved(result) => self.saved(result),
+            Message::HandOver(reply) => self.hand_over(reply),
+            Message::KeepOn => self.handed_over = false,
             Message::Operator(Request::Reload, reply) => self.reload(Some(reply)),
             Message::Operator(request, reply) => {
                 let response = self.answer(request);
@@ -230,6 +266,7 @@ impl Control {
                 }
             }
             Request::Reload => unreachable!("a reload is answered when it is done"),
+            Request::TakeOver => unreachable!("the socket hands over"),
         }
     }
 
@@ -273,6 +310,7 @@ impl Control {
             return;
         }
         self.loading = Some(reply.into_iter().collect());
+        self.watched.supervisor.reloading();
         let (path, inbox) = (self.path.clone(), self.inbox.clone());
         task::spawn_blocking(move || {
             let loaded = generation::load(&path);
@@ -284,9 +322,12 @@ impl Control {
     fn loaded(&mut self, loaded: Loaded) {
         let response = match loaded {
             Ok((generation, warnings)) => self.put_in_force(generation, &warnings),
-            Err(faults) => {
+            Err(mut faults) => {
+                if let Some(confined) = &self.watched.confined {
+                    faults.iter_mut().for_each(|fault| explain(fault, confined));
+                }
                 for fault in &faults {
-                    error!("{fault}");
+                    error!("{}", fault.in_one_line());
                 }
                 error!("the reload failed; what was in force stays in force");
                 self.metrics.reloaded(false);
@@ -296,24 +337,28 @@ impl Control {
         for reply in self.loading.take().into_iter().flatten() {
             let _ = reply.send(response.clone());
         }
+        self.watched.supervisor.ready();
         if std::mem::take(&mut self.reload_again) {
             self.reload(None);
             self.loading = Some(std::mem::take(&mut self.waiting));
         }
     }
 
-    fn put_in_force(&mut self, generation: Generation, warnings: &[crate::fault::Fault]) -> Response {
+    fn put_in_force(&mut self, generation: Generation, warnings: &[Fault]) -> Response {
+        for warning in warnings {
+            warn!("{}", warning.in_one_line());
+        }
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(tell::needs_restart(&self.started_with, &generation.config));
+        for key in tell::needs_restart(&self.started_with, &generation.config) {
+            warn!(key, "is new, but takes a restart");
+            warnings.push(format!("warning: {key} is new, but takes a restart"));
+        }
         self.metrics.renumber_targets(&self.state.generation().config, &generation.config);
         // Compiling every service takes a while with thousands of them; the other tasks go on.
         task::block_in_place(|| self.step(Event::Reload(Box::new(generation)), clock::now()));
         self.in_force.send_replace(in_force(&self.state));
         self.metrics.follow(&self.state);
         self.metrics.reloaded(true);
-        for warning in &warnings {
-            warn!("{warning}");
-        }
         let generation = self.state.table().generation();
         info!(generation, "the new configuration is live");
         Response::Reloaded { generation, warnings }
@@ -323,7 +368,7 @@ impl Control {
         self.published.reap();
         self.metrics.keep_house();
         let now = clock::now();
-        if self.save_due <= now && !self.saving {
+        if self.save_due <= now && !self.saving && !self.handed_over {
             self.saving = true;
             self.save_due = now + SAVE_EVERY;
             let (write, inbox) = (self.save(now), self.inbox.clone());
@@ -337,6 +382,17 @@ impl Control {
     fn save(&self, now: Moment) -> impl FnOnce() -> io::Result<()> + Send + use<> {
         let (verdicts, wall, file) = (self.state.board().saved(now), clock::wall(), self.saved.clone());
         move || file.write(&verdicts, wall)
+    }
+
+    fn hand_over(&mut self, reply: oneshot::Sender<()>) {
+        self.handed_over = true;
+        let write = self.save(clock::now());
+        let inbox = self.inbox.clone();
+        task::spawn_blocking(move || {
+            let _ = inbox.blocking_send(Message::Saved(write()));
+            // After everything that was being written before.
+            let _ = reply.send(());
+        });
     }
 
     fn saved(&mut self, result: io::Result<()>) {
@@ -363,6 +419,15 @@ impl Control {
             Ok(Ok(result)) => self.saved(result),
             _ => warn!("the verdicts could not be written in time"),
         }
+    }
+}
+
+/// A file that cannot be reached since the start is no matter of its mode, whatever the system says.
+fn explain(fault: &mut Fault, confined: &Confined) {
+    if fault.spot.is_none()
+        && let Some(why) = confined.forbids(Path::new(&*fault.file))
+    {
+        fault.help = why;
     }
 }
 

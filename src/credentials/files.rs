@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-use crate::config::CertificateFiles;
+use crate::config::{CertificateFiles, secret};
 
 /// The longest file in octets.
 const FILE_OCTETS_MAX: u64 = 4 * 1024 * 1024;
@@ -33,14 +33,14 @@ impl Contents {
     /// Reads the files, which may block.
     ///
     /// # Errors
-    /// When one of them cannot be read; which, and why.
+    /// When one of them cannot be read, or others than its owner may read the key; which, and why.
     pub fn read(files: &CertificateFiles) -> Result<Self, String> {
         let all = |paths: &[PathBuf]| -> Result<Vec<Octets>, String> {
             paths.iter().map(|path| Octets::read(path)).collect()
         };
         Ok(Self {
             certificate: Octets::read(&files.certificate)?,
-            key: Octets::read(&files.key)?,
+            key: Octets::read_secret(&files.key)?,
             authorities: all(&files.authorities)?,
             revocations: all(&files.revocations)?,
         })
@@ -57,6 +57,10 @@ impl Octets {
             return Err(fault(format!("the file is longer than {FILE_OCTETS_MAX} octets")));
         }
         Ok(Self { path: path.to_owned(), octets })
+    }
+
+    fn read_secret(path: &Path) -> Result<Self, String> {
+        Ok(Self { path: path.to_owned(), octets: secret::read(path, FILE_OCTETS_MAX)? })
     }
 
     fn fault(&self, why: impl std::fmt::Display) -> String {

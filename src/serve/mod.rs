@@ -13,11 +13,12 @@ mod udp;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use socket2::Socket;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tracing::warn;
@@ -28,6 +29,7 @@ pub use tcp::{ConnectionCounts, TcpLimits};
 use crate::answer::count::{Counters, Registry};
 use crate::answer::respond::{Action, Transport, respond};
 use crate::answer::table::AnswerTable;
+use crate::process::handed::{Handed, Label};
 use crate::publish::Published;
 use bind::Bound;
 
@@ -99,11 +101,22 @@ pub struct Listeners {
 #[must_use = "without it the listeners cannot be stopped"]
 pub struct Running {
     stop: Arc<AtomicBool>,
-    workers: Vec<(Arc<Socket>, thread::JoinHandle<()>)>,
+    workers: Vec<thread::JoinHandle<()>>,
     tcp: Arc<tcp::Seats>,
+    /// What watches the seats.
+    keeper: AbortHandle,
+    /// What takes connections.
     tasks: Vec<AbortHandle>,
     registry: Arc<Registry>,
+    pulses: Vec<Pulse>,
+    copies: Vec<(Label, OwnedFd)>,
 }
+
+/// Grows as long as a worker goes round, whether there are queries or not.
+type Pulse = Arc<AtomicU64>;
+
+/// How often it is looked whether the last connection has gone.
+const LEAVE_LOOK: Duration = Duration::from_millis(20);
 
 impl Listeners {
     /// Opens all sockets, or none.
@@ -111,7 +124,15 @@ impl Listeners {
     /// # Errors
     /// The first address that cannot be had, why, and what would be right.
     pub fn bind(settings: &Settings) -> Result<Self, BindFault> {
-        let bound = bind::bind_all(&settings.listen, settings.workers)?;
+        Self::obtain(settings, &mut Handed::default())
+    }
+
+    /// [`Listeners::bind`], but sockets that were handed over for an address of the settings are taken instead.
+    ///
+    /// # Errors
+    /// As [`Listeners::bind`].
+    pub fn obtain(settings: &Settings, handed: &mut Handed) -> Result<Self, BindFault> {
+        let bound = bind::bind_all(&settings.listen, settings.workers, handed)?;
         Ok(Self { bound, pin_workers: settings.pin_workers, tcp: settings.tcp, clients: settings.clients })
     }
 
@@ -145,8 +166,11 @@ impl Listeners {
             stop: Arc::default(),
             workers: Vec::new(),
             tcp: seats,
-            tasks: vec![keeper],
+            keeper,
+            tasks: Vec::new(),
             registry: Arc::default(),
+            pulses: Vec::new(),
+            copies: Vec::new(),
         };
         match self.launch(&mut running, respond, published, runtime) {
             Ok(()) => Ok(running),
@@ -167,16 +191,18 @@ impl Listeners {
         let office = tcp::Office::new(respond.clone(), Arc::clone(published), running.registry());
         let office = Arc::new(office);
         for bound in self.bound {
+            running.copies.extend(bound.copies()?);
             for (number, socket) in bound.udp.into_iter().enumerate() {
                 let table = published.reader();
                 let worker = udp::Worker {
-                    socket: Arc::new(socket),
+                    socket,
                     address: bound.address,
                     packet_info: bind::is_wildcard(bound.address),
                     tally: running.registry.enlist(Transport::Udp, table.answer_counters()),
                     table,
                     respond: respond.clone(),
                     stop: Arc::clone(&running.stop),
+                    pulse: running.pulse(),
                 };
                 running.employ(worker, self.pin_workers.then_some(number))?;
             }
@@ -216,22 +242,56 @@ impl Running {
         }
     }
 
-    /// Ends all listeners and waits for the UDP threads, which takes no longer than a batch. TCP connections are
+    /// Takes the copies of the sockets that a successor is to be handed. What is read from them is missing here.
+    pub fn take_copies(&mut self) -> Vec<(Label, OwnedFd)> {
+        std::mem::take(&mut self.copies)
+    }
+
+    /// One number per UDP worker, which grows at least every half second while the worker is well.
+    pub fn pulses(&self) -> impl Fn() -> Vec<u64> + Send + Sync + use<> {
+        let pulses = self.pulses.clone();
+        move || pulses.iter().map(|pulse| pulse.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Stops reading from sockets that a successor reads from too, and loses nothing by it: what was received is
+    /// answered, connections that wait to be accepted are left to the successor. Takes half a second at most.
+    /// [`Running::finish`] comes next.
+    pub fn stop_reading(&mut self) {
+        self.tasks.drain(..).for_each(|task| task.abort());
+        self.stop.store(true, Ordering::Relaxed);
+        self.workers.drain(..).for_each(join);
+    }
+
+    /// Waits until the last connection has gone, but no longer than `patience`; then all has ended.
+    pub async fn finish(self, patience: Duration) {
+        let gone = async {
+            while self.tcp.counts().open > 0 {
+                tokio::time::sleep(LEAVE_LOOK).await;
+            }
+        };
+        // Who stays longer finds the connection closed, as after any idle time.
+        let _ = tokio::time::timeout(patience, gone).await;
+        self.tcp.close();
+        self.keeper.abort();
+    }
+
+    /// Ends all listeners and waits for the UDP threads, which takes half a second at most. TCP connections are
     /// closed where they are.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.tasks.iter().for_each(AbortHandle::abort);
+        self.keeper.abort();
         self.tcp.close();
-        for (socket, worker) in self.workers {
-            udp::wake(&socket);
-            if worker.join().is_err() {
-                warn!("a UDP worker had panicked");
-            }
-        }
+        self.workers.into_iter().for_each(join);
+    }
+
+    fn pulse(&mut self) -> Pulse {
+        let pulse = Pulse::default();
+        self.pulses.push(Arc::clone(&pulse));
+        pulse
     }
 
     fn employ(&mut self, worker: udp::Worker<impl Responder>, processor: Option<usize>) -> io::Result<()> {
-        let socket = Arc::clone(&worker.socket);
         let thread = thread::Builder::new().name(format!("udp {}", worker.address)).spawn(move || {
             if let Some(processor) = processor
                 && let Err(error) = mmsg::pin_to_processor(processor)
@@ -240,8 +300,14 @@ impl Running {
             }
             worker.run();
         })?;
-        self.workers.push((socket, thread));
+        self.workers.push(thread);
         Ok(())
+    }
+}
+
+fn join(worker: thread::JoinHandle<()>) {
+    if worker.join().is_err() {
+        warn!("a UDP worker had panicked");
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod agents;
 pub(super) mod geoip;
+pub(super) mod hardening;
 pub(super) mod map;
 pub(super) mod probe;
 pub(super) mod region;
@@ -17,7 +18,17 @@ use crate::config::table::Section;
 pub(super) const TOP: Section = Section {
     path: "",
     keys: &[
-        "server", "log", "metrics", "geoip", "regions", "agents", "vantages", "probes", "maps", "zones",
+        "server",
+        "hardening",
+        "log",
+        "metrics",
+        "geoip",
+        "regions",
+        "agents",
+        "vantages",
+        "probes",
+        "maps",
+        "zones",
         "services",
     ],
 };
@@ -28,6 +39,7 @@ pub(super) const ALL: &[&Section] = &[
     &TOP,
     &server::SERVER,
     &server::TCP,
+    &hardening::HARDENING,
     &server::LOG,
     &server::METRICS,
     &geoip::GEOIP,
