@@ -31,7 +31,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use load::{Offer, run};
-use place::{Clients, Place, exchange, proc_status, query};
+use place::{Clients, Place, proc_status, query};
 
 /// Honest queries a second beside a flood.
 const HONEST_RATE: u32 = 1_000;
