@@ -207,7 +207,8 @@ mod tests {
         symlink(at("store/1.mmdb"), at("etc/country.mmdb")).unwrap();
         let needs = Needs { files: vec![at("etc/country.mmdb"), at("none/x")], ..Needs::default() };
         assert_eq!(needs.read(), [at("etc"), at("none"), at("store")]);
-        assert_eq!(Needs { files: vec!["rhumb.toml".into()], ..Needs::default() }.read()[0], Path::new("."));
+        let beside = Needs { files: vec!["rhumb.toml".into()], ..Needs::default() };
+        assert!(beside.read().contains(&PathBuf::from(".")));
     }
 
     #[test]
