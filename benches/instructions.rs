@@ -17,8 +17,9 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 use rhumb::answer::count::Counters;
-use rhumb::answer::respond::{Action, Transport, UDP_OCTETS_MAX, respond};
+use rhumb::answer::respond::{Action, Envelope, Transport, UDP_OCTETS_MAX, respond};
 use rhumb::answer::table::AnswerTable;
+use rhumb::time::WallTime;
 
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const CASES: [&str; 5] = ["plain", "missing", "steered", "outside", "malformed"];
@@ -110,11 +111,10 @@ fn ask_all(table: &AnswerTable, packets: &[Vec<u8>]) -> usize {
     let counters = Counters::new(table.answer_counters());
     let mut reply = [0; UDP_OCTETS_MAX];
     let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default() };
     let mut sent = 0;
     for packet in packets {
-        if let Action::Send(length) =
-            respond(table, packet, source, Transport::Udp, black_box(&mut reply), &counters)
-        {
+        if let Action::Send(length) = respond(table, packet, envelope, black_box(&mut reply), &counters) {
             sent += length;
         }
     }

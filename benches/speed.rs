@@ -12,10 +12,11 @@ use divan::counter::ItemsCount;
 
 use rhumb::answer::compile::CounterNumbers;
 use rhumb::answer::count::Counters;
-use rhumb::answer::respond::{Transport, UDP_OCTETS_MAX, respond};
+use rhumb::answer::respond::{Envelope, Transport, UDP_OCTETS_MAX, respond};
 use rhumb::answer::table::AnswerTable;
 use rhumb::health::verdict::{Share, Standing, State};
 use rhumb::ids::{EndpointId, MapId, ServiceId};
+use rhumb::time::WallTime;
 use rhumb::wire::query::Message;
 
 fn main() {
@@ -86,9 +87,8 @@ fn answer(bencher: Bencher<'_, '_>, table: &AnswerTable, packets: &[Vec<u8>]) {
     let counters = Counters::new(table.answer_counters());
     let mut reply = vec![0; UDP_OCTETS_MAX];
     let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
-    each(bencher, packets, |packet| {
-        respond(table, packet, source, Transport::Udp, black_box(&mut reply), &counters)
-    });
+    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default() };
+    each(bencher, packets, |packet| respond(table, packet, envelope, black_box(&mut reply), &counters));
 }
 
 fn table(names: usize) -> AnswerTable {

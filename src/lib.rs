@@ -1,6 +1,6 @@
 //! Rhumb: an authoritative DNS server that steers each client to the nearest region that works.
 //!
-//! Read in this order. The ground: [`name`], [`net`], [`place`], [`ids`], [`time`]. What is known: [`wire`]
+//! Read in this order. The ground: [`name`], [`net`], [`pattern`], [`place`], [`ids`], [`time`]. What is known: [`wire`]
 //! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
 //! [`policy`] (which region suits). What is answered: [`answer`]; how a new table reaches who
 //! answers: [`publish`]. What was written: [`config`]. What agents and servers say to each other: [`exchange`],
@@ -13,6 +13,7 @@ pub mod fault;
 pub mod ids;
 pub mod name;
 pub mod net;
+pub mod pattern;
 pub mod place;
 pub mod time;
 

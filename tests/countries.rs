@@ -9,11 +9,12 @@ use std::path::Path;
 use rhumb::answer::compile::CounterNumbers;
 use rhumb::answer::count::Counters;
 use rhumb::answer::dig;
-use rhumb::answer::respond::{Action, Transport, respond};
+use rhumb::answer::respond::{Action, Envelope, Transport, respond};
 use rhumb::config::generation;
 use rhumb::health::verdict::Standing;
 use rhumb::ids::EndpointId;
 use rhumb::net::Prefix;
+use rhumb::time::WallTime;
 use rhumb::wire::ask;
 use rhumb::wire::code::RecordType;
 
@@ -99,9 +100,8 @@ fn clients_of_twenty_eight_countries_get_their_nearest_region() {
         let question = ask::question(1, &"www.example.com".parse().unwrap(), RecordType::A, Some(subnet));
         let mut reply = [0; 1232];
         let resolver = "127.0.0.1".parse().unwrap();
-        let Action::Send(length) =
-            respond(&table, &question, resolver, Transport::Udp, &mut reply, &counters)
-        else {
+        let envelope = Envelope { source: resolver, transport: Transport::Udp, at: WallTime::default() };
+        let Action::Send(length) = respond(&table, &question, envelope, &mut reply, &counters) else {
             panic!("a question deserves a reply");
         };
         let shown = dig::show(&reply[..length]).unwrap();

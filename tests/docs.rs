@@ -47,6 +47,43 @@ fn every_link_inside_the_repository_leads_somewhere() {
 }
 
 #[test]
+fn every_test_that_the_standards_name_exists() {
+    let book = fs::read_to_string("docs/standards.md").unwrap();
+    let mut tests = String::new();
+    for folder in ["src", "tests"] {
+        collect_sources(Path::new(folder), &mut tests);
+    }
+    let rows = book
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| RFC") && !line.starts_with("| what |"));
+    let mut missing = Vec::new();
+    let mut named = 0;
+    for row in rows {
+        let held = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let names: Vec<&str> = held.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test holds: {row}");
+        named += names.len();
+        missing.extend(names.into_iter().filter(|name| {
+            let case = Path::new("tests/cases/answers").join(name);
+            !(if name.ends_with(".case") { case.exists() } else { tests.contains(&format!("fn {name}(")) })
+        }));
+    }
+    assert!(named > 40, "rows are found: {named}");
+    assert!(missing.is_empty(), "tests that do not exist: {missing:?}");
+}
+
+fn collect_sources(folder: &Path, sources: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
 fn every_command_line_is_understood() {
     let mut seen = BTreeSet::new();
     for document in documents() {
@@ -242,6 +279,7 @@ fn stand_in(word: &str) -> &str {
         "ADDR" => "192.0.2.1",
         "TYPE" => "A",
         "NAME" => "www.example.com",
+        "VALUE" => "0.5",
         other => other,
     }
 }

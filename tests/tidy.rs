@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src` and what each may use of the others, by layer: a module may use those of earlier layers.
 const LAYERS: &[&[&str]] = &[
-    &["ids", "name", "net", "place", "time", "fault"],
+    &["ids", "name", "net", "pattern", "place", "time", "fault"],
     &["wire"],
     &["zone", "geo", "health"],
     &["policy"],
@@ -27,12 +27,14 @@ const GROUND: usize = 0;
 const CRATES: &[(&str, &[&str])] = &[
     ("tokio", &["serve", "agent", "control", "credentials", "cli"]),
     ("reqwest", &["agent", "control", "cli"]),
-    ("rustls", &["agent", "control", "credentials", "cli"]),
-    ("tokio_rustls", &["agent", "control"]),
+    ("rustls", &["serve", "agent", "control", "credentials", "cli"]),
+    ("tokio_rustls", &["serve", "agent", "control"]),
     ("x509_parser", &["credentials"]),
     ("rcgen", &["cli"]),
-    ("hyper", &["control"]),
-    ("hyper_util", &["control"]),
+    ("hyper", &["serve", "control"]),
+    ("hyper_util", &["serve", "control"]),
+    ("http_body_util", &["serve"]),
+    ("quinn", &["serve"]),
     ("axum", &["control"]),
     ("tracing", &["serve", "agent", "control", "credentials", "cli"]),
     ("metrics", &["control", "cli"]),
@@ -40,12 +42,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hickory_proto", &["agent"]),
     ("toml", &["config"]),
     ("libc", &["serve", "process"]),
-    ("rustix", &["clock", "process", "control"]),
+    ("rustix", &["serve", "clock", "process", "control"]),
     ("nix", &["process"]),
     ("landlock", &["process"]),
     ("seccompiler", &["process"]),
     ("listenfd", &["process"]),
-    ("socket2", &["serve", "control"]),
+    ("socket2", &["serve", "agent", "control"]),
     ("clap", &["cli"]),
 ];
 

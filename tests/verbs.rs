@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rhumb::answer::dig;
+use rhumb::wire::ask;
+use rhumb::wire::code::RecordType;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -264,7 +268,7 @@ www.example.com. A for 198.51.100.7
 
 ;; status: NOERROR, flags: qr aa
 ; CLIENT-SUBNET: 198.51.100.7/32/24
-; EDE: 0: www: eu-west answers in place of the first preference
+; EDE: 0: www: us-east withdrawn, eu-west is the second choice
 ;; ANSWER SECTION:
 www.example.com. 10 IN A 192.0.2.10
 ";
@@ -357,4 +361,61 @@ fn a_reader_that_has_read_enough_is_no_failure() {
     let mut child = place.command("check").stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The code of a reply by UDP, and its answers.
+fn asked(place: &Place, name: &str, rtype: RecordType) -> (String, Vec<String>) {
+    // The verbs are answered before queries are.
+    place.wait_for("status --json", |run| run.out.contains("\"127.0.0.1:"));
+    let (_, status) = place.json("status");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let question = ask::question(1, &name.parse().unwrap(), rtype, None);
+    socket.send_to(&question, status["listen"][0].as_str().unwrap()).unwrap();
+    let mut reply = [0; 1232];
+    let length = socket.recv(&mut reply).unwrap();
+    let shown = dig::show(&reply[..length]).unwrap();
+    (shown.status, shown.answer)
+}
+
+#[test]
+fn a_challenge_is_answered_until_it_ends_or_is_cleared() {
+    let place = Place::new();
+    let _serving = place.serve();
+    let name = "_acme-challenge.www.example.com";
+    assert_eq!(asked(&place, name, RecordType::TXT).0, "NXDOMAIN");
+
+    assert_eq!(place.run("challenge set www.example.com one-1_=").code, 0);
+    let second = place.run("challenge set *.www.example.com two --for 2s");
+    assert_eq!(
+        (second.code, second.out.as_str()),
+        (0, "2 values are set at _acme-challenge.www.example.com.\n")
+    );
+    let both = ["one-1_=", "two"].map(|value| format!("{name}. 1 IN TXT \"{value}\""));
+    assert_eq!(asked(&place, name, RecordType::TXT), ("NOERROR".to_owned(), both.to_vec()));
+    assert_eq!(asked(&place, name, RecordType::A), ("NOERROR".to_owned(), Vec::new()), "the name exists");
+    assert_eq!(place.run("reload").code, 0);
+    assert_eq!(asked(&place, name, RecordType::TXT).1.len(), 2, "a reload keeps them");
+    assert!(place.run("status").out.contains("one-1_="));
+
+    place.wait_for("challenge list", |run| !run.out.contains("two"));
+    assert_eq!(asked(&place, name, RecordType::TXT).1.len(), 1, "one has ended");
+    assert_eq!(place.run("challenge clear www.example.com").code, 0);
+    assert_eq!(asked(&place, name, RecordType::TXT).0, "NXDOMAIN");
+}
+
+#[test]
+fn a_challenge_that_could_not_be_answered_is_refused_with_the_reason() {
+    let place = Place::new();
+    let _serving = place.serve();
+    for (line, reason) in [
+        ("challenge set www.example.org token", "in no zone"),
+        ("challenge set www.example.com to\"ken", "letters"),
+        ("challenge set www.example.com token --for 25h", "24 hours"),
+    ] {
+        let run = place.run(line);
+        assert_eq!(run.code, 1, "{line}");
+        assert!(run.err.contains(reason), "{line}: {}", run.err);
+    }
+    assert_eq!(place.run("challenge set www.example.com token --for ten").code, 2);
 }

@@ -1,7 +1,8 @@
 //! The load: queries over a few sockets, either as fast as replies come (closed loop) or at a rate whatever the
 //! replies do (open loop).
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::datagrams::Datagrams;
@@ -117,5 +118,90 @@ impl Lane {
             delays.push(now - self.sent_at[usize::from(id)]);
         }
         received as u64
+    }
+}
+
+/// Connections that stay open, and how many queries are under way on each.
+const CONNECTIONS: usize = 16;
+const PER_CONNECTION: usize = 10;
+
+struct Line {
+    stream: TcpStream,
+    next_id: u16,
+    under_way: usize,
+    sent_at: Box<[Instant]>,
+    /// Octets that the kernel has not taken.
+    unsent: Vec<u8>,
+    /// Octets received that are no whole message yet.
+    inbox: Vec<u8>,
+}
+
+/// Asks for `time` over connections that stay open, with some queries always under way on each.
+pub(crate) fn run_tcp(server: SocketAddr, queries: &[Vec<u8>], time: Duration) -> Heard {
+    let begin = Instant::now();
+    let mut lines: Vec<Line> = (0..CONNECTIONS).map(|_| Line::new(server, begin)).collect();
+    let mut queries = queries.iter().cycle();
+    let (mut heard, mut delays) = (Heard::default(), Vec::new());
+    while begin.elapsed() < time {
+        for line in &mut lines {
+            heard.sent += line.ask(&mut queries);
+            heard.answered += line.listen(&mut delays);
+        }
+    }
+    heard.seconds = begin.elapsed().as_secs_f64();
+    let end = Instant::now();
+    while heard.answered < heard.sent && end.elapsed() < LOST_AFTER {
+        heard.answered += lines.iter_mut().map(|line| line.listen(&mut delays)).sum::<u64>();
+    }
+    delays.sort_unstable();
+    let at = |part: usize| delays.get(delays.len() * part / 100).copied().unwrap_or_default();
+    Heard { p50: at(50), p99: at(99), ..heard }
+}
+
+impl Line {
+    fn new(server: SocketAddr, now: Instant) -> Self {
+        let stream = TcpStream::connect(server).expect("the server answers by TCP too");
+        stream.set_nodelay(true).expect("sockets can be told not to wait");
+        stream.set_nonblocking(true).expect("sockets can be told not to wait");
+        let sent_at = vec![now; 1 << 16].into();
+        Self { stream, next_id: 0, under_way: 0, sent_at, unsent: Vec::new(), inbox: Vec::new() }
+    }
+
+    fn ask<'q>(&mut self, queries: &mut impl Iterator<Item = &'q Vec<u8>>) -> u64 {
+        let due = PER_CONNECTION - self.under_way;
+        let now = Instant::now();
+        for query in queries.take(due) {
+            self.unsent.extend_from_slice(&(query.len() as u16).to_be_bytes());
+            self.unsent.extend_from_slice(&self.next_id.to_be_bytes());
+            self.unsent.extend_from_slice(&query[2..]);
+            self.sent_at[usize::from(self.next_id)] = now;
+            self.next_id = self.next_id.wrapping_add(1);
+        }
+        self.under_way += due;
+        match self.stream.write(&self.unsent) {
+            Ok(written) => drop(self.unsent.drain(..written)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+        }
+        due as u64
+    }
+
+    fn listen(&mut self, delays: &mut Vec<Duration>) -> u64 {
+        let mut room = [0; 1 << 14];
+        match self.stream.read(&mut room) {
+            Ok(0) => panic!("the server closed a connection"),
+            Ok(count) => self.inbox.extend_from_slice(&room[..count]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+        }
+        let (now, mut taken, mut count) = (Instant::now(), 0, 0);
+        while let Some([a, b, rest @ ..]) = self.inbox.get(taken..)
+            && let Some([id_a, id_b, ..]) = rest.get(..usize::from(u16::from_be_bytes([*a, *b])))
+        {
+            delays.push(now - self.sent_at[usize::from(u16::from_be_bytes([*id_a, *id_b]))]);
+            taken += 2 + usize::from(u16::from_be_bytes([*a, *b]));
+            count += 1;
+        }
+        self.inbox.drain(..taken);
+        self.under_way -= count;
+        count as u64
     }
 }

@@ -1,17 +1,21 @@
-//! Rhumb beside gdnsd, Knot and NSD (Debian's packages, where they are installed) and beside a reflector, which is
-//! what the sockets alone cost: `cargo bench --bench peers`, with `-- --rounds 5 --seconds 3` to say how much.
+//! Rhumb beside gdnsd, Knot, NSD and PowerDNS (Debian's packages, where they are installed) and beside a reflector,
+//! which is what the sockets alone cost: `cargo bench --bench peers`. It prints all figures, and then what was promised
+//! with whether it holds. `-- --rounds 5 --seconds 3` says how much is measured, `--suite udp,large,tcp,load,change`
+//! what, `--servers rhumb,gdnsd,reflector` whom.
 //!
 //! Every round measures every server, so that a mood of the machine meets all of them; what counts are the ratios
 //! within a round, of which the median and the range are printed. Servers run on the first processor, the load on
 //! the second. The price of a query is what all the server's threads spent, by /proc/PID/task/*/schedstat, over
-//! what it answered; the part in user mode is sampled by the kernel's clock, and only worth something over long
-//! runs.
+//! what it answered; the part in user mode is sampled by `perf` where it is installed, else by the kernel's clock, and
+//! then only worth something over long runs.
 #![allow(unsafe_code, reason = "recvmmsg, sendmmsg and sched_setaffinity have no safe form")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to people")]
 
+mod change;
 mod datagrams;
 mod load;
+mod promises;
 mod reflect;
 mod server;
 #[path = "../world/mod.rs"]
@@ -23,13 +27,18 @@ use std::time::Duration;
 use std::{env, fs};
 
 use load::{Heard, Offer};
-use server::{PEERS, Peer, Setup, Work};
+use server::{PEERS, Peer, Samples, Setup, Work};
 
 /// Queries under way in a closed loop.
 const OUTSTANDING: usize = 160;
 /// Queries a second in an open loop.
 const RATE_PLAIN: f64 = 50_000.0;
 const RATE_STEERED: f64 = 20_000.0;
+/// Names of the zones, and of the one that is large.
+const NAMES: usize = 10_000;
+const NAMES_LARGE: usize = 1_000_000;
+/// A closed loop by UDP.
+const SATURATED: (&str, Option<Offer>) = ("saturated", Some(Offer::Outstanding(OUTSTANDING)));
 /// The first port; each start takes the next, since sockets linger.
 const PORT: u16 = 15_300;
 
@@ -45,72 +54,110 @@ fn main() {
     if let Some(address) = value("--reflect") {
         reflect::run(&address);
     }
-    let rounds = value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(5);
-    let seconds = value("--seconds").and_then(|text| text.parse().ok()).unwrap_or(3);
-    let names = value("--names").and_then(|text| text.parse().ok()).unwrap_or(10_000);
+    let number = |key, otherwise| value(key).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+    let (rounds, time) = (number("--rounds", 5), Duration::from_secs(number("--seconds", 3)));
+    let suites = value("--suite").unwrap_or_else(|| "udp,large,tcp,load,change".to_owned());
+    let servers = value("--servers").unwrap_or_default();
+    let wanted = |peer: &&Peer| servers.is_empty() || servers.split(',').any(|name| name == peer.name);
     datagrams::pin(1);
-    let mut bench = Bench::new(names, Duration::from_secs(seconds));
+    let mut bench = Bench::new(time);
     for round in 0..rounds {
-        for work in [Work::Plain, Work::Missing, Work::Steered] {
-            for peer in PEERS.iter().filter(|peer| peer.steers || work != Work::Steered) {
-                bench.measure(peer, work);
+        for suite in suites.split(',') {
+            let works: &[Work] = match suite {
+                "udp" => &[Work::Plain, Work::Missing, Work::Steered],
+                "large" => &[Work::Large],
+                "tcp" => &[Work::Tcp],
+                "load" => &[Work::Load],
+                "change" => {
+                    change::measure(&mut bench, time);
+                    continue;
+                }
+                _ => panic!("the suites are udp, large, tcp, load and change"),
+            };
+            for work in works {
+                for peer in PEERS.iter().filter(|peer| peer.does(*work)).filter(wanted) {
+                    bench.measure(peer, *work);
+                }
             }
         }
         eprintln!("round {} of {rounds} is done", round + 1);
     }
     print(&bench.figures);
+    promises::print(&bench.figures);
 }
 
 struct Bench {
     folder: tempfile::TempDir,
     networks: Vec<(rhumb::net::Prefix, usize)>,
-    names: usize,
     time: Duration,
     port: u16,
     figures: Figures,
 }
 
 impl Bench {
-    fn new(names: usize, time: Duration) -> Self {
+    fn new(time: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let networks = world::networks(world::NETWORKS);
-        fs::write(folder.path().join("zone"), world::zone_text(names)).expect("files can be written");
+        for names in [NAMES, NAMES_LARGE] {
+            let zone = folder.path().join(format!("zone-{names}"));
+            fs::write(zone, world::zone_text(names)).expect("files can be written");
+        }
         let database = world::mmdb::write(&networks, &world::countries());
         fs::write(folder.path().join("country.mmdb"), database).expect("files can be written");
-        Self { folder, networks, names, time, port: PORT, figures: Figures::new() }
+        Self { folder, networks, time, port: PORT, figures: Figures::new() }
+    }
+
+    fn next_port(&mut self) -> u16 {
+        self.port = PORT + (self.port - PORT + 1) % 900;
+        self.port
     }
 
     fn measure(&mut self, peer: &Peer, work: Work) {
-        self.port = PORT + (self.port - PORT + 1) % 900;
-        let folder = self.folder.path().join(format!("{}-{}", peer.name, self.port));
+        let port = self.next_port();
+        let folder = self.folder.path().join(format!("{}-{port}", peer.name));
         fs::create_dir_all(&folder).expect("folders can be made");
+        let names = if matches!(work, Work::Large | Work::Load) { NAMES_LARGE } else { NAMES };
         let setup = Setup {
             folder,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
-            zone: self.folder.path().join("zone"),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            zone: self.folder.path().join(format!("zone-{names}")),
             database: self.folder.path().join("country.mmdb"),
             steered: work == Work::Steered,
         };
         let queries = match work {
-            Work::Plain => world::plain_queries(self.names),
-            Work::Missing => world::missing_queries(self.names),
+            Work::Plain | Work::Large | Work::Tcp | Work::Load => world::plain_queries(names),
+            Work::Missing => world::missing_queries(names),
             Work::Steered => world::steered_queries(&self.networks),
         };
-        let Some(running) = peer.start(&setup, &world::plain_queries(self.names)[0]) else {
+        let Some(running) = peer.start(&setup, &world::plain_queries(names)[0]) else {
             eprintln!("{} does not answer; see {}", peer.name, setup.folder.join("stderr").display());
             return;
         };
-        let rate = if work == Work::Steered { RATE_STEERED } else { RATE_PLAIN };
-        for (manner, offer) in
-            [("saturated", Offer::Outstanding(OUTSTANDING)), ("at a rate", Offer::Rate(rate))]
-        {
+        let start = [("ready, s", running.ready.as_secs_f64()), ("CPU, s", running.cost().nanoseconds / 1e9)];
+        let offers = match work {
+            Work::Load => Vec::new(),
+            Work::Tcp => vec![("persistent", None)],
+            Work::Steered => vec![SATURATED, ("at a rate", Some(Offer::Rate(RATE_STEERED)))],
+            Work::Large => vec![SATURATED],
+            Work::Plain | Work::Missing => vec![SATURATED, ("at a rate", Some(Offer::Rate(RATE_PLAIN)))],
+        };
+        for (manner, offer) in offers {
+            // Not at a rate: there the price of the whole is asked for, which the sampling would add to.
+            let sampled = manner == SATURATED.0;
+            let samples = sampled.then(|| Samples::begin(&running, &setup.folder)).flatten();
             let before = running.cost();
-            let heard = load::run(setup.address, &queries, offer, self.time);
-            let (all, user) = running.cost().since(before);
+            let heard = match offer {
+                Some(offer) => load::run(setup.address, &queries, offer, self.time),
+                None => load::run_tcp(setup.address, &queries, self.time),
+            };
+            let (all, by_ticks) = running.cost().since(before);
+            let user = samples.and_then(Samples::end).map_or(by_ticks, |part| all * part);
             self.note(peer, work, manner, heard, all, user);
         }
         let key = format!("{work:?}");
-        self.push(&key, "ready, s", peer.name, running.ready.as_secs_f64());
+        for (figure, value) in start {
+            self.push(&key, figure, peer.name, value);
+        }
         self.push(&key, "memory, MiB", peer.name, running.memory());
     }
 

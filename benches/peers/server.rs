@@ -19,6 +19,12 @@ pub(crate) enum Work {
     Missing,
     /// One name, by the client's subnet.
     Steered,
+    /// Names of a zone of a million that are there.
+    Large,
+    /// Names that are there, over connections.
+    Tcp,
+    /// Nothing: only the start of a server with a zone of a million names.
+    Load,
 }
 
 /// What a server is given.
@@ -35,16 +41,17 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     command: fn(&Setup) -> Command,
     /// Whether it can steer by a database.
-    pub(crate) steers: bool,
+    steers: bool,
 }
 
 /// All of them, the measures first: every ratio is to one of the first two.
-pub(crate) const PEERS: [Peer; 5] = [
+pub(crate) const PEERS: [Peer; 6] = [
     Peer { name: "reflector", command: reflector, steers: true },
     Peer { name: "gdnsd", command: gdnsd, steers: true },
     Peer { name: "rhumb", command: rhumb, steers: true },
     Peer { name: "knot", command: knot, steers: true },
     Peer { name: "nsd", command: nsd, steers: false },
+    Peer { name: "powerdns", command: powerdns, steers: false },
 ];
 
 /// A server at work.
@@ -78,24 +85,74 @@ impl Cost {
 }
 
 impl Peer {
+    /// Whether it is a measure for this work, or has a part in it.
+    pub(crate) fn does(&self, work: Work) -> bool {
+        match work {
+            Work::Plain | Work::Missing => self.name != "powerdns",
+            Work::Steered => self.steers,
+            Work::Large => matches!(self.name, "reflector" | "gdnsd" | "rhumb"),
+            Work::Tcp | Work::Load => self.name != "reflector",
+        }
+    }
+
     /// Starts it and waits for its first answer to `probe`; nothing where it is not installed.
     pub(crate) fn start(&self, setup: &Setup, probe: &[u8]) -> Option<Running> {
-        let command = (self.command)(setup);
-        let begin = Instant::now();
-        let mut pinned = Command::new("taskset");
-        pinned.args(["-c", PROCESSOR]).arg(command.get_program()).args(command.get_args());
-        pinned.stdin(Stdio::null()).stdout(Stdio::null());
-        pinned.stderr(fs::File::create(setup.folder.join("stderr")).ok()?);
-        let mut child = pinned.spawn().ok()?;
-        while !answers(setup.address, probe) {
-            if child.try_wait().ok()?.is_some() || begin.elapsed() > READY_MAX {
-                let _ = child.kill();
-                let _ = child.wait();
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(2));
+        start(&(self.command)(setup), &setup.folder, setup.address, probe)
+    }
+}
+
+/// Starts a server on the processor of the servers and waits for its first answer to `probe`. What it says is kept in
+/// `folder`.
+pub(crate) fn start(command: &Command, folder: &Path, address: SocketAddr, probe: &[u8]) -> Option<Running> {
+    let begin = Instant::now();
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", PROCESSOR]).arg(command.get_program()).args(command.get_args());
+    pinned.stdin(Stdio::null()).stdout(Stdio::null());
+    pinned.stderr(fs::File::create(folder.join("stderr")).ok()?);
+    let mut child = pinned.spawn().ok()?;
+    while !answers(address, probe) {
+        if child.try_wait().ok()?.is_some() || begin.elapsed() > READY_MAX {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
         }
-        Some(Running { child, ready: begin.elapsed() })
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Some(Running { child, ready: begin.elapsed() })
+}
+
+/// The part of their time that processes spend in user mode during a run, sampled by `perf` 4,000 times a second; the
+/// kernel's own clock ticks too seldom to tell.
+pub(crate) struct Samples {
+    file: PathBuf,
+    recorder: Child,
+}
+
+impl Samples {
+    /// Begins to take them; nothing where there is no `perf`.
+    pub(crate) fn begin(running: &Running, folder: &Path) -> Option<Self> {
+        let file = folder.join("samples");
+        let mut command = Command::new("perf");
+        command.args(["record", "-q", "-e", "cpu-clock", "-F", "3999", "-o"]).arg(&file);
+        command.args(["-p", &running.numbers()]).stdout(Stdio::null()).stderr(Stdio::null());
+        Some(Self { file, recorder: command.spawn().ok()? })
+    }
+
+    /// The part in user mode.
+    pub(crate) fn end(mut self) -> Option<f64> {
+        // It writes what it has when it is asked to end.
+        let _ = Command::new("kill").args(["-INT", &self.recorder.id().to_string()]).status();
+        let _ = self.recorder.wait();
+        let mut command = Command::new("perf");
+        command.args(["script", "-F", "ip", "-i"]).arg(&self.file).stderr(Stdio::null());
+        let addresses = String::from_utf8(command.output().ok()?.stdout).ok()?;
+        let (mut user, mut all) = (0.0, 0.0);
+        for address in addresses.lines().filter_map(|line| u64::from_str_radix(line.trim(), 16).ok()) {
+            all += 1.0;
+            // Addresses of the kernel have the highest bit set.
+            user += f64::from(u8::from(address >> 63 == 0));
+        }
+        (all > 0.0).then(|| user / all)
     }
 }
 
@@ -128,6 +185,28 @@ impl Running {
             cost.all_ticks += ticks.iter().sum::<f64>();
         }
         cost
+    }
+
+    /// The numbers of its processes, as `perf` takes them.
+    pub(crate) fn numbers(&self) -> String {
+        let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.processes().into_iter().filter_map(name).collect::<Vec<_>>().join(",")
+    }
+
+    /// What the threads whose names begin so have cost so far, in nanoseconds.
+    pub(crate) fn cost_of_threads(&self, named: &str) -> f64 {
+        let tasks = self.processes().into_iter().flat_map(|process| entries(&process.join("task")));
+        let spent = tasks.filter_map(|task| {
+            let name = fs::read_to_string(task.join("comm")).ok()?;
+            let spent = fs::read_to_string(task.join("schedstat")).ok()?;
+            name.starts_with(named).then(|| spent.split_whitespace().next()?.parse::<f64>().ok())?
+        });
+        spent.sum()
+    }
+
+    /// Its process number.
+    pub(crate) fn number(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its memory in mebibytes, shared pages counted once.
@@ -220,7 +299,7 @@ fn rhumb(setup: &Setup) -> Command {
         );
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
-    command.arg("serve").arg(write(setup.folder.join("rhumb.toml"), &text));
+    command.args(["serve", "-c"]).arg(write(setup.folder.join("rhumb.toml"), &text));
     command
 }
 
@@ -309,5 +388,26 @@ fn nsd(setup: &Setup) -> Command {
     );
     let mut command = Command::new("nsd");
     command.args(["-d", "-c"]).arg(write(setup.folder.join("nsd.conf"), &text));
+    command
+}
+
+fn powerdns(setup: &Setup) -> Command {
+    let zone = format!("zone \"{}\" {{ type master; file \"{}\"; }};\n", world::ZONE, setup.zone.display());
+    let zones = write(setup.folder.join("named.conf"), &zone);
+    let mut command = Command::new("pdns_server");
+    command.arg(format!("--config-dir={}", setup.folder.display()));
+    command.arg(format!("--socket-dir={}", setup.folder.display()));
+    command.arg(format!("--local-address={}", setup.address.ip()));
+    command.arg(format!("--local-port={}", setup.address.port()));
+    command.arg(format!("--bind-config={}", zones.display()));
+    command.args(["--launch=bind", "--receiver-threads=1", "--distributor-threads=1", "--daemon=no"]);
+    command.args([
+        "--guardian=no",
+        "--write-pid=no",
+        "--disable-syslog=yes",
+        "--loglevel=3",
+        "--webserver=no",
+    ]);
+    command.arg("--security-poll-suffix=");
     command
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod chance;
 pub(crate) mod mmdb;
+pub(crate) mod restless;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -194,6 +195,14 @@ pub(crate) fn plan(zones: Vec<Zone>, networks: &[(Prefix, usize)], services: usi
     };
     let services = (0..services).map(|at| service(at, regions.len())).collect();
     let databases = Databases { countries: database, ..Databases::default() };
+    let world = World { zones, regions, vantages: Vec::new(), maps: vec![map], services, databases };
+    Plan::new(world).expect("zones that compile")
+}
+
+/// A plan of these zones with one service, at "geo", that stands in all regions of a map ordered by countries.
+pub(crate) fn nearest_plan(zones: Vec<Zone>, map: Map, regions: Vec<Region>, countries: Database) -> Plan {
+    let services = vec![service(0, regions.len())];
+    let databases = Databases { countries: Some(countries), ..Databases::default() };
     let world = World { zones, regions, vantages: Vec::new(), maps: vec![map], services, databases };
     Plan::new(world).expect("zones that compile")
 }

@@ -4,15 +4,19 @@ use std::path::{Component, Path};
 
 use crate::config::agent::Allow;
 use crate::config::probe::{ProbeKind, TlsTrust};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Whether a probe of `kind` may be sent to `address`.
 #[must_use]
 pub fn permits(allow: &Allow, address: SocketAddr, kind: &ProbeKind) -> bool {
     let trust = match kind {
-        ProbeKind::File { path } => return is_inside(allow, path),
+        ProbeKind::File { path, .. } => return is_inside(allow, path),
         ProbeKind::Http(http) => http.tls.as_ref(),
+        ProbeKind::Journey(journey) => journey.tls.as_ref(),
         ProbeKind::Tls(tls) => Some(&tls.trust),
+        // An echo has no port.
+        ProbeKind::Icmp => return permits_network(allow, address.ip()),
+        ProbeKind::Gauge(_) | ProbeKind::Composed(_) => return false,
         ProbeKind::Tcp { .. } | ProbeKind::Dns(_) => None,
     };
     let readable = match trust {
@@ -25,9 +29,12 @@ pub fn permits(allow: &Allow, address: SocketAddr, kind: &ProbeKind) -> bool {
 /// Whether anything may be sent to `address`.
 #[must_use]
 pub fn permits_address(allow: &Allow, address: SocketAddr) -> bool {
-    let ip = address.ip().to_canonical();
+    permits_network(allow, address.ip()) && allow.ports.iter().any(|ports| ports.contains(&address.port()))
+}
+
+fn permits_network(allow: &Allow, ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
     allow.networks.iter().any(|network| network.contains(ip))
-        && allow.ports.iter().any(|ports| ports.contains(&address.port()))
 }
 
 /// Whether a file lies in one of the folders. A path that climbs does not.
@@ -70,7 +77,11 @@ mod tests {
     #[test]
     fn files_must_lie_in_a_folder_and_not_climb_out_of_it() {
         let file = |path: &str| {
-            permits(&allow(), "192.0.2.1:443".parse().unwrap(), &ProbeKind::File { path: path.into() })
+            permits(
+                &allow(),
+                "192.0.2.1:443".parse().unwrap(),
+                &ProbeKind::File { path: path.into(), shares: true },
+            )
         };
         assert!(file("/etc/rhumb/states/web.state"));
         for forbidden in

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::chance::Chance;
+use super::illness::Illness;
 use super::probe::Only;
 use super::run::Snapshot;
 use crate::clock;
@@ -48,6 +49,7 @@ pub(super) async fn report(
     server: ServerAddress,
     mut side: watch::Receiver<Arc<AgentSide>>,
     mut outgoing: watch::Receiver<Option<Outgoing>>,
+    illness: Arc<Illness>,
     mut chance: Chance,
 ) {
     let mut client = client(&server, &side.borrow_and_update());
@@ -68,7 +70,11 @@ pub(super) async fn report(
         let Some(latest) = outgoing.borrow_and_update().clone() else { continue };
         let agent = side.borrow().identity.to_string();
         let sent = send(&server, &client, &latest, agent, uplink.is_lossy()).await;
+        let was_lossy = uplink.is_lossy();
         uplink.note(matches!(sent, Err(Unsent::TimedOut)));
+        if uplink.is_lossy() != was_lossy {
+            illness.link_turned(uplink.is_lossy());
+        }
         match sent {
             Ok(()) => {
                 pause = Pause::default();

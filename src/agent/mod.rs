@@ -2,7 +2,8 @@
 //! verdicts, so that the same code probes inside the server and from a process that stands in a region.
 //!
 //! As a process it is a [`station`]: [`link`] speaks with each server, [`assemble`] makes one list of what they want,
-//! [`allow`] holds what may be probed at all, [`sight`] tries what the agent must reach to be believed.
+//! [`allow`] holds what may be probed at all, [`sight`] tries what the agent must reach to be believed, [`illness`]
+//! is what it knows of its own.
 //!
 //! [`plan`] says when, [`probe`] does it, [`watch`] notices a broken connection between two probes, [`record`]
 //! remembers the outcomes, [`world`] holds what is known of all targets, [`run`] puts them together. Only
@@ -11,6 +12,7 @@
 pub mod allow;
 pub mod assemble;
 pub mod chance;
+pub mod illness;
 mod link;
 pub mod plan;
 pub mod probe;

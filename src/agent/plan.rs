@@ -3,7 +3,7 @@
 //! ```text
 //!            due            done: passed                      one interval from the last start, +-10 %
 //! waiting ────────▶ out ───────────────────────▶ waiting
-//!    ▲               │     done: failed, below fall           50 ms from now: the rapid recheck
+//!    ▲               │     done: failed, below fall           a recheck pause from the last start, or at once
 //!    └───────────────┘     done: failed, fall reached         one interval from the last start, +-10 %
 //! ```
 //!
@@ -16,8 +16,11 @@ use std::time::Duration;
 use super::chance::Chance;
 use crate::time::Moment;
 
-/// From a failure to the recheck; with its jitter, and the probe's start, well within 100 ms.
-pub const RECHECK: Duration = Duration::from_millis(50);
+/// From the start of a probe that failed to the recheck, at most; with its jitter well within 100 ms. A probe that
+/// took longer to fail, as by its time-out, is followed at once.
+pub const RECHECK_MAX: Duration = Duration::from_millis(50);
+/// The same, at least: what is looked at in a shorter time is one and the same moment.
+pub const RECHECK_MIN: Duration = Duration::from_millis(20);
 /// Two starts of a target are the interval apart, up to this part longer or shorter.
 pub const JITTER: f64 = 0.1;
 /// A plan's first round is over by then, however long the intervals: what is not known yet is wanted soon.
@@ -30,6 +33,15 @@ pub struct Pace {
     pub interval: Duration,
     /// So many failures in a row need no further recheck; what makes a target fail, or somewhat more.
     pub fall: u8,
+}
+
+impl Pace {
+    /// From the start of a probe that failed to the recheck: a fifth of the interval, within bounds, so that who
+    /// wants to know sooner is told sooner, and rechecks never are all that a target has to do.
+    #[must_use]
+    pub fn recheck(&self) -> Duration {
+        (self.interval / 5).clamp(RECHECK_MIN, RECHECK_MAX)
+    }
 }
 
 /// The timers of all targets, each known by its position. Every operation is O(log n) of the targets.
@@ -112,12 +124,12 @@ impl Plan {
         }
     }
 
-    /// Probe this target now, since another agent saw it fail; but not sooner than [`RECHECK`] after the last probe
-    /// began, however often it is asked for. A probe that is out will tell soon enough.
+    /// Probe this target now, since another agent saw it fail; but not sooner than a recheck's pause after the last
+    /// probe began, however often it is asked for. A probe that is out will tell soon enough.
     pub fn recheck(&mut self, target: usize, now: Moment) {
         let slot = &self.slots[target];
         if let Some(due) = slot.due {
-            let soonest = now.max(slot.started + RECHECK);
+            let soonest = now.max(slot.started + slot.pace.recheck());
             self.set(target, due.min(soonest));
         }
     }
@@ -163,7 +175,7 @@ impl Slot {
             return now;
         }
         if failed && self.failures < self.pace.fall {
-            return now + chance.around(RECHECK, JITTER);
+            return now.max(self.started + chance.around(self.pace.recheck(), JITTER));
         }
         let interval = self.pace.interval;
         let due = match self.settle.take() {

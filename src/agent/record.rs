@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::health::outcome::{Failure, OUTCOMES_MAX, Outcome, TargetReport};
+use crate::health::verdict::Share;
 use crate::ids::TargetId;
 use crate::time::Moment;
 
@@ -35,10 +36,13 @@ pub struct Past {
     pub latency: Duration,
     /// Passed, or why not.
     pub result: Result<(), Failure>,
+    /// Where it passed, how much of the target is usable.
+    pub usable: Share,
 }
 
 impl Record {
-    /// Adds an outcome. Whether it differs from the one before, or is the first.
+    /// Adds an outcome. Whether it differs from the one before, or is the first. How much is usable is followed
+    /// over seconds, so that it differs is no news.
     pub fn push(&mut self, past: Past) -> bool {
         let changed = self.recent.back().is_none_or(|last| last.result.is_ok() != past.result.is_ok());
         if self.recent.len() == OUTCOMES_MAX {
@@ -68,6 +72,7 @@ impl Record {
             age: now.since(past.ended),
             latency: past.latency,
             result: past.result.clone(),
+            usable: past.usable,
         });
         TargetReport { target, newest: self.count, outcomes: outcomes.collect() }
     }
@@ -111,7 +116,8 @@ mod tests {
     use super::*;
 
     fn past(millis: u64, result: Result<(), Failure>) -> Past {
-        Past { ended: Moment::from_millis(millis), latency: Duration::from_millis(1), result }
+        let latency = Duration::from_millis(1);
+        Past { ended: Moment::from_millis(millis), latency, result, usable: Share::WHOLE }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::chance::Chance;
+use super::illness::Illness;
 use super::probe::Finding;
 use super::record::{Cadence, Past};
 use super::watch;
@@ -18,6 +19,7 @@ use super::world::{Ready, Targets, World, prepare};
 use crate::clock;
 use crate::config::probe::Target;
 use crate::health::outcome::Report;
+use crate::health::verdict::Share;
 use crate::ids::TargetId;
 use crate::time::Moment;
 
@@ -47,21 +49,17 @@ pub const PROBES_OUT_MAX: usize = 1024;
 pub const WATCHES_MAX: usize = 4096;
 /// The most losses of watched connections that wait to be looked at.
 pub const LOSSES_MAX: usize = 1024;
-/// An agent that wakes later than this cannot tell a slow target from its own slowness.
-pub const LATENESS_MAX: Duration = Duration::from_millis(250);
-/// So long after it woke late an agent counts as lagging.
-pub const LAG_MEMORY: Duration = Duration::from_secs(1);
-
 /// Probes the latest of `targets` and sends a snapshot at every tick, until their sender is gone. A receiver of
 /// `reports` that is too slow misses the oldest and is told how many.
 pub async fn run(
     mut targets: channel::Receiver<Arc<Targets>>,
     reports: broadcast::Sender<Arc<Snapshot>>,
     mut rechecks: mpsc::Receiver<Recheck>,
+    illness: Arc<Illness>,
     chance: Chance,
 ) {
     let (lost, mut losses) = mpsc::channel(LOSSES_MAX);
-    let mut agent = Agent::new(lost, chance);
+    let mut agent = Agent::new(lost, illness, chance);
     let mut preparing = prepare(targets.borrow_and_update().clone());
     let mut is_preparing = true;
     loop {
@@ -89,7 +87,7 @@ pub async fn run(
                 is_preparing = true;
             }
         }
-        agent.note_lateness(wake, clock::now());
+        agent.illness.woke(wake, clock::now());
     }
 }
 
@@ -122,8 +120,8 @@ struct Agent {
     lost: mpsc::Sender<SocketAddr>,
     /// When to report.
     cadence: Cadence,
-    /// Until when the agent counts as lagging.
-    lagging_until: Moment,
+    /// What is known of the agent's own illness.
+    illness: Arc<Illness>,
     /// Names this life of the agent.
     boot: u64,
     /// The number of the last report.
@@ -132,7 +130,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(lost: mpsc::Sender<SocketAddr>, mut chance: Chance) -> Self {
+    fn new(lost: mpsc::Sender<SocketAddr>, illness: Arc<Illness>, mut chance: Chance) -> Self {
         Self {
             world: None,
             out: JoinSet::new(),
@@ -140,7 +138,7 @@ impl Agent {
             watches: HashMap::new(),
             lost,
             cadence: Cadence::new(clock::now()),
-            lagging_until: Moment::START,
+            illness,
             boot: chance.bits(),
             number: 0,
             chance,
@@ -157,6 +155,7 @@ impl Agent {
 
     fn send_probes(&mut self, now: Moment) {
         let Some(world) = &mut self.world else { return };
+        let is_ill = self.illness.is_ill(now);
         while self.out.len() < PROBES_OUT_MAX
             && let Some(target) = world.plan.due(now)
         {
@@ -164,7 +163,7 @@ impl Agent {
             let id = self.chance.bits() as u16; // Sixteen of the bits, whichever.
             let task = self.out.spawn(async move {
                 let began = clock::now();
-                let finding = prober.probe(id).await;
+                let finding = prober.probe(id, is_ill).await;
                 let ended = clock::now();
                 Back { finding, ended, latency: ended.since(began) }
             });
@@ -181,7 +180,7 @@ impl Agent {
         let is_change = match past {
             Ok(past) => record.push(past),
             Err(why) => {
-                if record.pass_over() {
+                if record.pass_over() && !why.is_empty() {
                     let Target { address, key, .. } = &world.targets.targets[target];
                     tracing::warn!(%address, key, why, "probes learn nothing of a target; it is left unknown");
                 }
@@ -226,19 +225,13 @@ impl Agent {
             number: self.number,
             // No control targets yet: the other targets must show whether this agent sees anything.
             control: None,
-            lagging: now < self.lagging_until,
+            lagging: self.illness.is_lagging(now),
             targets: told.map(|(target, record)| record.tell(TargetId::from_index(target), now)).collect(),
         };
         self.cadence.sent(now, clock::now().since(now));
         // Without a receiver there is no one to tell, and that is not our affair.
         let (targets, report) = (world.targets.clone(), Arc::new(report));
         let _ = reports.send(Arc::new(Snapshot { targets, report, made: now }));
-    }
-
-    fn note_lateness(&mut self, wake: Moment, now: Moment) {
-        if now.since(wake) > LATENESS_MAX {
-            self.lagging_until = now + LAG_MEMORY;
-        }
     }
 
     /// Puts new targets in the place of the old ones. A target that persists keeps the probe that is out, too.
@@ -278,11 +271,13 @@ impl Back {
     /// The outcome; why there is none when nothing was learned.
     fn into_past(self) -> Result<Past, String> {
         let result = match self.finding {
-            Finding::Pass => Ok(()),
-            Finding::Fail(failure) => Err(failure),
+            Finding::Pass => (Ok(()), Share::WHOLE),
+            Finding::PassInPart(usable) => (Ok(()), usable),
+            Finding::Fail(failure) => (Err(failure), Share::NONE),
             Finding::Nothing(why) => return Err(why),
         };
-        Ok(Past { ended: self.ended, latency: self.latency, result })
+        let (result, usable) = result;
+        Ok(Past { ended: self.ended, latency: self.latency, result, usable })
     }
 }
 
@@ -331,7 +326,7 @@ mod tests {
         let (targets, of_agent) = channel::channel(targets);
         let (to_us, reports) = broadcast::channel(16);
         let (rechecks, hurries) = mpsc::channel(4);
-        let task = tokio::spawn(run(of_agent, to_us, hurries, Chance::seeded(1)));
+        let task = tokio::spawn(run(of_agent, to_us, hurries, Arc::default(), Chance::seeded(1)));
         Running { targets, reports, rechecks, task }
     }
 
@@ -473,7 +468,7 @@ mod tests {
 
         let changed = targets(&[second.address, third.address], RARELY, true);
         let mut changed = Targets::clone(&changed);
-        changed.probes[0].kind = ProbeKind::File { path: "no such file".into() };
+        changed.probes[0].kind = ProbeKind::File { path: "no such file".into(), shares: true };
         agent.targets.send(Arc::new(changed)).unwrap();
         let snapshot = agent.snapshot(|snapshot| !Arc::ptr_eq(&snapshot.targets, &newer)).await;
         assert_eq!(of(&snapshot, 0).newest, 0, "another kind of probe begins anew");
@@ -512,7 +507,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
         let many = targets(&[address; PROBES_OUT_MAX + 100], Duration::from_millis(1), false);
         let (lost, _losses) = mpsc::channel(1);
-        let mut agent = Agent::new(lost, Chance::seeded(1));
+        let mut agent = Agent::new(lost, Arc::default(), Chance::seeded(1));
         agent.install(prepare(many).await.unwrap());
         let later = clock::now() + Duration::from_secs(2);
         agent.send_probes(later);

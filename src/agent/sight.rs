@@ -67,7 +67,7 @@ async fn reaches(target: ControlTarget, allow: Arc<Allow>) -> Option<bool> {
     let kind = kind_of(&target.url)?;
     let url = Url::parse(&target.url).ok()?;
     let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-    let port = port_of(&kind);
+    let port = kind.port().unwrap_or(0);
     for _ in 0..TRIES {
         let Some(address) = look_up(&host, port).await else { continue };
         if target.foreign && !permits_address(&allow, address) {
@@ -99,7 +99,7 @@ async fn passes(address: SocketAddr, kind: ProbeKind) -> bool {
     });
     match made.await {
         // Only the lower bits are used, whichever.
-        Ok(prober) => prober.probe(Chance::of_system().bits() as u16).await == Finding::Pass,
+        Ok(prober) => prober.probe(Chance::of_system().bits() as u16, false).await == Finding::Pass,
         Err(_) => false,
     }
 }
@@ -131,16 +131,6 @@ fn kind_of(text: &str) -> Option<ProbeKind> {
         }),
         _ => return None,
     })
-}
-
-fn port_of(kind: &ProbeKind) -> u16 {
-    match kind {
-        ProbeKind::Http(http) => http.port,
-        ProbeKind::Tcp { port } => *port,
-        ProbeKind::Tls(tls) => tls.port,
-        ProbeKind::Dns(dns) => dns.port,
-        ProbeKind::File { .. } => 0,
-    }
 }
 
 #[cfg(test)]

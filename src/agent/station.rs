@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::assemble::{Assembled, assemble};
 use super::chance::Chance;
+use super::illness::Illness;
 use super::link::{self, Outgoing};
 use super::run::{self, Recheck, Snapshot};
 use super::sight::{self, ControlTarget};
@@ -34,8 +35,10 @@ pub async fn run(config: AgentConfig, contents: Contents, side: AgentSide) {
     let (side_sender, side) = watch::channel(Arc::new(side));
     let (heard_sender, mut heard) = mpsc::channel(ORDERS_MAX);
     let (outgoing, latest) = watch::channel(None);
+    let illness = Arc::new(Illness::default());
     for (number, server) in config.servers.iter().enumerate() {
-        let report = link::report(server.clone(), side.clone(), latest.clone(), chance.split());
+        let (latest, illness) = (latest.clone(), Arc::clone(&illness));
+        let report = link::report(server.clone(), side.clone(), latest, illness, chance.split());
         let listen = link::listen(number, server.clone(), side.clone(), heard_sender.clone(), chance.split());
         tasks.spawn(report);
         tasks.spawn(listen);
@@ -50,7 +53,7 @@ pub async fn run(config: AgentConfig, contents: Contents, side: AgentSide) {
     let (targets, of_prober) = watch::channel(Arc::clone(&orders.assembled.targets));
     let (rechecks, hurries) = mpsc::channel(RECHECKS_MAX);
     let (reports, mut snapshots) = broadcast::channel(SNAPSHOTS_MAX);
-    tasks.spawn(run::run(of_prober, reports, hurries, chance.split()));
+    tasks.spawn(run::run(of_prober, reports, hurries, Arc::clone(&illness), chance.split()));
     loop {
         tokio::select! {
             order = heard.recv() => match order {
@@ -69,7 +72,11 @@ pub async fn run(config: AgentConfig, contents: Contents, side: AgentSide) {
                 None => return,
             },
             snapshot = snapshots.recv() => match snapshot {
-                Ok(snapshot) => orders.send(snapshot, *control.borrow(), &outgoing),
+                Ok(snapshot) => {
+                    let control = *control.borrow();
+                    illness.sees(control);
+                    orders.send(snapshot, control, &outgoing);
+                }
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return,
             },

@@ -37,7 +37,7 @@ pub(super) async fn finding(address: SocketAddr, kind: ProbeKind) -> Finding {
 pub(super) async fn finding_within(timeout: Duration, address: SocketAddr, kind: ProbeKind) -> Finding {
     let probe = Probe { timeout, ..probe(kind) };
     let target = Target { address, probe: ProbeId(0), key: "eu/www/192.0.2.1".to_owned() };
-    Prober::new(&target, &probe, &mut Shared::default()).probe(4711).await
+    Prober::new(&target, &probe, &mut Shared::default()).probe(4711, false).await
 }
 
 /// A plain HTTP probe of "/" at `address` that wants status 200.

@@ -8,7 +8,7 @@ use tokio::task::{self, JoinHandle};
 
 use super::chance::Chance;
 use super::plan::{Pace, Plan};
-use super::probe::{Prober, Shared, uses_tcp};
+use super::probe::{Prober, Shared};
 use super::record::Record;
 use crate::clock;
 use crate::config::probe::{Probe, ProbeKind, Target};
@@ -66,7 +66,7 @@ impl World {
         for (position, target) in targets.targets.iter().enumerate() {
             let probe = &targets.probes[target.probe.index()];
             paces.push(Pace { interval: probe.interval, fall: probe.thresholds.rechecked() });
-            if probe.watch && uses_tcp(&probe.kind) {
+            if probe.watch && probe.kind.uses_tcp() {
                 watched.entry(target.address).or_default().push(position);
             }
         }

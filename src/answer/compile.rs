@@ -3,21 +3,24 @@
 //! remakes the services that it touches and shares the rest.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::encode;
+use super::extensions::Extensions;
 use super::maps::{self, CompiledMap, Databases};
 use super::names::Names;
 use super::steering::{Answers, Choice, Lots, Pick, Steering, Variant};
-use super::table::{AnswerTable, ZoneTop};
+use super::table::{AnswerTable, Services, ZoneTop};
 use super::zones::{self, SteeredNames, ZonesFault};
 use crate::geo::tree::Tree;
 use crate::health::verdict::Standing;
 use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId, VantageId};
 use crate::net::Family;
+use crate::policy::fitness::Fitness;
 use crate::policy::map::{Class, Map, Region};
-use crate::policy::select::{Outcome, Selection, Situation, select};
-use crate::policy::service::{AnswerKind, Families, Service};
+use crate::policy::select::{First, Outcome, Selection, Situation, first_preference, select, select_first};
+use crate::policy::service::{AnswerKind, Families, Service, ServiceRegion, Tier};
 use crate::policy::variant::{self, Reason, lay_out};
 use crate::wire::code::RecordType;
 use crate::zone::Zone;
@@ -51,6 +54,8 @@ pub struct Plan {
     pub maps: Vec<PlannedMap>,
     /// What is known of addresses, for explanations; no query reads them.
     pub databases: Databases,
+    /// What is wanted of the protocol's extensions.
+    pub extensions: Arc<Extensions>,
     names: Arc<Names>,
     zones: Arc<[ZoneTop]>,
     trees: Arc<[Tree]>,
@@ -72,26 +77,53 @@ pub struct PlannedMap {
 #[derive(Debug)]
 struct View {
     distinct: Vec<Class>,
+    /// By distinct class: its first preference, for IPv4 and IPv6 where they choose apart.
+    firsts: Vec<[Option<First>; 2]>,
     by_class: Arc<[u16]>,
 }
+
+/// What views depend on: services of the same shape share one.
+#[derive(PartialEq, Eq, Hash)]
+struct Shape {
+    map: MapId,
+    families: Families,
+    regions: Vec<ShapeOfRegion>,
+}
+
+/// Of a region, its tier, whether it has weight, and addresses of which families.
+type ShapeOfRegion = (RegionId, Tier, bool, [bool; 2]);
 
 /// Numbers of the counters of steered answers, given once in the life of a process, so that a counter keeps its
 /// meaning over reloads.
 #[derive(Debug, Default)]
 pub struct CounterNumbers {
-    numbers: HashMap<CounterKey, u32>,
+    /// By the positions of service and region in `names`, and what is special about the answer.
+    numbers: HashMap<(u32, Option<u32>, Special), u32>,
     keys: Vec<CounterKey>,
+    /// Names of services and regions.
+    positions: HashMap<Arc<str>, u32>,
+    names: Vec<Arc<str>>,
 }
 
-/// What a counter of steered answers counts.
+/// What a counter of steered answers counts. There may be one for every region of thousands of services, so that the
+/// words are shared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CounterKey {
     /// The service's name.
-    pub service: String,
+    pub service: Arc<str>,
     /// The region's name; `None` where no region answers.
-    pub region: Option<String>,
+    pub region: Option<Arc<str>>,
     /// What is special about the answer.
-    pub reason: String,
+    pub special: Special,
+}
+
+/// What is special about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Special {
+    /// Of one that somebody gives.
+    Given(Reason),
+    /// Of one where nothing may be given.
+    Empty(Outcome),
 }
 
 impl Plan {
@@ -116,6 +148,7 @@ impl Plan {
             services,
             maps: planned,
             databases,
+            extensions: Arc::default(),
             names: Arc::new(names),
             zones: zones.into(),
             trees: trees.into(),
@@ -132,14 +165,17 @@ impl Plan {
         numbers: &mut CounterNumbers,
     ) -> AnswerTable {
         let all = (0..self.services.len()).map(ServiceId::from_index);
-        let services = all.map(|service| Arc::new(self.steering(service, standings, numbers))).collect();
+        let services: Vec<_> =
+            all.map(|service| Arc::new(self.steering(service, standings, numbers))).collect();
         AnswerTable {
             generation,
             names: Arc::clone(&self.names),
             zones: Arc::clone(&self.zones),
             trees: Arc::clone(&self.trees),
-            services,
+            services: Services::new(&services),
             answer_counters: numbers.keys.len(),
+            extensions: Arc::clone(&self.extensions),
+            challenges: Arc::default(),
         }
     }
 
@@ -156,7 +192,7 @@ impl Plan {
         let mut next = table.clone();
         next.generation += 1;
         for service in touched {
-            next.services[service.index()] = Arc::new(self.steering(*service, standings, numbers));
+            next.services.replace(*service, Arc::new(self.steering(*service, standings, numbers)));
         }
         next.answer_counters = numbers.keys.len();
         next
@@ -168,12 +204,14 @@ impl Plan {
         let mut variants = Variants {
             plan: self,
             service,
+            service_name: numbers.position(&service.name),
             numbers,
             known: HashMap::new(),
             encoded: Vec::new(),
             all_down: false,
         };
-        let choices = view.distinct.iter().map(|class| variants.choice(class, standings)).collect();
+        let classes = view.distinct.iter().zip(&view.firsts);
+        let choices = classes.map(|(class, firsts)| variants.choice(class, *firsts, standings)).collect();
         Steering {
             map: service.map,
             salt: service.salt,
@@ -182,7 +220,7 @@ impl Plan {
             choices,
             all_down: variants.all_down,
             variants: variants.encoded.into(),
-            lots_by_design: view.distinct.iter().any(|class| variant::lots_choose(service, class)),
+            lots_by_design: variant::lots_choose(service, &view.distinct),
             negative_ttl_max: service.ttl.steady,
         }
     }
@@ -229,32 +267,43 @@ impl<F: Fn(EndpointId) -> Standing> Standings for F {
 struct Variants<'p, 'n> {
     plan: &'p Plan,
     service: &'p Service,
+    /// Position of the service's name among the counters' names.
+    service_name: u32,
     numbers: &'n mut CounterNumbers,
-    known: HashMap<(Option<variant::Variant>, Outcome), u32>,
+    /// Where each stands that is encoded, by what it says: two classes that are given the same addresses may be told
+    /// different reasons.
+    known: HashMap<(Option<variant::Variant>, Outcome, Option<String>), u32>,
     encoded: Vec<Variant>,
     all_down: bool,
 }
 
 impl Variants<'_, '_> {
-    fn choice(&mut self, class: &Class, standings: &dyn Standings) -> Choice {
+    fn choice(&mut self, class: &Class, firsts: [Option<First>; 2], standings: &dyn Standings) -> Choice {
         match self.service.families {
             Families::Together => {
-                let pick = self.pick(class, None, standings);
+                let pick = self.pick(class, None, firsts[0], standings);
                 Choice { v4: pick.clone(), v6: pick, v6_alone: false }
             }
             Families::Independent => {
-                let v4 = self.pick(class, Some(Family::V4), standings);
-                let v6 = self.pick(class, Some(Family::V6), standings);
+                let v4 = self.pick(class, Some(Family::V4), firsts[0], standings);
+                let v6 = self.pick(class, Some(Family::V6), firsts[1], standings);
                 let v6_alone = matches!(v4, Pick::One(at) if self.encoded[at as usize].is_no_data());
                 Choice { v4, v6, v6_alone }
             }
         }
     }
 
-    fn pick(&mut self, class: &Class, family: Option<Family>, standings: &dyn Standings) -> Pick {
+    fn pick(
+        &mut self,
+        class: &Class,
+        family: Option<Family>,
+        first: Option<First>,
+        standings: &dyn Standings,
+    ) -> Pick {
         let believed = |endpoint| standings.of(endpoint, class);
         let situation = Situation { service: self.service, class, family, standings: &believed };
-        let selection = select(&situation);
+        let selection = first.and_then(|first| select_first(&situation, first));
+        let selection = selection.unwrap_or_else(|| select(&situation));
         self.all_down |= selection.outcome.is_all_down();
         let layout = lay_out(&situation, &selection);
         if layout.variants.is_empty() {
@@ -270,12 +319,13 @@ impl Variants<'_, '_> {
 
     /// The position of a variant among the encoded ones.
     fn number(&mut self, laid_out: Option<variant::Variant>, selection: &Selection) -> u32 {
-        let key = (laid_out, selection.outcome);
+        let text = self.text(laid_out.as_ref(), selection);
+        let key = (laid_out, selection.outcome, text);
         if let Some(at) = self.known.get(&key) {
             return *at;
         }
-        let text = self.text(key.0.as_ref(), selection);
-        let counter = self.numbers.number(self.counter_key(key.0.as_ref(), selection.outcome));
+        let text = &key.2;
+        let counter = self.counter(key.0.as_ref(), selection.outcome);
         let encoded = match &key.0 {
             Some(laid_out) => encode::variant(self.service, laid_out, text.as_deref(), counter),
             None if selection.outcome == Outcome::Absent => encode::no_data(counter),
@@ -287,12 +337,11 @@ impl Variants<'_, '_> {
         at
     }
 
-    fn counter_key(&self, laid_out: Option<&variant::Variant>, outcome: Outcome) -> CounterKey {
-        let region = laid_out
-            .and_then(|variant| variant.region)
-            .map(|region| self.plan.region_name(region).to_owned());
-        let reason = laid_out.map_or_else(|| outcome.to_string(), |variant| variant.reason.to_string());
-        CounterKey { service: self.service.name.clone(), region, reason }
+    fn counter(&mut self, laid_out: Option<&variant::Variant>, outcome: Outcome) -> u32 {
+        let region = laid_out.and_then(|variant| variant.region);
+        let region = region.map(|region| self.numbers.position(self.plan.region_name(region)));
+        let special = laid_out.map_or(Special::Empty(outcome), |variant| Special::Given(variant.reason));
+        self.numbers.number(self.service_name, region, special)
     }
 
     /// What the extended error says, where the answer is not what the class would rather have.
@@ -304,7 +353,7 @@ impl Variants<'_, '_> {
         let region = variant.region.map_or("the fallback", |region| self.plan.region_name(region));
         match variant.reason {
             Reason::Steady | Reason::Suspect | Reason::Shifting => None,
-            Reason::Moved => Some(format!("{name}: {region} answers in place of the first preference")),
+            Reason::Moved => Some(format!("{name}: {}", self.moved(variant.region, selection))),
             Reason::Degraded => Some(format!("{name}: {region} answers, degraded; nothing better is left")),
             Reason::FailOpen => {
                 Some(format!("{name}: no region is usable; {region} answers as the last resort"))
@@ -314,22 +363,64 @@ impl Variants<'_, '_> {
     }
 }
 
+impl Variants<'_, '_> {
+    /// Why the first preference does not answer, and what does: "eu-west withdrawn, us-east is the second choice".
+    fn moved(&self, region: Option<RegionId>, selection: &Selection) -> String {
+        let place = selection.candidates.iter().position(|candidate| Some(candidate.region) == region);
+        let answers = region.map_or("the fallback", |region| self.plan.region_name(region));
+        let first = selection.candidates.first().filter(|first| Some(first.region) != region);
+        let (Some(first), Some(place)) = (first, place) else {
+            return format!("{answers} answers in place of the first preference");
+        };
+        let why = match first.health.weakest {
+            Fitness::ForcedDown => "forced down",
+            Fitness::Down | Fitness::Absent => "withdrawn",
+            Fitness::Drained => "drained",
+            Fitness::Held => "not back yet",
+            Fitness::Usable if first.degraded => "degraded",
+            Fitness::Usable => "on a ramp",
+        };
+        let choice = ["first", "second", "third", "fourth"].get(place).copied().unwrap_or("next");
+        format!("{} {why}, {answers} is the {choice} choice", self.plan.region_name(first.region))
+    }
+}
+
 impl CounterNumbers {
-    /// The counter that counts `key`.
-    fn number(&mut self, key: CounterKey) -> u32 {
-        if let Some(number) = self.numbers.get(&key) {
-            return *number;
+    /// The position of a name of a service or a region.
+    fn position(&mut self, name: &str) -> u32 {
+        if let Some(position) = self.positions.get(name) {
+            return *position;
         }
-        let number = u32::try_from(self.keys.len()).expect("services, regions and reasons are bounded");
-        self.keys.push(key.clone());
-        self.numbers.insert(key, number);
-        number
+        let position = u32::try_from(self.names.len()).expect("services and regions are bounded");
+        let name: Arc<str> = name.into();
+        self.names.push(Arc::clone(&name));
+        self.positions.insert(name, position);
+        position
+    }
+
+    /// The counter of answers of a service and a region, whose names stand at these positions.
+    fn number(&mut self, service: u32, region: Option<u32>, special: Special) -> u32 {
+        let Self { numbers, keys, names, .. } = self;
+        *numbers.entry((service, region, special)).or_insert_with(|| {
+            let name = |position: u32| Arc::clone(&names[position as usize]);
+            keys.push(CounterKey { service: name(service), region: region.map(name), special });
+            u32::try_from(keys.len() - 1).expect("services, regions and reasons are bounded")
+        })
     }
 
     /// What each counter counts, by number.
     #[must_use]
     pub fn keys(&self) -> &[CounterKey] {
         &self.keys
+    }
+}
+
+impl fmt::Display for Special {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(reason) => reason.fmt(f),
+            Self::Empty(outcome) => outcome.fmt(f),
+        }
     }
 }
 
@@ -372,31 +463,47 @@ fn answers(service: &Service) -> Answers {
     Answers::Types(types)
 }
 
-/// The view of each service; services of the same map and regions share one.
+/// The view of each service.
 fn views(services: &[Service], maps: &[PlannedMap]) -> Vec<Arc<View>> {
-    let mut known: HashMap<(MapId, Vec<RegionId>), Arc<View>> = HashMap::new();
+    let mut known: HashMap<Shape, Arc<View>> = HashMap::new();
     let view_of = |service: &Service| {
-        let regions: Vec<RegionId> = service.regions.iter().map(|region| region.region).collect();
-        let view = known
-            .entry((service.map, regions))
-            .or_insert_with_key(|(map, regions)| Arc::new(View::new(&maps[map.index()].classes, regions)));
+        let classes = &maps[service.map.index()].classes;
+        let view = known.entry(shape(service)).or_insert_with(|| Arc::new(View::new(classes, service)));
         Arc::clone(view)
     };
     services.iter().map(view_of).collect()
 }
 
+fn shape(service: &Service) -> Shape {
+    let region = |region: &ServiceRegion| {
+        let has = |family| region.endpoints.iter().any(|endpoint| Family::of(endpoint.address) == family);
+        (region.region, region.tier, region.weight > 0, [Family::V4, Family::V6].map(has))
+    };
+    Shape {
+        map: service.map,
+        families: service.families,
+        regions: service.regions.iter().map(region).collect(),
+    }
+}
+
 impl View {
-    fn new(classes: &[Class], regions: &[RegionId]) -> Self {
+    fn new(classes: &[Class], service: &Service) -> Self {
+        let regions: Vec<RegionId> = service.regions.iter().map(|region| region.region).collect();
         let mut positions: HashMap<Class, u16> = HashMap::new();
         let mut distinct = Vec::new();
         let by_class = classes.iter().map(|class| {
-            *positions.entry(seen(class, regions)).or_insert_with_key(|class| {
+            *positions.entry(seen(class, &regions)).or_insert_with_key(|class| {
                 distinct.push(class.clone());
                 u16::try_from(distinct.len() - 1).expect("there are no more than classes")
             })
         });
         let by_class = by_class.collect();
-        Self { distinct, by_class }
+        let families = match service.families {
+            Families::Together => [None, None],
+            Families::Independent => [Some(Family::V4), Some(Family::V6)],
+        };
+        let first = |class| families.map(|family| first_preference(service, class, family));
+        Self { firsts: distinct.iter().map(first).collect(), distinct, by_class }
     }
 }
 

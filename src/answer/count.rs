@@ -5,8 +5,10 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::limit::Rates;
 use super::respond::Transport;
 use crate::wire::code::Rcode;
+use crate::wire::cookie::Standing;
 
 /// A number that one thread adds to and any thread reads.
 #[derive(Debug, Default)]
@@ -30,6 +32,14 @@ pub struct Counters {
     pub send_failed: Counter,
     /// Queries with a client subnet option.
     pub client_subnet: Counter,
+    /// Queries with a cookie, by what it was worth: of the client alone, valid, invalid.
+    pub cookies: [Counter; 3],
+    /// Replies that were not sent since their network had its share.
+    pub rate_limited: Counter,
+    /// Truncated replies that were sent in their place.
+    pub slipped: Counter,
+    /// What the networks had of late; for workers of UDP.
+    pub rates: Rates,
     /// Answers of steered names, by the table's counter numbers.
     pub answers: Box<[Counter]>,
 }
@@ -69,6 +79,10 @@ impl Counters {
             truncated: Counter::default(),
             send_failed: Counter::default(),
             client_subnet: Counter::default(),
+            cookies: Default::default(),
+            rate_limited: Counter::default(),
+            slipped: Counter::default(),
+            rates: Rates::default(),
             answers: (0..answers).map(|_| Counter::default()).collect(),
         }
     }
@@ -76,19 +90,15 @@ impl Counters {
     /// The same numbers with room for at least `answers` counters of steered answers.
     #[must_use]
     pub fn grown(&self, answers: usize) -> Self {
-        let grown = Self::new(answers.max(self.answers.len()));
+        let grown = Self { rates: self.rates.emptied(), ..Self::new(answers.max(self.answers.len())) };
         grown.merge(self);
         grown
     }
 
     /// Adds all of `other`, which has no more counters of steered answers than this.
     pub fn merge(&self, other: &Counters) {
-        let single = |c: &Counters| {
-            [&c.received, &c.ignored, &c.truncated, &c.send_failed, &c.client_subnet].map(Counter::get)
-        };
-        let totals = [&self.received, &self.ignored, &self.truncated, &self.send_failed, &self.client_subnet];
-        for (total, part) in totals.into_iter().zip(single(other)) {
-            total.add(part);
+        for (total, part) in self.singles().zip(other.singles()) {
+            total.add(part.get());
         }
         for (total, part) in self.replies.iter().zip(&other.replies) {
             total.add(part.get());
@@ -96,6 +106,20 @@ impl Counters {
         for (total, part) in self.answers.iter().zip(&other.answers) {
             total.add(part.get());
         }
+    }
+
+    /// All but those that are counted by code or by answer.
+    fn singles(&self) -> impl Iterator<Item = &Counter> {
+        let Self { received, ignored, truncated, send_failed, client_subnet, rate_limited, slipped, .. } =
+            self;
+        [received, ignored, truncated, send_failed, client_subnet, rate_limited, slipped]
+            .into_iter()
+            .chain(&self.cookies)
+    }
+
+    /// Counts a query's cookie.
+    pub fn cookie(&self, standing: Standing) {
+        self.cookies[standing as usize].add(1);
     }
 
     /// Counts a reply.
@@ -108,7 +132,8 @@ impl Registry {
     /// A new worker's counters. They stay in the registry when the worker ends, so that sums never fall.
     #[must_use]
     pub fn enlist(self: &Arc<Self>, transport: Transport, answers: usize) -> Tally {
-        let counters = Arc::new(Counters::new(answers));
+        let rates = if transport == Transport::Udp { Rates::new() } else { Rates::default() };
+        let counters = Arc::new(Counters { rates, ..Counters::new(answers) });
         let mut places = self.places();
         places.push((transport, Arc::clone(&counters)));
         let place = places.len() - 1;
@@ -128,10 +153,11 @@ impl Registry {
 }
 
 impl Tally {
-    /// Makes room for `answers` counters of steered answers; allocates only when there is none yet.
+    /// Makes room for `answers` counters of steered answers. It allocates only when there is none yet, and then twice
+    /// what is needed or near it: new verdicts bring new counters one by one, and each time all of them are copied.
     pub fn fit(&mut self, answers: usize) {
         if answers > self.counters.answers.len() {
-            self.counters = Arc::new(self.counters.grown(answers));
+            self.counters = Arc::new(self.counters.grown(answers.next_power_of_two()));
             self.registry.places()[self.place].1 = Arc::clone(&self.counters);
         }
     }
@@ -164,5 +190,7 @@ mod tests {
         assert_eq!([seen[0].0, seen[1].0], [Transport::Udp, Transport::Tcp]);
         assert_eq!([seen[0].1.received.get(), seen[1].1.received.get()], [5, 7]);
         assert_eq!(seen[0].1.answers.iter().map(Counter::get).collect::<Vec<_>>(), [3, 0, 0, 1]);
+        udp.fit(5);
+        assert_eq!(udp.answers.len(), 8, "room for the next ones too");
     }
 }

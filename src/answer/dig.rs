@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Serialize;
 
 use crate::name::{self, NAME_OCTETS_MAX};
-use crate::wire::code::{OptionCode, Rcode, RecordType};
+use crate::wire::code::{Class, OptionCode, Rcode, RecordType};
 use crate::wire::{HEADER_OCTETS, u16_at};
 use crate::zone::rdata;
 
@@ -31,6 +31,9 @@ pub struct Shown {
     /// Extended errors: code, and text if any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extended_errors: Vec<String>,
+    /// The other options of EDNS, one a line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
 }
 
 /// Octets that are no DNS reply.
@@ -75,6 +78,7 @@ fn flags(reply: &[u8]) -> Vec<&'static str> {
 struct Record {
     owner_at: usize,
     rtype: RecordType,
+    class: Class,
     ttl: u32,
     data_at: usize,
     end: usize,
@@ -88,7 +92,12 @@ impl Record {
         let end = data_at + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
         let ttl = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
         let rtype = RecordType(u16::from_be_bytes([fixed[0], fixed[1]]));
-        if end > reply.len() { Err(Unreadable) } else { Ok(Self { owner_at, rtype, ttl, data_at, end }) }
+        let class = Class(u16::from_be_bytes([fixed[2], fixed[3]]));
+        if end > reply.len() {
+            Err(Unreadable)
+        } else {
+            Ok(Self { owner_at, rtype, class, ttl, data_at, end })
+        }
     }
 
     fn line(&self, reply: &[u8]) -> Result<String, Unreadable> {
@@ -96,7 +105,7 @@ impl Record {
         let owner = read_name(reply, self.owner_at)?;
         let data = self.uncompressed(reply)?;
         let written = name::write_wire_name(&owner, &mut line)
-            .and_then(|()| write!(line, " {} IN {} ", self.ttl, self.rtype))
+            .and_then(|()| write!(line, " {} {} {} ", self.ttl, self.class, self.rtype))
             .and_then(|()| rdata::show(self.rtype, &data, &mut line));
         written.map(|()| line).map_err(|_| Unreadable)
     }
@@ -132,10 +141,32 @@ impl Shown {
                     let shown = if text.is_empty() { code.to_string() } else { format!("{code}: {text}") };
                     self.extended_errors.push(shown);
                 }
-                _ => {}
+                code => self.options.extend(option(code, data)),
             }
         }
     }
+}
+
+fn option(code: OptionCode, data: &[u8]) -> Option<String> {
+    let hexadecimal = || data.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    Some(match (code, data) {
+        (OptionCode::COOKIE, _) => format!("COOKIE: {}", hexadecimal()),
+        (OptionCode::NSID, _) => format!("NSID: {}", String::from_utf8_lossy(data)),
+        (OptionCode::TCP_KEEPALIVE, &[high, low]) => {
+            let tenths = u16::from_be_bytes([high, low]);
+            format!("TCP-KEEPALIVE: {}.{} s", tenths / 10, tenths % 10)
+        }
+        (OptionCode::PADDING, _) => format!("PADDING: {} octets", data.len()),
+        (OptionCode::REPORT_CHANNEL, _) => {
+            let mut text = "REPORT-CHANNEL: ".to_owned();
+            name::write_wire_name(&read_name(data, 0).ok()?, &mut text).ok()?;
+            text
+        }
+        (OptionCode::ZONEVERSION, &[labels, 0, a, b, c, d]) => {
+            format!("ZONEVERSION: SOA-SERIAL {} of {labels} labels", u32::from_be_bytes([a, b, c, d]))
+        }
+        (OptionCode(code), _) => format!("OPT={code}: {}", hexadecimal()),
+    })
 }
 
 fn client_subnet(data: &[u8]) -> Option<String> {
@@ -195,6 +226,9 @@ impl fmt::Display for Shown {
         writeln!(f, ";; status: {}, flags: {}", self.status, self.flags.join(" "))?;
         if let Some(subnet) = &self.client_subnet {
             writeln!(f, "; CLIENT-SUBNET: {subnet}")?;
+        }
+        for option in &self.options {
+            writeln!(f, "; {option}")?;
         }
         for error in &self.extended_errors {
             writeln!(f, "; EDE: {error}")?;

@@ -12,7 +12,7 @@ use super::count::Counters;
 use super::dig::{self, Shown};
 use super::maps;
 use super::names::{Entry, Found};
-use super::respond::{Action, Transport, respond};
+use super::respond::{Action, Envelope, Transport, respond};
 use super::table::AnswerTable;
 use crate::health::verdict::Standing;
 use crate::ids::ServiceId;
@@ -22,6 +22,7 @@ use crate::policy::lots;
 use crate::policy::map::{Class, Fence};
 use crate::policy::select::{Outcome, Selection, Situation, select};
 use crate::policy::service::{Families, Service, ServiceRegion};
+use crate::time::WallTime;
 use crate::wire::ask;
 use crate::wire::code::RecordType;
 
@@ -146,7 +147,8 @@ fn reply(table: &AnswerTable, asked: &Asked) -> Shown {
     let question = ask::question(0, &asked.name, asked.rtype, Some(whole));
     let mut octets = vec![0; 65_535];
     let counters = Counters::new(table.answer_counters());
-    match respond(table, &question, asked.client, Transport::Tcp, &mut octets, &counters) {
+    let envelope = Envelope { source: asked.client, transport: Transport::Tcp, at: WallTime::default() };
+    match respond(table, &question, envelope, &mut octets, &counters) {
         Action::Send(length) => dig::show(&octets[..length]).expect("our own reply can be read"),
         Action::Ignore => unreachable!("a question of ours deserves a reply"),
     }

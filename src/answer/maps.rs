@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::geo::database::{Database, PlaceId};
-use crate::geo::spans::{Address, Spans};
+use crate::geo::spans::{Address, Spans, together};
 use crate::geo::tree::Tree;
 use crate::ids::ClassId;
 use crate::net::embedded_v4;
@@ -57,7 +57,7 @@ pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> Compiled
     let mut classifier = map.classes(regions);
     let v4 = family(map, databases, &mut classifier, Database::v4);
     let v6 = family(map, databases, &mut classifier, Database::v6);
-    CompiledMap { classes: classifier.into_classes(), tree: Tree::build(&v4, &v6) }
+    CompiledMap { classes: classifier.into_classes(), tree: Tree::build(v4, v6) }
 }
 
 fn family<A: Address>(
@@ -77,9 +77,15 @@ fn family<A: Address>(
         let system = databases.networks.as_ref().and_then(|database| database.record(id)?.asn);
         if system.is_some_and(|system| named.contains(&system)) { id } else { PlaceId::UNKNOWN }
     });
-    let places = cities.zip(countries, |city, country| (city, country));
-    let records = places.zip(&networks, |(city, country), network| [city, country, network]);
-    records.zip(&rules, |records, rule| classifier.class_of(&databases.place(records), rule.map(usize::from)))
+    // Read together on the way, never held together: a city database has millions of networks, and most of the
+    // classes of neighbours are one.
+    let places = together(cities.steps(), countries.steps());
+    let known = together(places, networks.steps());
+    let classes = together(known, rules.steps()).map(|(start, (((city, country), network), rule))| {
+        let place = databases.place([city, country, network]);
+        (start, classifier.class_of(&place, rule.map(usize::from)))
+    });
+    Spans::of_steps(classes)
 }
 
 fn systems_named(map: &Map) -> HashSet<u32> {
@@ -94,7 +100,7 @@ impl Databases {
     /// What is known of where an address is.
     fn place_of(&self, address: IpAddr) -> Place {
         let at = |database: &Option<Database>| database.as_ref().map(|database| database.place(address).0);
-        together(at(&self.cities), at(&self.countries), at(&self.networks))
+        of_all(at(&self.cities), at(&self.countries), at(&self.networks))
     }
 
     /// The same in words.
@@ -117,16 +123,12 @@ impl Databases {
         let record = |database: &Option<Database>, id| {
             database.as_ref().and_then(|database| database.record(id)).copied()
         };
-        together(
-            record(&self.cities, city),
-            record(&self.countries, country),
-            record(&self.networks, network),
-        )
+        of_all(record(&self.cities, city), record(&self.countries, country), record(&self.networks, network))
     }
 }
 
 /// The city's word over the country's where it knows the country at all; the number of the network beside it.
-fn together(city: Option<Place>, country: Option<Place>, network: Option<Place>) -> Place {
+fn of_all(city: Option<Place>, country: Option<Place>, network: Option<Place>) -> Place {
     let known = city.filter(|city| city.country.is_some()).or(country).or(city).unwrap_or_default();
     Place { asn: network.and_then(|network| network.asn).or(known.asn), ..known }
 }

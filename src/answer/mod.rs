@@ -1,7 +1,12 @@
 //! What queries are answered from and how: the table of one generation, its compilation, the answer itself and
 //! its explanation. Pure: no sockets, no clock, no logs.
 
+pub mod ahead;
+pub mod challenges;
+mod chaos;
 pub mod count;
+pub mod extensions;
+pub mod limit;
 mod resolve;
 pub mod respond;
 

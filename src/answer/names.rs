@@ -51,6 +51,17 @@ pub struct Entry<'t> {
     rest: &'t [u8],
 }
 
+/// Where a search begins among the slots.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Position(usize);
+
+/// How many searches are looked ahead of at most.
+pub(super) const AHEAD_MAX: usize = 64;
+/// A table of so many octets stays in a processor's own caches, as a rule.
+const NEAR_OCTETS_MAX: usize = 2 << 20;
+/// Octets that come from memory together.
+const LINE_OCTETS: usize = 64;
+
 /// Octets of an entry before its name: the name's length, flags, the zone, the length of the records.
 const HEAD_OCTETS: usize = 10;
 
@@ -162,6 +173,31 @@ impl Names {
             let behind_service = if apex.flags() & STEERED == 0 { 0 } else { 4 };
             self.entry_at(apex.number_behind_name(behind_service))
         })
+    }
+
+    /// Whether the table is so large that looking a name up means waiting for memory.
+    #[must_use]
+    pub fn is_far(&self) -> bool {
+        self.octets() > NEAR_OCTETS_MAX
+    }
+
+    /// Where the search for a name begins.
+    #[must_use]
+    pub(super) fn position(&self, name: &[u8]) -> Position {
+        Position(hash(name) as usize & self.slots.len().wrapping_sub(1))
+    }
+
+    /// Reads the slots that searches begin with, and the entries that they lead to, so that they are near when they
+    /// are wanted. One search waits twice for memory, and the next begins when it ends; here no read waits for
+    /// another's end. The number means nothing, but somebody must want it.
+    pub(super) fn bring_near(&self, positions: &[Position]) -> u8 {
+        let mut places = [0; AHEAD_MAX];
+        for (position, place) in positions.iter().zip(&mut places) {
+            *place = self.slots.get(position.0).map_or(0, |slot| slot.entry as usize);
+        }
+        let octet = |at: usize| self.entries.get(at).copied().unwrap_or(0);
+        let ends = |place: &usize| octet(place.wrapping_sub(1)) ^ octet(place + LINE_OCTETS);
+        places.iter().take(positions.len()).map(ends).fold(0, |all, one| all ^ one)
     }
 
     /// How many octets the table takes.

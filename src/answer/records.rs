@@ -434,7 +434,7 @@ mod tests {
     use super::*;
     use crate::name::Name;
     use crate::wire::code::Rcode;
-    use crate::wire::reply::ReplyOptions;
+    use crate::wire::options::ReplyOptions;
     use hickory_proto::op::Message;
 
     fn wire(text: &str) -> Vec<u8> {

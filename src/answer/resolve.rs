@@ -8,6 +8,7 @@ use super::names::{Entry, Found, Kind};
 use super::records::{Model, Records, Role};
 use super::steering::Steering;
 use super::table::AnswerTable;
+use super::{challenges, chaos};
 use crate::ids::ZoneId;
 use crate::name::NAME_OCTETS_MAX;
 use crate::wire::HEADER_OCTETS;
@@ -42,7 +43,7 @@ const ANY_HINFO: [u8; 9] = *b"\x07RFC8482\x00";
 const NOT_AUTHORITATIVE: [u8; 2] = ExtendedError::NOT_AUTHORITATIVE.0.to_be_bytes();
 
 impl Outcome<'_> {
-    fn authoritative(rcode: Rcode) -> Self {
+    pub(super) fn authoritative(rcode: Rcode) -> Self {
         Self { rcode, authoritative: true, scope: 0, extended_error: None, counter: None, truncated: false }
     }
 
@@ -60,10 +61,15 @@ pub(super) fn resolve<'t>(
     reply: &mut Reply<'_>,
 ) -> Outcome<'t> {
     if query.class != Class::IN {
-        return Outcome::refused();
+        return of_other_class(table, query, reply);
+    }
+    if !table.challenges().is_empty()
+        && let Some(outcome) = challenges::answer(table, query, reply)
+    {
+        return outcome;
     }
     let question = Question { table, rtype: query.rtype, client };
-    match table.names().find(query.name) {
+    let outcome = match table.names().find(query.name) {
         Found::Outside => Outcome::refused(),
         // DS at the top of a zone of ours is asked of the parent zone where that is ours too, since the records
         // stand there; else there are none.
@@ -72,6 +78,19 @@ pub(super) fn resolve<'t>(
             question.walk(Found::Name(side), Link::question(query.name), reply)
         }
         found => question.walk(found, Link::question(query.name), reply),
+    };
+    if outcome.rcode == Rcode::NXDOMAIN && table.challenges().hold(query.name) {
+        return Outcome { rcode: Rcode::NOERROR, ..outcome };
+    }
+    outcome
+}
+
+#[cold]
+fn of_other_class<'t>(table: &'t AnswerTable, query: &Query<'_>, reply: &mut Reply<'_>) -> Outcome<'t> {
+    match table.extensions().chaos.text(query).map(|text| chaos::append(text, reply)) {
+        Some(Ok(())) => Outcome::authoritative(Rcode::NOERROR),
+        Some(Err(Full)) => Outcome { truncated: true, ..Outcome::authoritative(Rcode::NOERROR) },
+        None => Outcome::refused(),
     }
 }
 
@@ -357,7 +376,7 @@ fn pointer(at: usize) -> [u8; 2] {
     (0xc000 | at as u16).to_be_bytes()
 }
 
-fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
+pub(super) fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
     match found {
         Found::Outside => None,
         Found::Name(entry)

@@ -1,23 +1,50 @@
 //! A query's octets in, a reply's octets out. All transports call [`respond`]; how a question is answered, step
 //! by step of RFC 1034 section 4.3.2, is in `resolve`.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use super::count::Counters;
+use super::extensions::{Given, rcode_of_cookie};
+use super::limit::{Judgement, RateLimit, ReplyKind};
 use super::resolve::resolve;
 use super::table::AnswerTable;
+use crate::time::WallTime;
+use crate::wire::HEADER_OCTETS;
 use crate::wire::code::Rcode;
-use crate::wire::edns::ClientSubnet;
+use crate::wire::cookie::Standing;
+use crate::wire::edns::{ClientSubnet, Edns};
+use crate::wire::options::ReplyOptions;
 use crate::wire::query::{Message, Query, Reject};
-use crate::wire::reply::{Reply, ReplyOptions};
+use crate::wire::reply::Reply;
+use crate::wire::tsig::Tsig;
 
 /// How a query came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
-    /// One datagram; the reply is bounded by what the client advertises and by [`UDP_OCTETS_MAX`].
+    /// One datagram; the reply is bounded by what the client advertises and by [`UDP_OCTETS_MAX`]. The one transport
+    /// whose source address anybody can make up.
     Udp,
-    /// A stream; the reply is bounded by 65,535 octets.
+    /// A stream (RFC 7766); the reply is bounded by 65,535 octets.
     Tcp,
+    /// DNS over TLS (RFC 7858).
+    Tls,
+    /// DNS over HTTPS (RFC 8484).
+    Https,
+    /// DNS over QUIC (RFC 9250).
+    Quic,
+}
+
+/// How a message came: from whom, over what, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope {
+    /// The address that sent it, as the socket or a trusted proxy tells it.
+    pub source: IpAddr,
+    /// What it came by, and its reply goes by.
+    pub transport: Transport,
+    /// About when: one reading of the clock may serve a batch. Cookies are judged by it (RFC 9018), nothing else.
+    pub at: WallTime,
 }
 
 /// What to do with a message.
@@ -38,58 +65,138 @@ const UDP_OCTETS_MIN: usize = 512;
 /// The largest message of a stream.
 const STREAM_OCTETS_MAX: usize = 65_535;
 
-/// Answers one message: writes the reply at the start of `reply`, which has at least [`UDP_OCTETS_MAX`] octets
-/// for UDP and 65,535 for TCP, and counts what was done. Never panics, whatever `packet` holds.
+impl Transport {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Https, Self::Quic];
+
+    /// Whether nobody but the client can read the reply, so that its length is worth hiding (RFC 8467).
+    #[must_use]
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Quic)
+    }
+
+    /// Octets that a reply's buffer must have.
+    #[must_use]
+    pub fn reply_octets_max(self) -> usize {
+        if self == Self::Udp { UDP_OCTETS_MAX } else { STREAM_OCTETS_MAX }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Https => "HTTPS",
+            Self::Quic => "QUIC",
+        })
+    }
+}
+
+/// Answers one message: writes the reply at the start of `reply`, which has at least
+/// [`Transport::reply_octets_max`] octets, and counts what was done. Never panics, whatever `packet` holds.
 pub fn respond(
     table: &AnswerTable,
     packet: &[u8],
-    source: IpAddr,
-    transport: Transport,
+    envelope: Envelope,
     reply: &mut [u8],
     counters: &Counters,
 ) -> Action {
     let mut room = [0; 256];
-    let (rcode, length) = match Message::parse(packet, &mut room) {
+    let written = match Message::parse(packet, &mut room) {
         Message::Ignore => {
             counters.ignored.add(1);
             return Action::Ignore;
         }
-        Message::Reject(reject) => (reject.rcode, refuse(&reject, packet, reply)),
-        Message::Query(query) => answer(table, &query, packet, source, transport, reply, counters),
+        Message::Reject(reject) => refuse(table, &reject, packet, envelope, reply, counters),
+        Message::CookieOnly(edns) => confirm(table, &edns, packet, envelope, reply, counters),
+        Message::Query(query) => answer(table, &query, packet, envelope, reply, counters),
     };
-    counters.reply(rcode);
-    Action::Send(length)
+    if let Some(limit) = &table.extensions().rate_limit
+        && written.cookie != Some(Standing::Valid)
+        && envelope.transport == Transport::Udp
+    {
+        return send_within(limit, &written, envelope, reply, counters);
+    }
+    counters.reply(written.rcode);
+    Action::Send(written.octets)
+}
+
+/// A reply that lies ready.
+struct Written {
+    octets: usize,
+    rcode: Rcode,
+    /// Where its records stand, but for OPT and TSIG, which follow them.
+    records: Range<usize>,
+    /// What the query's cookie was worth.
+    cookie: Option<Standing>,
 }
 
 fn answer(
     table: &AnswerTable,
     query: &Query<'_>,
     packet: &[u8],
-    source: IpAddr,
-    transport: Transport,
+    envelope: Envelope,
     octets: &mut [u8],
     counters: &Counters,
-) -> (Rcode, usize) {
+) -> Written {
     let edns = query.edns.as_ref();
+    let question_octets = query.question_octets();
     let subnet = edns.and_then(|edns| edns.client_subnet.as_ref());
     counters.client_subnet.add(u64::from(subnet.is_some()));
-    let client = subnet.and_then(ClientSubnet::address).unwrap_or(source);
-    let mut options = ReplyOptions { edns, ..ReplyOptions::default() };
-    let limit = reply_limit(query, transport);
-    let mut reply = Reply::begin(octets, packet, query.question_octets(), limit, &options);
+    let client = subnet.and_then(ClientSubnet::address).unwrap_or(envelope.source);
+    let mut given = given(table, edns, envelope, counters);
+    let cookie = given.as_ref().and_then(|given| given.cookie);
+    if cookie.is_some() && table.extensions().turns_away(cookie, envelope.transport) {
+        let reject = Reject { edns: query.edns, ..Reject::new(Rcode::BADCOOKIE, question_octets) };
+        return write_refusal(&reject, packet, octets, &given);
+    }
+    let limit = reply_limit(query, envelope.transport);
+    let mut reply = Reply::begin(octets, packet, question_octets, limit, &options(edns, &given));
     let outcome = resolve(table, query, client, &mut reply);
     counters.truncated.add(u64::from(outcome.truncated));
     if let Some(counter) = outcome.counter {
         counters.answers[counter as usize].add(1);
     }
-    options.scope = outcome.scope;
-    options.extended_error = outcome.extended_error;
-    (outcome.rcode, reply.finish(outcome.rcode, outcome.authoritative, outcome.truncated, &options))
+    if let Some(given) = &mut given {
+        given.fit(table, query, &outcome);
+    }
+    let options = ReplyOptions {
+        scope: outcome.scope,
+        extended_error: outcome.extended_error,
+        ..options(edns, &given)
+    };
+    let records_end = reply.end();
+    let octets = reply.finish(outcome.rcode, outcome.authoritative, outcome.truncated, &options);
+    Written { octets, rcode: outcome.rcode, records: HEADER_OCTETS + question_octets..records_end, cookie }
+}
+
+#[inline]
+fn options<'o>(edns: Option<&'o Edns<'o>>, given: &'o Option<Given<'o>>) -> ReplyOptions<'o> {
+    let extras = given.as_ref().map(|given| &given.extras);
+    ReplyOptions { edns, extras, ..ReplyOptions::default() }
+}
+
+/// What the reply gets beyond records; for nearly every query nothing.
+#[inline]
+fn given<'t>(
+    table: &'t AnswerTable,
+    edns: Option<&Edns<'_>>,
+    envelope: Envelope,
+    counters: &Counters,
+) -> Option<Given<'t>> {
+    let edns = edns.filter(|edns| table.extensions().may_give(edns))?;
+    let given = table.extensions().give(edns, envelope);
+    if let Some(standing) = given.cookie {
+        counters.cookie(standing);
+    }
+    Some(given)
 }
 
 fn reply_limit(query: &Query<'_>, transport: Transport) -> usize {
     match transport {
-        Transport::Tcp => STREAM_OCTETS_MAX,
+        Transport::Tcp | Transport::Tls | Transport::Https | Transport::Quic => STREAM_OCTETS_MAX,
         Transport::Udp => query.edns.as_ref().map_or(UDP_OCTETS_MIN, |edns| {
             usize::from(edns.udp_octets).clamp(UDP_OCTETS_MIN, UDP_OCTETS_MAX)
         }),
@@ -97,8 +204,96 @@ fn reply_limit(query: &Query<'_>, transport: Transport) -> usize {
 }
 
 /// A reply of a code and no records.
-fn refuse(reject: &Reject<'_>, packet: &[u8], octets: &mut [u8]) -> usize {
-    let options = ReplyOptions { edns: reject.edns.as_ref(), ..ReplyOptions::default() };
+#[cold]
+fn refuse(
+    table: &AnswerTable,
+    reject: &Reject<'_>,
+    packet: &[u8],
+    envelope: Envelope,
+    octets: &mut [u8],
+    counters: &Counters,
+) -> Written {
+    let mut given = given(table, reject.edns.as_ref(), envelope, counters);
+    if let Some(given) = &mut given {
+        given.extras.report_channel = None; // Of what is no zone's answer nobody has to hear.
+    }
+    write_refusal(reject, packet, octets, &given)
+}
+
+fn write_refusal(
+    reject: &Reject<'_>,
+    packet: &[u8],
+    octets: &mut [u8],
+    given: &Option<Given<'_>>,
+) -> Written {
+    let options = options(reject.edns.as_ref(), given);
     let reply = Reply::begin(octets, packet, reject.question_octets, UDP_OCTETS_MIN, &options);
-    reply.finish(reject.rcode, false, false, &options)
+    let mut end = reply.finish(reject.rcode, false, false, &options);
+    let signature = if reject.signed { Tsig::find(packet, reject.question_octets) } else { None };
+    if let Some(tsig) = signature.filter(|tsig| end + tsig.reply_octets() <= UDP_OCTETS_MAX) {
+        tsig.write_unknown_key(&mut octets[end..]);
+        end += tsig.reply_octets();
+        let additionals = 1 + u16::from(reject.edns.is_some());
+        octets[10..12].copy_from_slice(&additionals.to_be_bytes());
+    }
+    let records = HEADER_OCTETS + reject.question_octets;
+    let cookie = given.as_ref().and_then(|given| given.cookie);
+    Written { octets: end, rcode: reject.rcode, records: records..records, cookie }
+}
+
+/// The reply to a query that is nothing but a cookie.
+#[cold]
+fn confirm(
+    table: &AnswerTable,
+    edns: &Edns<'_>,
+    packet: &[u8],
+    envelope: Envelope,
+    octets: &mut [u8],
+    counters: &Counters,
+) -> Written {
+    let given = given(table, Some(edns), envelope, counters);
+    let cookie = given.as_ref().and_then(|given| given.cookie);
+    let reject = Reject { edns: Some(*edns), ..Reject::new(rcode_of_cookie(cookie), 0) };
+    write_refusal(&reject, packet, octets, &given)
+}
+
+/// Sends a reply, or a truncated one, or none, by what its network had of late.
+#[cold]
+fn send_within(
+    limit: &RateLimit,
+    written: &Written,
+    envelope: Envelope,
+    reply: &mut [u8],
+    counters: &Counters,
+) -> Action {
+    let answers = u16::from_be_bytes([reply[6], reply[7]]);
+    let kind = ReplyKind::of(written.rcode, answers);
+    match counters.rates.judge(limit, envelope.source, kind, envelope.at) {
+        Judgement::Send => {
+            counters.reply(written.rcode);
+            Action::Send(written.octets)
+        }
+        Judgement::Drop => {
+            counters.rate_limited.add(1);
+            Action::Ignore
+        }
+        Judgement::Slip => {
+            counters.rate_limited.add(1);
+            counters.slipped.add(1);
+            Action::Send(truncate(reply, written))
+        }
+    }
+}
+
+/// Takes the records out of a reply and says TC instead; gives its length. OPT stays, and the cookie in it.
+fn truncate(reply: &mut [u8], written: &Written) -> usize {
+    let Written { octets, records, .. } = written;
+    reply[2] |= 0x02;
+    if !records.is_empty() {
+        reply.copy_within(records.end..*octets, records.start);
+        reply[6..10].fill(0);
+        let has_opt = u16::from(records.end < *octets);
+        reply[10..HEADER_OCTETS].copy_from_slice(&has_opt.to_be_bytes());
+    }
+    octets - records.len()
 }

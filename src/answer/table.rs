@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use super::challenges::Challenges;
+use super::extensions::Extensions;
 use super::names::{Entry, Names};
 use super::steering::Steering;
 use crate::geo::tree::Tree;
@@ -19,15 +21,28 @@ pub struct AnswerTable {
     /// One tree per map; new with each reload.
     pub(super) trees: Arc<[Tree]>,
     /// Each service for the verdicts of the moment; a verdict replaces those that it touches.
-    pub(super) services: Box<[Arc<Steering>]>,
+    pub(super) services: Services,
     pub(super) answer_counters: usize,
+    pub(super) extensions: Arc<Extensions>,
+    pub(super) challenges: Arc<Challenges>,
 }
+
+/// All services, in groups that tables share: a verdict makes the group of its service anew, and no more is copied
+/// with ten thousand services than with a hundred. Not even the counts of references to the others are touched, which
+/// the workers would have to fetch again, since they lie beside what queries read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Services(Box<[Arc<[Arc<Steering>]>]>);
+
+/// Services of a group.
+const GROUP: usize = 128;
 
 /// The top of a zone.
 #[derive(Debug)]
 pub struct ZoneTop {
     /// The origin, in lower case, as it travels.
     pub apex: Box<[u8]>,
+    /// The serial of its SOA record.
+    pub serial: u32,
     /// The SOA record for negative answers, as [`super::records::Records::read`] takes it.
     pub negative: Box<[u8]>,
 }
@@ -44,6 +59,26 @@ impl AnswerTable {
     #[must_use]
     pub fn answer_counters(&self) -> usize {
         self.answer_counters
+    }
+
+    /// The same table as the next generation, with these challenges.
+    #[must_use]
+    pub fn with_challenges(&self, challenges: Challenges) -> Self {
+        Self { generation: self.generation + 1, challenges: Arc::new(challenges), ..self.clone() }
+    }
+
+    /// The challenges of certificate authorities that are answered beside the zones.
+    #[must_use]
+    #[inline]
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    /// What is wanted of the protocol's extensions.
+    #[must_use]
+    #[inline]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     /// The names of all zones.
@@ -73,6 +108,23 @@ impl AnswerTable {
     /// A service.
     #[must_use]
     pub fn service(&self, service: ServiceId) -> &Steering {
-        &self.services[service.index()]
+        self.services.of(service)
+    }
+}
+
+impl Services {
+    /// All services, by id.
+    pub(super) fn new(all: &[Arc<Steering>]) -> Self {
+        Self(all.chunks(GROUP).map(Arc::from).collect())
+    }
+
+    #[inline]
+    fn of(&self, service: ServiceId) -> &Steering {
+        &self.0[service.index() / GROUP][service.index() % GROUP]
+    }
+
+    /// Puts another in the place of a service.
+    pub(super) fn replace(&mut self, service: ServiceId, by: Arc<Steering>) {
+        Arc::make_mut(&mut self.0[service.index() / GROUP])[service.index() % GROUP] = by;
     }
 }

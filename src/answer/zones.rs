@@ -71,7 +71,7 @@ fn zone_top(zone: &Zone) -> ZoneTop {
     Encoder::anywhere(apex)
         .encode(Role::Negative, RecordType::SOA, [source], &mut negative)
         .expect("one SOA record fits any message");
-    ZoneTop { apex: apex.into(), negative: negative.into() }
+    ZoneTop { apex: apex.into(), serial: zone.serial(), negative: negative.into() }
 }
 
 struct Compiler {
@@ -168,21 +168,19 @@ impl Compiler {
             let mut service = Some(*service);
             for suffix in name::suffixes(name.as_wire()) {
                 let known = part.zone.find(suffix).is_some() || added.contains(suffix);
-                if known && service.is_none() {
+                // What is above a known name is known; above the top of the zone nothing is ours.
+                if known {
                     break;
                 }
-                if !known {
-                    added.insert(suffix.to_vec());
-                    self.add(NewEntry {
-                        name: suffix,
-                        kind: Kind::Inside,
-                        zone: part.id,
-                        service,
-                        parent_side: None,
-                        records: &[],
-                    });
-                }
-                service = None;
+                added.insert(suffix.to_vec());
+                self.add(NewEntry {
+                    name: suffix,
+                    kind: Kind::Inside,
+                    zone: part.id,
+                    service: service.take(),
+                    parent_side: None,
+                    records: &[],
+                });
             }
         }
     }

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::said::{Failure, Outcome, Said, as_json};
 use super::{Configuration, check_file};
 use crate::config::generation::{self, Generation};
-use crate::config::{Agents, Config};
-use crate::credentials::{Contents, ServerSide};
+use crate::config::{Agents, Certificate, Config};
+use crate::credentials::{Contents, PublicSide, ServerSide};
 use crate::fault::Fault;
 use crate::name::Name;
 
@@ -48,6 +48,9 @@ fn configuration(arguments: &Arguments) -> Outcome {
     if let Some(agents) = &generation.config.agents {
         check_certificates(&generation.config, agents).map_err(|fault| Failure::faults(&[*fault]))?;
     }
+    if let Some(certificate) = &generation.config.server.encrypted.certificate {
+        check_public(&generation.config, certificate).map_err(|fault| Failure::faults(&[*fault]))?;
+    }
     let counts = Counts::of(&generation);
     let json = json!({
         "zones": counts.zones,
@@ -65,6 +68,13 @@ fn check_certificates(config: &Config, agents: &Agents) -> Result<(), Box<Fault>
     let made = Contents::read(&agents.files).and_then(|contents| ServerSide::new(&contents));
     let help = "`rhumb cert` makes what is needed; docs/agents.md tells how";
     made.map(drop).map_err(|fault| Box::new(config.error(agents.span, fault, help.to_owned())))
+}
+
+/// Whether the certificate that clients of encrypted transports are shown can be used.
+fn check_public(config: &Config, certificate: &Certificate) -> Result<(), Box<Fault>> {
+    let made = Contents::read(&certificate.files).and_then(|contents| PublicSide::new(&contents));
+    let help = "name a chain and its key in PEM form; docs/encrypted.md tells how";
+    made.map(drop).map_err(|fault| Box::new(config.error(certificate.span, fault, help.to_owned())))
 }
 
 /// What passed, with its warnings; a failure where those are not let pass.

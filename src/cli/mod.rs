@@ -3,12 +3,14 @@
 
 mod agent;
 mod cert;
+mod challenge;
 mod check;
 mod check_file;
 mod client;
 mod demo;
 mod explain;
 mod fail_back;
+mod gauge;
 mod log;
 mod reload;
 mod said;
@@ -52,8 +54,12 @@ enum Verb {
     Status(Running),
     /// Tell step by step why a question gets its answer.
     Explain(explain::Arguments),
+    /// Answer a certificate authority that asks by DNS (ACME DNS-01), for as long as it takes.
+    Challenge(challenge::Arguments),
     /// Let endpoints come back that work again but wait for a person's word.
     FailBack(fail_back::Arguments),
+    /// Tell the running server what a gauge shows: load, error share, replication lag.
+    Gauge(gauge::Arguments),
     /// Play with a whole world on loopback: three regions, a server, real queries. Nothing to install.
     Demo(demo::Arguments),
     /// Play servers, agents and resolvers in virtual time against what must hold, and count what the rules are worth.
@@ -91,6 +97,8 @@ pub fn run() -> ExitCode {
         Verb::Reload(running) => reload::run(&running),
         Verb::Status(running) => status::run(&running),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Challenge(arguments) => challenge::run(&arguments),
+        Verb::Gauge(arguments) => gauge::run(&arguments),
         Verb::FailBack(arguments) => fail_back::run(&arguments),
         Verb::Simulate(arguments) => return simulate::run(&arguments, json),
     };

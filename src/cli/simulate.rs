@@ -239,7 +239,7 @@ fn print_subsets() {
 const ENDPOINTS: u32 = 4;
 /// The defaults, and the fast setting that docs/evidence.md names: interval, fall, and what is seen together.
 const SETTINGS: [(&str, Duration, u8, u8); 2] =
-    [("defaults", Duration::from_secs(1), 3, 10), ("fast", Duration::from_millis(100), 2, 6)];
+    [("defaults", Duration::from_secs(1), 3, 10), ("fast", Duration::from_millis(100), 3, 10)];
 
 fn print_false_alarms(asked: &Arguments) {
     let hours = asked.hours.unwrap_or(10_000.0);

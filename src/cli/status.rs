@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Running;
 use super::client::{ask_running, out_of_turn};
 use super::said::{Code, Failure, Outcome, Said, shows_colours};
 use super::table::{Cell, Colour, Row, lay_out, paint};
-use crate::control::request::{AgentStatus, EndpointStatus, Request, Response, ServiceStatus, Status};
+use super::{Running, challenge};
+use crate::control::request::{
+    AgentStatus, EndpointStatus, PartStatus, Request, Response, ServiceStatus, Status,
+};
 
 pub(super) fn run(running: &Running) -> Outcome {
     let status = ask(running)?;
@@ -36,6 +38,10 @@ fn render(status: &Status, colours: bool) -> String {
     if !status.agents.is_empty() {
         let rows: Vec<Row<3>> = status.agents.iter().map(agent_row).collect();
         text.push_str(&format!("\nagents\n{}", lay_out(&rows, "  ", colours)));
+    }
+    if !status.challenges.is_empty() {
+        let lines: Vec<String> = status.challenges.iter().map(challenge::line).collect();
+        text.push_str(&format!("\nchallenges\n  {}\n", lines.join("\n  ")));
     }
     for service in &status.services {
         text.push_str(&render_service(service, colours));
@@ -79,11 +85,15 @@ fn agent_row(agent: &AgentStatus) -> Row<3> {
 }
 
 fn row(endpoint: &EndpointStatus) -> Row<6> {
-    let evidence = match &endpoint.note {
+    let mut evidence = match &endpoint.note {
         Some(note) if endpoint.evidence.is_empty() => note.clone(),
         Some(note) => format!("{note}; {}", endpoint.evidence),
         None => endpoint.evidence.clone(),
     };
+    if !endpoint.parts.is_empty() {
+        let parts: Vec<String> = endpoint.parts.iter().map(part).collect();
+        evidence.push_str(&format!(" [{}]", parts.join(", ")));
+    }
     [
         Cell::plain(&*endpoint.region),
         Cell::plain(&*endpoint.address),
@@ -92,6 +102,13 @@ fn row(endpoint: &EndpointStatus) -> Row<6> {
         Cell::plain(usable(endpoint)),
         Cell::plain(evidence),
     ]
+}
+
+/// "page works", "load works 40%", "disk fails (watch-only)".
+fn part(part: &PartStatus) -> String {
+    let share = part.usable_percent.filter(|percent| *percent < 100).map(|percent| format!(" {percent}%"));
+    let role = if part.role == "vote" { String::new() } else { format!(" ({})", part.role) };
+    format!("{} {}{}{role}", part.probe, part.says, share.unwrap_or_default())
 }
 
 fn colour(state: &str) -> Option<Colour> {
@@ -143,6 +160,24 @@ mod tests {
             ramp_percent: if state == "recovering" { 5 } else { 100 },
             evidence: "1 of 1 vantages".to_owned(),
             note: note.map(str::to_owned),
+            parts: match state {
+                "recovering" => vec![
+                    PartStatus {
+                        probe: "page".to_owned(),
+                        role: "vote".to_owned(),
+                        says: "works".to_owned(),
+                        usable_percent: Some(40),
+                        ..PartStatus::default()
+                    },
+                    PartStatus {
+                        probe: "disk".to_owned(),
+                        role: "watch-only".to_owned(),
+                        says: "fails".to_owned(),
+                        ..PartStatus::default()
+                    },
+                ],
+                _ => Vec::new(),
+            },
         }
     }
 
@@ -172,6 +207,7 @@ mod tests {
                 sight: "sees".to_owned(),
             }],
             services: vec![service],
+            challenges: Vec::new(),
             alarms: vec!["www: all regions are down".to_owned()],
         };
         let expected = "\
@@ -187,7 +223,7 @@ agents
 
 www  www.example.com.  nothing usable for some clients
   eu-west  192.0.2.1  up          2m 5s  100% usable                  1 of 1 vantages
-  us       192.0.2.1  recovering  2m 5s  100% usable, 5% of its lots  1 of 1 vantages
+  us       192.0.2.1  recovering  2m 5s  100% usable, 5% of its lots  1 of 1 vantages [page works 40%, disk fails (watch-only)]
   ap       192.0.2.1  down        2m 5s  0% usable                    suppressed; 1 of 1 vantages
 ";
         assert_eq!(render(&status, false), expected);

@@ -17,6 +17,8 @@ pub fn of_server(path: &Path, config: &Config) -> Vec<PathBuf> {
     files.extend(databases.into_iter().flatten().cloned());
     files.extend(config.agents.iter().flat_map(|agents| of_certificates(&agents.files)));
     files.extend(config.probes.iter().filter_map(of_probe).cloned());
+    files.extend(config.server.encrypted.certificate.iter().flat_map(|shown| of_certificates(&shown.files)));
+    files.extend(config.server.extensions.cookies.secrets.iter().map(|(file, _)| file.clone()));
     files
 }
 
@@ -35,10 +37,15 @@ fn of_certificates(files: &CertificateFiles) -> Vec<PathBuf> {
 
 fn of_probe(probe: &Probe) -> Option<&PathBuf> {
     match &probe.kind {
-        ProbeKind::File { path } => Some(path),
+        ProbeKind::File { path, .. } => Some(path),
         ProbeKind::Tls(tls) => trusted(&tls.trust),
         ProbeKind::Http(http) => http.tls.as_ref().and_then(trusted),
-        _ => None,
+        ProbeKind::Journey(journey) => journey.tls.as_ref().and_then(trusted),
+        ProbeKind::Tcp { .. }
+        | ProbeKind::Dns(_)
+        | ProbeKind::Icmp
+        | ProbeKind::Gauge(_)
+        | ProbeKind::Composed(_) => None,
     }
 }
 

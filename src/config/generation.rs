@@ -6,19 +6,20 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Config, FieldPaths, HeldInZone, Zone};
+use super::{Config, FieldPaths, HeldInZone, Zone, extensions};
 use crate::answer::compile::{Plan, World};
 use crate::answer::maps::Databases;
 use crate::answer::zones::ZonesFault;
 use crate::fault::{Fault, Severity};
 use crate::geo::database::{Database, OCTETS_MAX as DATABASE_OCTETS_MAX};
 use crate::geo::layout::{Field, FieldPath, Layout};
-use crate::health::board::{BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
+use crate::health::board::{BoardConfig, EndpointSpec, Source, TargetSpec, VantageSpec};
 use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
 use crate::ids::{RegionId, ServiceId, VantageId};
 use crate::name::{self, Name};
 use crate::wire::code::RecordType;
+use crate::wire::cookie::Secret;
 use crate::zone;
 
 /// A configuration with all that it comes to.
@@ -32,6 +33,13 @@ pub struct Generation {
     pub board: BoardConfig,
     /// The serial of each zone, in the order of the configuration.
     pub serials: Vec<u32>,
+}
+
+impl Generation {
+    /// Gives cookies a secret that the process made up, where the configuration names none.
+    pub fn lend_secret(&mut self, secret: Secret) {
+        extensions::lend_secret(&self.config, Arc::make_mut(&mut self.plan.extensions), secret);
+    }
 }
 
 /// A generation with its warnings, or every fault of all its files.
@@ -53,8 +61,11 @@ pub fn load(path: &Path) -> Loaded {
 pub fn build(config: Config, mut warnings: Vec<Fault>) -> Loaded {
     let mut errors = Vec::new();
     let zones = read_zones(&config, &mut errors, &mut warnings);
+    let extensions = extensions::read(&config).map_err(|fault| errors.push(*fault));
     let databases = read_databases(&config, &mut errors);
-    assemble(config, zones, databases, errors, warnings)
+    let (mut generation, warnings) = assemble(config, zones, databases, errors, warnings)?;
+    generation.plan.extensions = Arc::new(extensions.expect("its fault was told with the others"));
+    Ok((generation, warnings))
 }
 
 /// A generation of what was read; `zones` are those of the configuration in their order, none where one of them
@@ -222,20 +233,39 @@ fn board(config: &Config) -> BoardConfig {
         };
         config.vantages.iter().map(spec).collect()
     };
-    let targets = config.targets.iter().map(|target| {
+    BoardConfig { rules: Rules::default(), vantages, targets: targets(config), endpoints: endpoints(config) }
+}
+
+/// What endpoints are judged by: what is probed, then what is derived of it.
+fn targets(config: &Config) -> Vec<TargetSpec> {
+    let probed = config.targets.iter().zip(&config.shows_sight).map(|(target, shows_sight)| {
         let probe = &config.probes[target.probe.index()];
         TargetSpec {
             key: format!("{} by {}", target.address, probe.name),
+            probe: probe.name.clone(),
+            source: Source::Probed { shows_sight: *shows_sight },
             interval: probe.interval,
             thresholds: probe.thresholds,
         }
     });
-    BoardConfig {
-        rules: Rules::default(),
-        vantages,
-        targets: targets.collect(),
-        endpoints: endpoints(config),
+    let mut specs: Vec<TargetSpec> = probed.collect();
+    for derived in &config.derived {
+        let probe = &config.probes[derived.probe.index()];
+        let mut thresholds = probe.thresholds;
+        if let Source::Composed(check) = &derived.source {
+            // A whole is withdrawn on no less than the strictest of its parts would be.
+            let of_parts = check.targets().into_iter().map(|part| specs[part.index()].thresholds.together);
+            thresholds.together = of_parts.max().unwrap_or(thresholds.together);
+        }
+        specs.push(TargetSpec {
+            key: derived.key.clone(),
+            probe: probe.name.clone(),
+            source: derived.source.clone(),
+            interval: probe.interval,
+            thresholds,
+        });
     }
+    specs
 }
 
 fn endpoints(config: &Config) -> Vec<EndpointSpec> {

@@ -10,8 +10,18 @@ pub const WORD_OCTETS_MAX: usize = 63;
 pub const LISTEN_MAX: usize = 64;
 /// Workers of one transport.
 pub const WORKERS_MAX: u16 = 1_024;
-/// TCP connections of clients.
+/// Connections of the clients of one transport.
 pub const CONNECTIONS_MAX: u32 = 1_000_000;
+/// Queries of one connection.
+pub const QUERIES_MAX: u32 = 1_000_000_000;
+/// Queries under way at a time on one connection.
+pub const STREAMS_MAX: u32 = 10_000;
+/// Networks whose connections begin with who the client is.
+pub const PROXIES_MAX: usize = 1_024;
+/// Networks that no limit of rate holds for.
+pub const EXEMPT_MAX: usize = 256;
+/// Octets of a file of cookie secrets.
+pub const SECRETS_OCTETS_MAX: u64 = 4_096;
 /// Regions.
 pub const REGIONS_MAX: usize = 1_024;
 /// Vantages.

@@ -10,13 +10,16 @@ pub mod agent;
 pub mod duration;
 pub mod files;
 pub mod generation;
+pub mod journey;
 pub mod limit;
 pub mod probe;
+pub mod rows;
 pub mod secret;
 pub mod text;
 
 mod check;
 mod directory;
+mod extensions;
 mod findings;
 mod section;
 mod suggest;
@@ -33,15 +36,17 @@ use toml::de::DeTable;
 
 pub use check::HeldInZone;
 pub use section::agents::{Agents, CertificateFiles};
+pub use section::extensions::{Cookies, Extensions};
 pub use section::geoip::{FieldPaths, GeoIp};
 pub use section::hardening::Hardening;
 pub use section::region::Vantage;
-pub use section::server::{Log, LogFormat, LogLevel, Server, TcpLimits};
+pub use section::server::{Log, LogFormat, LogLevel, Server};
 pub use section::service::{ServiceDetails, WrittenBinding};
+pub use section::stream::{Certificate, Encrypted, Limits, Listener};
 pub use section::zone::Zone;
 
 use crate::fault::{Fault, Severity};
-use crate::ids::{MapId, ProbeId, RegionId, ZoneId};
+use crate::ids::{MapId, ProbeId, RegionId, TargetId, ZoneId};
 use crate::name::Name;
 use crate::policy::map::{Map, Region};
 use crate::policy::service::{Binding, Service};
@@ -49,6 +54,7 @@ use crate::wire::code::RecordType;
 use directory::{Directory, check_names};
 use findings::Findings;
 use probe::{Probe, Target};
+use rows::{Derived, RowsRead};
 use section::service::Known;
 use section::service_region::Endpoints;
 use table::Table;
@@ -77,8 +83,14 @@ pub struct Config {
     pub agents: Option<Agents>,
     /// How endpoints are tested.
     pub probes: Vec<Probe>,
+    /// Where gauges may be told by HTTP, if anywhere.
+    pub gauges_listen: Option<SocketAddr>,
     /// What is probed: each address and port once per distinct probe.
     pub targets: Vec<Target>,
+    /// By target: whether its failures tell of an agent's sight.
+    pub shows_sight: Vec<bool>,
+    /// What judges endpoints beside the targets; the ids of these rows go on behind theirs.
+    pub derived: Vec<Derived>,
     /// Which regions suit which clients.
     pub maps: Vec<Map>,
     /// The zones served.
@@ -188,6 +200,7 @@ fn read_config(top: Table, findings: &Findings) -> Config {
     let hardening = section::hardening::read_hardening(top);
     let log = section::server::read_log(top);
     let metrics_listen = section::server::read_metrics(top);
+    let gauges_listen = section::server::read_gauges(top);
     let geoip = section::geoip::read_geoip(top);
 
     let region_entries = top.entries("regions", limit::REGIONS_MAX);
@@ -204,7 +217,9 @@ fn read_config(top: Table, findings: &Findings) -> Config {
 
     let probe_entries = top.entries("probes", limit::PROBES_MAX);
     let probe_names = Directory::of("probe", &probe_entries, ProbeId::from_index);
-    let probes: Vec<_> = probe_entries.iter().map(section::probe::read_probe).collect();
+    let mut probes: Vec<_> =
+        probe_entries.iter().map(|entry| section::probe::read_probe(entry, &probe_names)).collect();
+    check::check_compositions(&mut probes, &probe_entries, findings);
 
     let map_entries = top.entries("maps", limit::MAPS_MAX);
     let map_names = Directory::of("map", &map_entries, MapId::from_index);
@@ -219,10 +234,12 @@ fn read_config(top: Table, findings: &Findings) -> Config {
     let mut endpoints = Endpoints::new(&probes);
     let service_entries = top.entries("services", limit::SERVICES_MAX);
     check_names("service", &service_entries);
-    let (services, details): (Vec<_>, Vec<_>) = service_entries
+    let (mut services, details): (Vec<_>, Vec<_>) = service_entries
         .iter()
         .map(|entry| section::service::read_service(entry, &known, &mut endpoints))
         .unzip();
+    let endpoint_count = endpoints.count();
+    let RowsRead { targets, shows_sight, derived } = endpoints.finish(&mut services);
     check::check_services(&services, &details, &maps, &regions, &zone_index, findings);
 
     Config {
@@ -235,8 +252,11 @@ fn read_config(top: Table, findings: &Findings) -> Config {
         regions,
         vantages,
         agents,
-        endpoint_count: endpoints.count(),
-        targets: endpoints.into_targets(),
+        gauges_listen,
+        endpoint_count,
+        targets,
+        shows_sight,
+        derived,
         probes,
         maps: maps.into_iter().map(|read| read.map).collect(),
         zones,
@@ -251,6 +271,12 @@ impl Config {
     #[must_use]
     pub fn zone_of(&self, name: &Name) -> Option<ZoneId> {
         check::zone_of(name, &self.zone_index)
+    }
+
+    /// The row that judges an endpoint, where that is none of the targets.
+    #[must_use]
+    pub fn derived_at(&self, target: Option<TargetId>) -> Option<&Derived> {
+        self.derived.get(target?.index().checked_sub(self.targets.len())?)
     }
 
     /// An error found later, at a place of this configuration.

@@ -74,6 +74,11 @@ impl<'d> Table<'d> {
         Some(Value::under(written, value, self.findings))
     }
 
+    /// Whether such tables have the key at all.
+    pub(super) fn knows(self, key: &str) -> bool {
+        self.section.keys.contains(&key)
+    }
+
     /// The value of `key`, which must be there if the table is. When it was misspelt, that was told already.
     pub(super) fn required(self, key: &str, example: &str) -> Option<Value<'d>> {
         let value = self.value(key);

@@ -64,7 +64,7 @@ fn the_example_shows_every_key() {
 
 /// The keys of all tables that stand at the same path, written as the paths of sections are.
 fn keys_by_path(found: &mut BTreeMap<String, BTreeSet<String>>, path: &str, table: &DeTable) {
-    let names_are_free = ["regions", "vantages", "probes", "maps", "clients", "zones", "services"];
+    let names_are_free = ["regions", "vantages", "probes", "maps", "clients", "zones", "services", "save"];
     let free = names_are_free.contains(&path.rsplit('.').next().unwrap());
     for (key, value) in table {
         let step = if free { "*" } else { key.get_ref() };

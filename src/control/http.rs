@@ -31,7 +31,7 @@ pub async fn serve(listener: StdListener, metrics: Arc<Metrics>) -> io::Result<(
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let router = Router::new().route("/metrics", get(page)).route("/health", get(health)).with_state(metrics);
-    axum::serve(Limited { listener, seats: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }, router).await
+    axum::serve(Limited::new(listener), router).await
 }
 
 /// With thousands of services the page takes a while, so it is written where others do not wait for it.
@@ -53,13 +53,19 @@ async fn health(State(metrics): State<Arc<Metrics>>) -> Response {
 
 /// A listener that takes no more connections than there are seats: those who watch must not use up the descriptors
 /// of those who ask.
-struct Limited {
+pub(super) struct Limited {
     listener: TcpListener,
     seats: Arc<Semaphore>,
 }
 
+impl Limited {
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self { listener, seats: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+    }
+}
+
 /// A connection on its seat.
-struct Seated {
+pub(super) struct Seated {
     stream: TcpStream,
     _seat: OwnedSemaphorePermit,
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{collections::BTreeMap, collections::HashMap, fmt};
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::state::{Refused, State};
@@ -17,11 +17,12 @@ use crate::answer::respond::Transport;
 use crate::answer::table::AnswerTable;
 use crate::config::Config;
 use crate::config::generation::OWN_VANTAGE;
+use crate::config::rows::DerivedPart;
 use crate::exchange::identity::Identity;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
-use crate::health::verdict::State as Verdict;
-use crate::ids::{ServiceId, VantageId};
+use crate::health::verdict::Standing;
+use crate::ids::{EndpointId, ServiceId, VantageId};
 use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
@@ -31,7 +32,7 @@ pub struct Metrics {
     handle: PrometheusHandle,
     /// The workers' numbers, once there are workers.
     registry: OnceLock<Arc<Registry>>,
-    /// TCP connections by what became of them, once there are listeners.
+    /// Connections by what became of them, once there are listeners.
     connections: OnceLock<Box<CountByName>>,
     /// What is so at the moment; none before there is a state.
     current: Mutex<Option<Arc<Current>>>,
@@ -39,10 +40,13 @@ pub struct Metrics {
     answers: Mutex<Vec<CounterKey>>,
     /// The number of the newest outcome of each target that each agent told of, so that each is told once.
     newest: Mutex<HashMap<(VantageId, u32), Vec<u64>>>,
+    /// The latencies of each probe of the configuration in force, of those that failed and those that passed: found
+    /// by name a million times a second they would cost more than all the rest of a report.
+    latencies: Mutex<Vec<[Histogram; 2]>>,
 }
 
-/// Asks for counts, each with its name.
-type CountByName = dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync;
+/// Asks for counts, each with its transport and its name.
+type CountByName = dyn Fn() -> Vec<(Transport, &'static str, u64)> + Send + Sync;
 
 /// A name, its meaning, and which counter of each worker is summed.
 type Summed = (&'static str, &'static str, fn(&Counters) -> &Counter);
@@ -53,9 +57,13 @@ struct Current {
     configuration: u64,
     table: Arc<AnswerTable>,
     /// By endpoint.
-    verdicts: Vec<Verdict>,
+    standings: Vec<Standing>,
+    /// The parts of composed probes, and how many vantages see each fail.
+    parts: Vec<(EndpointId, DerivedPart, u32)>,
 }
 
+/// What cookies are worth, in the order in which they are counted.
+const COOKIES: [&str; 3] = ["client-only", "valid", "invalid"];
 /// Upper bounds of the buckets of times, in seconds.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
@@ -75,6 +83,7 @@ impl Default for Metrics {
             current: Mutex::default(),
             answers: Mutex::default(),
             newest: Mutex::default(),
+            latencies: Mutex::default(),
         }
     }
 }
@@ -99,6 +108,10 @@ fn describe_events() {
         "When the certificate shown to agents ends."
     );
     describe_gauge!(
+        "rhumb_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate shown to clients of encrypted transports ends."
+    );
+    describe_gauge!(
         "rhumb_agent_certificate_expiry_timestamp_seconds",
         "When the certificate of an agent ends."
     );
@@ -111,7 +124,7 @@ impl Metrics {
     pub fn of_workers(
         &self,
         registry: Arc<Registry>,
-        connections: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static,
+        connections: impl Fn() -> Vec<(Transport, &'static str, u64)> + Send + Sync + 'static,
     ) {
         let _ = self.registry.set(registry);
         let _ = self.connections.set(Box::new(connections));
@@ -136,13 +149,10 @@ impl Metrics {
             self.tell_workers(registry, &mut page);
         }
         if let Some(connections) = self.connections.get() {
-            page.family(
-                "rhumb_tcp_connections",
-                "gauge",
-                "TCP connections, open now or by what became of them.",
-            );
-            for (what, count) in connections() {
-                page.sample("rhumb_tcp_connections", &[("what", what)], count);
+            let name = "rhumb_connections";
+            page.family(name, "gauge", "Connections, open now or by what became of them.");
+            for (transport, what, count) in connections() {
+                page.sample(name, &[("transport", transport_name(transport)), ("what", what)], count);
             }
         }
         page.0
@@ -156,7 +166,7 @@ impl Metrics {
 
     fn tell_workers(&self, registry: &Registry, page: &mut Page) {
         let all = registry.counters();
-        let families: [Summed; 5] = [
+        let families: [Summed; 7] = [
             ("rhumb_queries_total", "Messages taken from the sockets.", |counters| &counters.received),
             ("rhumb_ignored_total", "Messages that deserve no reply.", |counters| &counters.ignored),
             ("rhumb_truncated_total", "Replies with TC set.", |counters| &counters.truncated),
@@ -166,14 +176,25 @@ impl Metrics {
             ("rhumb_client_subnet_queries_total", "Queries with a client subnet option.", |counters| {
                 &counters.client_subnet
             }),
+            ("rhumb_rate_limited_total", "Replies not sent since their network had its share.", |counters| {
+                &counters.rate_limited
+            }),
+            ("rhumb_slipped_total", "Truncated replies sent in place of limited ones.", |counters| {
+                &counters.slipped
+            }),
         ];
         for (name, help, of) in families {
             page.family(name, "counter", help);
-            for transport in [Transport::Udp, Transport::Tcp] {
+            for transport in Transport::ALL {
                 let of_transport = all.iter().filter(|(known, _)| *known == transport);
                 let sum: u64 = of_transport.map(|(_, counters)| of(counters).get()).sum();
                 page.sample(name, &[("transport", transport_name(transport))], sum);
             }
+        }
+        page.family("rhumb_cookies_total", "counter", "Queries with a cookie, by what it was worth.");
+        for (at, worth) in COOKIES.into_iter().enumerate() {
+            let sum: u64 = all.iter().map(|(_, counters)| counters.cookies[at].get()).sum();
+            page.sample("rhumb_cookies_total", &[("cookie", worth)], sum);
         }
         let mut replies: BTreeMap<(&str, usize), u64> = BTreeMap::new();
         for (transport, counters) in &all {
@@ -192,8 +213,8 @@ impl Metrics {
             let counted = all.iter().filter_map(|(_, counters)| counters.answers.get(number));
             let sum: u64 = counted.map(Counter::get).sum();
             if sum > 0 {
-                let region = key.region.as_deref().unwrap_or_default();
-                let labels = [("service", key.service.as_str()), ("region", region), ("reason", &key.reason)];
+                let (region, reason) = (key.region.as_deref().unwrap_or_default(), key.special.to_string());
+                let labels = [("service", &*key.service), ("region", region), ("reason", &reason)];
                 page.sample("rhumb_answers_total", &labels, sum);
             }
         }
@@ -208,7 +229,8 @@ impl Metrics {
             config: Arc::clone(config),
             configuration: state.number(),
             table: Arc::clone(state.table()),
-            verdicts: endpoints.map(|endpoint| state.board().standing(endpoint.id).state).collect(),
+            parts: parts(state),
+            standings: endpoints.map(|endpoint| state.board().standing(endpoint.id)).collect(),
         };
         let replaced = lock(&self.current).replace(Arc::new(current));
         drop(replaced);
@@ -219,6 +241,7 @@ impl Metrics {
 
     /// The targets are those of another configuration: what was told of those that persist is not told again.
     pub(super) fn renumber_targets(&self, old: &Config, new: &Config) {
+        lock(&self.latencies).clear();
         for newest in lock(&self.newest).values_mut() {
             let known: HashMap<_, u64> = identities(old).zip(newest.iter().copied()).collect();
             let persisting = identities(new).map(|identity| known.get(&identity).copied());
@@ -236,16 +259,22 @@ impl Metrics {
             let vantage = vantage.map_or(OWN_VANTAGE, |vantage| &vantage.name).to_owned();
             counter!("rhumb_reports_total", "vantage" => vantage, "agent" => report.agent.to_string())
                 .increment(1);
+            let mut latencies = lock(&self.latencies);
+            if latencies.is_empty() {
+                latencies.extend(config.probes.iter().map(|probe| {
+                    ["fail", "pass"].map(|result| {
+                        histogram!("rhumb_probe_seconds", "probe" => probe.name.clone(), "result" => result)
+                    })
+                }));
+            }
             for entry in &report.targets {
                 let Some(target) = config.targets.get(entry.target.index()) else { continue };
                 let told = &mut newest[entry.target.index()];
                 let fresh = entry.newest.saturating_sub(*told).min(entry.outcomes.len() as u64) as usize;
                 *told = entry.newest;
-                let probe = &config.probes[target.probe.index()].name;
+                let latencies = &latencies[target.probe.index()];
                 for outcome in &entry.outcomes[entry.outcomes.len() - fresh..] {
-                    let result = if outcome.result.is_ok() { "pass" } else { "fail" };
-                    histogram!("rhumb_probe_seconds", "probe" => probe.clone(), "result" => result)
-                        .record(outcome.latency.as_secs_f64());
+                    latencies[usize::from(outcome.result.is_ok())].record(outcome.latency.as_secs_f64());
                 }
             }
         });
@@ -313,6 +342,13 @@ impl Metrics {
         });
     }
 
+    /// When the certificate that clients of encrypted transports are shown ends.
+    pub fn public_certificate(&self, expires: WallTime) {
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_tls_certificate_expiry_timestamp_seconds").set(expires.0 as f64 / 1000.0);
+        });
+    }
+
     /// When the certificate of an agent ends.
     pub(super) fn agent_certificate(&self, agent: &Identity, expires: WallTime) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -344,10 +380,31 @@ fn identities(config: &Config) -> impl Iterator<Item = (std::net::SocketAddr, &s
     })
 }
 
+/// The parts of all composed probes of endpoints, in the order of the endpoints.
+fn parts(state: &State) -> Vec<(EndpointId, DerivedPart, u32)> {
+    let config = &state.generation().config;
+    if config.derived.is_empty() {
+        return Vec::new();
+    }
+    let endpoints = config.services.iter().flat_map(|service| &service.regions);
+    let endpoints = endpoints.flat_map(|region| &region.endpoints);
+    let told = endpoints.flat_map(|endpoint| {
+        let parts = config.derived_at(endpoint.target).map(|derived| derived.parts.as_slice());
+        parts
+            .unwrap_or_default()
+            .iter()
+            .map(move |part| (endpoint.id, *part, state.board().opinion(part.target).fails))
+    });
+    told.collect()
+}
+
 fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+        Transport::Https => "https",
+        Transport::Quic => "quic",
     }
 }
 
@@ -388,7 +445,7 @@ impl Current {
         page.family(name, "gauge", "The shortest TTL in a service's answers.");
         for (service, steering) in services() {
             let shortest = steering.variants.iter().filter_map(|variant| variant.ttl()).min();
-            page.sample(name, &[("service", service)], shortest.unwrap_or(0).into());
+            page.sample(name, &[("service", service)], shortest.unwrap_or(0));
         }
     }
 
@@ -397,6 +454,28 @@ impl Current {
     fn tell_verdicts(&self, page: &mut Page) {
         let name = "rhumb_verdict";
         page.family(name, "gauge", "1 for the verdict that an endpoint has.");
+        self.each_endpoint(|labels, endpoint| {
+            let state = self.standings[endpoint.index()].state.as_str();
+            page.sample(name, &[labels, &[("state", state)]].concat(), 1);
+        });
+        let name = "rhumb_usable_share";
+        page.family(name, "gauge", "How much of an endpoint is usable, from 0 to 1.");
+        self.each_endpoint(|labels, endpoint| {
+            page.sample(name, labels, f64::from(self.standings[endpoint.index()].usable.parts()) / 1024.0);
+        });
+        let name = "rhumb_part_failing_vantages";
+        page.family(name, "gauge", "How many vantages see a part of a composed probe fail.");
+        self.each_endpoint(|labels, endpoint| {
+            let from = self.parts.partition_point(|(of, ..)| *of < endpoint);
+            for (_, part, failing) in self.parts[from..].iter().take_while(|(of, ..)| *of == endpoint) {
+                let probe = self.config.probes[part.probe.index()].name.as_str();
+                let of_part = [("probe", probe), ("role", part.role.as_str())];
+                page.sample(name, &[labels, &of_part].concat(), failing);
+            }
+        });
+    }
+
+    fn each_endpoint(&self, mut tell: impl FnMut(&[(&str, &str)], EndpointId)) {
         for service in &self.config.services {
             for region in &service.regions {
                 for endpoint in &region.endpoints {
@@ -404,9 +483,8 @@ impl Current {
                         ("service", service.name.as_str()),
                         ("region", self.config.regions[region.region.index()].name.as_str()),
                         ("address", &endpoint.address.to_string()),
-                        ("state", self.verdicts[endpoint.id.index()].as_str()),
                     ];
-                    page.sample(name, &labels, 1);
+                    tell(&labels, endpoint.id);
                 }
             }
         }
@@ -421,7 +499,7 @@ impl Page {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
         self.0.push_str(name);
         for (position, (label, of)) in labels.iter().enumerate() {
             let _ = write!(self.0, "{}{label}=\"{of}\"", if position == 0 { '{' } else { ',' });

@@ -3,15 +3,19 @@
 
 pub mod state;
 
+pub mod challenge;
 pub mod run;
 pub mod saved;
+mod secret;
 mod tell;
 
 pub mod arrival;
 pub mod intake;
 
+pub mod gauges;
 pub mod http;
 pub mod metrics;
+pub mod news;
 pub mod request;
 pub mod socket;
 pub mod succession;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::process::handed::Label;
 
 /// What an operator asks of the running server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Read the configuration, zones and databases anew. Answered once the new state is live.
@@ -26,6 +26,27 @@ pub enum Request {
         /// Regions to suppose down.
         down: Vec<String>,
     },
+    /// Answer a certificate authority's challenge for a while.
+    SetChallenge {
+        /// The domain.
+        name: String,
+        /// The value.
+        token: String,
+        /// For how long.
+        seconds: u64,
+    },
+    /// Take challenges away.
+    ClearChallenge {
+        /// The domain.
+        name: String,
+        /// The value; all of them when absent.
+        token: Option<String>,
+    },
+    /// Tell what gauges show.
+    Gauges {
+        /// What each shows.
+        told: Vec<GaugeTold>,
+    },
     /// Hand the sockets over to a successor. What follows is no line alone: see `control/succession.rs`.
     TakeOver,
     /// Let a service come back to a region that works again, where that waits for a person.
@@ -35,6 +56,18 @@ pub enum Request {
         /// The region; all of them when absent.
         region: Option<String>,
     },
+}
+
+/// What a gauge shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GaugeTold {
+    /// Of which endpoint, "region/service/address"; `*` stands for any run of characters.
+    pub endpoint: String,
+    /// The probe that it is.
+    pub gauge: String,
+    /// What it shows.
+    pub value: f64,
 }
 
 /// What the server answers.
@@ -57,10 +90,22 @@ pub enum Response {
         /// For programs.
         detail: serde_json::Value,
     },
+    /// So many gauges of endpoints were told; a name with an asterisk stands for several.
+    GaugesTold {
+        /// How many.
+        gauges: usize,
+    },
     /// So many endpoints may come back.
     FailBackAllowed {
         /// How many.
         endpoints: usize,
+    },
+    /// So many challenges stand at the name now.
+    Challenged {
+        /// The name that is asked for.
+        name: String,
+        /// How many values it has.
+        values: usize,
     },
     /// The descriptors of these labels follow, in their order.
     Handed {
@@ -98,6 +143,21 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// What somebody should look at now.
     pub alarms: Vec<String>,
+    /// The challenges of certificate authorities that are answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<ChallengeStatus>,
+}
+
+/// A challenge that is answered.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ChallengeStatus {
+    /// The name that is asked for.
+    pub name: String,
+    /// The value.
+    pub token: String,
+    /// For how many seconds more.
+    pub seconds_left: u64,
 }
 
 /// A zone that is served.
@@ -159,4 +219,24 @@ pub struct EndpointStatus {
     /// What keeps it where it is: frozen, held back, suppressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Where its probe is composed of others: what is said of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartStatus>,
+}
+
+/// A part of a composed probe, and what is said of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct PartStatus {
+    /// The probe.
+    pub probe: String,
+    /// What it is there for: "vote", "must-pass" or "watch-only".
+    pub role: String,
+    /// What the vantages say: "works", "fails", "unsure" or "silent", by most of those that say anything.
+    pub says: String,
+    /// How many vantages see it fail.
+    pub failing_vantages: u32,
+    /// How much of it is usable, in percent, where that can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usable_percent: Option<u8>,
 }

@@ -20,11 +20,16 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
+use super::challenge::challenged;
+use super::gauges;
 use super::metrics::Metrics;
+use super::news::News;
 use super::request::{Request, Response};
 use super::saved::SavedFile;
+use super::secret;
 use super::state::{Effects, Event, State};
 use super::tell;
+use crate::answer::table::AnswerTable;
 use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
@@ -35,6 +40,7 @@ use crate::process::Confined;
 use crate::process::supervisor::Supervisor;
 use crate::publish::Published;
 use crate::time::Moment;
+use crate::wire::cookie::Secret;
 
 /// What is sent to the task.
 #[derive(Debug)]
@@ -88,6 +94,8 @@ pub struct Rechecks {
 
 /// How many messages wait at most; agents are slowed before the task falls behind further.
 pub const INBOX_MAX: usize = 1024;
+/// Messages that are taken at a time: what came meanwhile is judged together.
+const TOGETHER_MAX: usize = 64;
 /// How many rechecks wait for an agent's connection; what is dropped is probed in its turn.
 const RECHECKS_MAX: usize = 256;
 /// How often tables that nobody holds any more are freed, and what should be on disk is written.
@@ -106,6 +114,8 @@ pub struct Control {
     published: Arc<Published>,
     in_force: watch::Sender<InForce>,
     rechecks: broadcast::Sender<Rechecks>,
+    /// What agents are to be told to probe again.
+    news: News,
     metrics: Arc<Metrics>,
     saved: SavedFile,
     /// When verdicts are to be written next.
@@ -126,6 +136,8 @@ pub struct Control {
     waiting: Vec<oneshot::Sender<Response>>,
     reload_again: bool,
     watched: Watched,
+    /// What cookies are made with where the configuration names no secrets; kept over reloads.
+    secret: Secret,
     /// For the loader to answer by.
     inbox: mpsc::Sender<Message>,
 }
@@ -145,13 +157,15 @@ impl Control {
     /// The task for a generation that was just loaded from `path`, and what it publishes. Verdicts of an earlier
     /// life are taken from `saved`.
     pub fn new(
-        generation: Generation,
+        mut generation: Generation,
         path: PathBuf,
         metrics: Arc<Metrics>,
         saved: SavedFile,
         inbox: mpsc::Sender<Message>,
         watched: Watched,
     ) -> (Self, Arc<Published>, watch::Receiver<InForce>) {
+        let secret = secret::made_up();
+        generation.lend_secret(secret);
         let started_with = Arc::clone(&generation.config);
         let (verdicts, age) = saved.read(clock::wall());
         let state = State::new(generation, &verdicts, age, clock::now());
@@ -164,6 +178,7 @@ impl Control {
             published: Arc::clone(&published),
             in_force,
             rechecks: broadcast::Sender::new(RECHECKS_MAX),
+            news: News::new(clock::now()),
             metrics,
             saved,
             save_due: clock::now() + SAVE_EVERY,
@@ -176,6 +191,7 @@ impl Control {
             waiting: Vec::new(),
             reload_again: false,
             watched,
+            secret,
             inbox,
         };
         (control, published, followed)
@@ -196,18 +212,21 @@ impl Control {
     /// Takes messages until every sender but its own is told to stop; then writes what is to be kept.
     pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, mut stop: watch::Receiver<bool>) {
         let mut housekeeping = clock::now() + HOUSEKEEPING;
+        let mut came = Vec::with_capacity(TOGETHER_MAX);
         loop {
             let now = clock::now();
             self.watched.pulse.fetch_add(1, Ordering::Relaxed);
-            let wake = self.state.wake().map_or(housekeeping, |wake| wake.min(housekeeping));
+            let wakes = [self.state.wake(), self.news.due(), Some(housekeeping)];
+            let wake = wakes.into_iter().flatten().min().expect("there is always housekeeping");
             tokio::select! {
-                message = messages.recv() => match message {
-                    Some(message) => self.take(message),
-                    None => break,
+                count = messages.recv_many(&mut came, TOGETHER_MAX) => match count {
+                    0 => break,
+                    _ => self.take_all(came.drain(..)),
                 },
                 () = tokio::time::sleep(wake.since(now)) => {
                     let now = clock::now();
                     self.step(Event::Tick, now);
+                    self.tell_news(now);
                     if housekeeping <= now {
                         housekeeping = now + HOUSEKEEPING;
                         self.keep_house();
@@ -221,15 +240,42 @@ impl Control {
         }
     }
 
+    /// Takes messages in their order, and reports that follow each other together.
+    fn take_all(&mut self, messages: impl Iterator<Item = Message>) {
+        let (mut generation, mut reports, mut turns) = (0, Vec::new(), Vec::new());
+        for message in messages {
+            match message {
+                Message::Report { number, report, turn } => {
+                    if number != generation {
+                        self.take_reports(generation, std::mem::take(&mut reports));
+                    }
+                    generation = number;
+                    reports.push(report);
+                    turns.push(turn);
+                }
+                other => {
+                    self.take_reports(generation, std::mem::take(&mut reports));
+                    self.take(other);
+                }
+            }
+        }
+        self.take_reports(generation, reports);
+    }
+
+    fn take_reports(&mut self, generation: u64, reports: Vec<Arc<Report>>) {
+        if reports.is_empty() {
+            return;
+        }
+        if generation == self.state.number() {
+            let config = &self.state.generation().config;
+            reports.iter().for_each(|report| self.metrics.report(report, config));
+        }
+        self.step(Event::Reports { generation, reports }, clock::now());
+    }
+
     fn take(&mut self, message: Message) {
         match message {
-            Message::Report { number, report, turn } => {
-                if number == self.state.number() {
-                    self.metrics.report(&report, &self.state.generation().config);
-                }
-                self.step(Event::Report { generation: number, report }, clock::now());
-                drop(turn);
-            }
+            Message::Report { .. } => unreachable!("reports are taken together"),
             Message::MissedReports(count) => self.metrics.missed_reports(count),
             Message::Reload => self.reload(None),
             Message::Loaded(loaded) => self.loaded(*loaded),
@@ -265,8 +311,52 @@ impl Control {
                     Err(fault) => Response::Failed { faults: vec![fault] },
                 }
             }
+            Request::SetChallenge { name, token, seconds } => self.set_challenge(&name, &token, seconds),
+            Request::ClearChallenge { name, token } => self.clear_challenge(&name, token),
+            Request::Gauges { told } => match gauges::meanings(&self.state.generation().config, &told) {
+                Ok(meanings) => {
+                    let gauges = meanings.len();
+                    self.step(Event::Gauges(meanings), clock::now());
+                    Response::GaugesTold { gauges }
+                }
+                Err(faults) => Response::Failed { faults },
+            },
             Request::Reload => unreachable!("a reload is answered when it is done"),
             Request::TakeOver => unreachable!("the socket hands over"),
+        }
+    }
+
+    fn set_challenge(&mut self, name: &str, token: &str, seconds: u64) -> Response {
+        let now = clock::now();
+        let challenge = match tell::challenge(&self.state, name, token, seconds, now) {
+            Ok(challenge) => challenge,
+            Err(fault) => return Response::Failed { faults: vec![fault] },
+        };
+        let name = challenge.name.clone();
+        let Effects { table, challenge_fault, .. } = self.state.step(Event::SetChallenge(challenge), now);
+        if let Some(fault) = challenge_fault {
+            return Response::Failed { faults: vec![fault.to_string()] };
+        }
+        info!(%name, seconds, "a challenge is answered");
+        self.publish(table);
+        tell::challenged(&self.state, &name)
+    }
+
+    fn clear_challenge(&mut self, name: &str, token: Option<String>) -> Response {
+        let name = match tell::domain(name) {
+            Ok(name) => challenged(&name),
+            Err(fault) => return Response::Failed { faults: vec![fault] },
+        };
+        let effects = self.state.step(Event::ClearChallenge(name.clone(), token), clock::now());
+        self.publish(effects.table);
+        tell::challenged(&self.state, &name)
+    }
+
+    /// Puts a table in force that differs in nothing that verdicts are about.
+    fn publish(&mut self, table: Option<Arc<AnswerTable>>) {
+        if let Some(table) = table {
+            self.published.publish(table);
+            self.metrics.follow(&self.state);
         }
     }
 
@@ -279,18 +369,15 @@ impl Control {
     }
 
     fn follow(&mut self, effects: Effects) {
-        let Effects { table, change, refused } = effects;
+        let Effects { table, change, refused, .. } = effects;
         if let Some(table) = table {
             self.published.publish(table);
             self.save_due = self.save_due.min(clock::now());
         }
-        if let Some(refused) = refused {
-            self.metrics.refused(refused);
-        }
+        refused.into_iter().for_each(|refused| self.metrics.refused(refused));
         if !change.rechecks.is_empty() {
-            let targets = change.rechecks.as_slice().into();
-            // Without agents there is nobody to tell.
-            let _ = self.rechecks.send(Rechecks { number: self.state.number(), targets });
+            self.news.add(&change.rechecks);
+            self.tell_news(clock::now());
         }
         self.metrics.late_outcomes(change.late);
         tell::log(&change, &self.state);
@@ -300,6 +387,13 @@ impl Control {
         let unjudged = self.state.board().unjudged();
         if self.in_force.borrow().unjudged != unjudged {
             self.in_force.send_modify(|in_force| in_force.unjudged = unjudged);
+        }
+    }
+
+    fn tell_news(&mut self, now: Moment) {
+        if let Some(targets) = self.news.take(now) {
+            // Without agents there is nobody to tell.
+            let _ = self.rechecks.send(Rechecks { number: self.state.number(), targets: targets.into() });
         }
     }
 
@@ -321,7 +415,10 @@ impl Control {
 
     fn loaded(&mut self, loaded: Loaded) {
         let response = match loaded {
-            Ok((generation, warnings)) => self.put_in_force(generation, &warnings),
+            Ok((mut generation, warnings)) => {
+                generation.lend_secret(self.secret);
+                self.put_in_force(generation, &warnings)
+            }
             Err(mut faults) => {
                 if let Some(confined) = &self.watched.confined {
                     faults.iter_mut().for_each(|fault| explain(fault, confined));
@@ -356,6 +453,7 @@ impl Control {
         self.metrics.renumber_targets(&self.state.generation().config, &generation.config);
         // Compiling every service takes a while with thousands of them; the other tasks go on.
         task::block_in_place(|| self.step(Event::Reload(Box::new(generation)), clock::now()));
+        self.news = News::new(clock::now());
         self.in_force.send_replace(in_force(&self.state));
         self.metrics.follow(&self.state);
         self.metrics.reloaded(true);
@@ -367,6 +465,10 @@ impl Control {
     fn keep_house(&mut self) {
         self.published.reap();
         self.metrics.keep_house();
+        // Parts that do not vote change without changing a verdict.
+        if !self.state.generation().config.derived.is_empty() {
+            self.metrics.follow(&self.state);
+        }
         let now = clock::now();
         if self.save_due <= now && !self.saving && !self.handed_over {
             self.saving = true;

@@ -88,7 +88,7 @@ impl SavedFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::verdict::State;
+    use crate::health::verdict::{Share, State};
 
     fn verdict(key: &str) -> SavedVerdict {
         SavedVerdict {
@@ -99,6 +99,7 @@ mod tests {
             penalty: 1000.0,
             suppressed_ms: 0,
             allowed: false,
+            usable: Share::WHOLE,
         }
     }
 

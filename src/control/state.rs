@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
+use super::challenge::{Challenge, ChallengeBook, ChallengeFault};
 use crate::answer::compile::{CounterNumbers, Plan, Standings};
 use crate::answer::table::AnswerTable;
 use crate::config::generation::Generation;
 use crate::health::board::{Board, Refusal};
 use crate::health::evidence::Change;
 use crate::health::machine::SavedVerdict;
-use crate::health::outcome::Report;
-use crate::health::verdict::{Standing, State as Verdict};
-use crate::ids::{EndpointId, RegionId, ServiceId};
+use crate::health::outcome::{Failure, Report};
+use crate::health::verdict::{Share, Standing, State as Verdict};
+use crate::ids::{EndpointId, RegionId, ServiceId, TargetId};
+use crate::name::Name;
 use crate::policy::map::Class;
 use crate::time::Moment;
 use std::time::Duration;
@@ -19,17 +21,24 @@ use std::time::Duration;
 /// Something that may change an answer.
 #[derive(Debug)]
 pub enum Event {
-    /// An agent tells what it sees.
-    Report {
-        /// The generation whose targets the report counts; of another one it means nothing.
+    /// Agents tell what they see. Reports that came together are judged together: what a target's agents say anew
+    /// is weighed once, however many of them say it.
+    Reports {
+        /// The generation whose targets the reports count; of another one they mean nothing.
         generation: u64,
-        /// What it sees.
-        report: Arc<Report>,
+        /// What they see.
+        reports: Vec<Arc<Report>>,
     },
+    /// Somebody outside tells what gauges show: what it means for each target.
+    Gauges(Vec<(TargetId, Result<Share, Failure>)>),
     /// Time has passed.
     Tick,
     /// The configuration, a zone or a database is new.
     Reload(Box<Generation>),
+    /// A person sets a challenge, which was checked against the names that are served.
+    SetChallenge(Challenge),
+    /// A person takes away the challenges at a name, or the one with the token.
+    ClearChallenge(Name, Option<String>),
     /// A person lets endpoints come back that wait for it.
     AllowFailBack(Vec<EndpointId>),
 }
@@ -41,8 +50,10 @@ pub struct Effects {
     pub table: Option<Arc<AnswerTable>>,
     /// What changed of what is believed.
     pub change: Change,
-    /// Why a report was not taken.
-    pub refused: Option<Refused>,
+    /// Why reports were not taken.
+    pub refused: Vec<Refused>,
+    /// Why a challenge was not set.
+    pub challenge_fault: Option<ChallengeFault>,
 }
 
 /// Why a report was not taken.
@@ -63,6 +74,7 @@ pub struct State {
     board: Board,
     table: Arc<AnswerTable>,
     counters: CounterNumbers,
+    challenges: ChallengeBook,
     service_of: Vec<ServiceId>,
 }
 
@@ -75,23 +87,52 @@ impl State {
         let mut counters = CounterNumbers::default();
         let table = Arc::new(generation.plan.table(1, &Believed(&board), &mut counters));
         let service_of = services_of_endpoints(&generation.plan);
-        Self { generation, number: 1, board, table, counters, service_of }
+        Self {
+            generation,
+            number: 1,
+            board,
+            table,
+            counters,
+            challenges: ChallengeBook::default(),
+            service_of,
+        }
     }
 
     /// Takes an event. This is the only way in which anything changes.
     pub fn step(&mut self, event: Event, now: Moment) -> Effects {
         match event {
-            Event::Report { generation, .. } if generation != self.number => {
-                Effects { refused: Some(Refused::OtherGeneration), ..Effects::default() }
+            Event::Reports { generation, reports } if generation != self.number => {
+                let refused = vec![Refused::OtherGeneration; reports.len()];
+                Effects { refused, ..Effects::default() }
             }
-            Event::Report { report, .. } => match self.board.apply(&report, now) {
-                Ok(change) => self.follow(change),
-                Err(refusal) => Effects { refused: Some(Refused::Board(refusal)), ..Effects::default() },
-            },
-            Event::Tick => {
-                let change = self.board.tick(now);
+            Event::Reports { reports, .. } => {
+                let heard = reports.iter().map(|report| self.board.hear(report, now));
+                let refused = heard.filter_map(Result::err).map(Refused::Board).collect();
+                let change = self.board.settle(now);
+                Effects { refused, ..self.follow(change) }
+            }
+            Event::Gauges(told) => {
+                let mut change = Change::default();
+                for (target, outcome) in told {
+                    let usable = *outcome.as_ref().unwrap_or(&Share::NONE);
+                    change.absorb(self.board.push(target, &outcome.map(|_| ()), usable, now));
+                }
                 self.follow(change)
             }
+            Event::Tick => {
+                let change = self.board.tick(now);
+                let ended = self.challenges.expire(now);
+                let effects = self.follow(change);
+                if ended > 0 { self.with_challenges(effects) } else { effects }
+            }
+            Event::SetChallenge(challenge) => match self.challenges.set(challenge) {
+                Ok(()) => self.with_challenges(Effects::default()),
+                Err(fault) => Effects { challenge_fault: Some(fault), ..Effects::default() },
+            },
+            Event::ClearChallenge(name, token) => match self.challenges.clear(&name, token.as_deref()) {
+                0 => Effects::default(),
+                _ => self.with_challenges(Effects::default()),
+            },
             Event::AllowFailBack(endpoints) => {
                 let mut change = Change::default();
                 for endpoint in endpoints {
@@ -106,7 +147,14 @@ impl State {
     /// When to send [`Event::Tick`], if nothing happens before.
     #[must_use]
     pub fn wake(&self) -> Option<Moment> {
-        self.board.wake()
+        let ends = self.challenges.next_end();
+        self.board.wake().into_iter().chain(ends).min()
+    }
+
+    /// The table of these effects, or the one in force, with the challenges that are set now.
+    fn with_challenges(&mut self, effects: Effects) -> Effects {
+        self.table = Arc::new(self.table.with_challenges(self.challenges.compiled()));
+        Effects { table: Some(Arc::clone(&self.table)), ..effects }
     }
 
     fn follow(&mut self, change: Change) -> Effects {
@@ -120,7 +168,7 @@ impl State {
         touched.sort_unstable();
         touched.dedup();
         let table = (!touched.is_empty()).then(|| self.recompile(&touched));
-        Effects { table, change, refused: None }
+        Effects { table, change, ..Effects::default() }
     }
 
     fn recompile(&mut self, touched: &[ServiceId]) -> Arc<AnswerTable> {
@@ -139,10 +187,11 @@ impl State {
         let believed = Believed(&self.board);
         let number = self.table.generation() + 1;
         self.table = Arc::new(self.generation.plan.table(number, &believed, &mut self.counters));
-        Effects { table: Some(Arc::clone(&self.table)), change, refused: None }
+        let effects = Effects { table: Some(Arc::clone(&self.table)), change, ..Effects::default() };
+        if self.challenges.all().is_empty() { effects } else { self.with_challenges(effects) }
     }
 
-    /// Counts reloads; what [`Event::Report`] must bear.
+    /// Counts reloads; what [`Event::Reports`] must bear.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
@@ -158,6 +207,12 @@ impl State {
     #[must_use]
     pub fn table(&self) -> &Arc<AnswerTable> {
         &self.table
+    }
+
+    /// The challenges that are set.
+    #[must_use]
+    pub fn challenges(&self) -> &[Challenge] {
+        self.challenges.all()
     }
 
     /// What is believed.

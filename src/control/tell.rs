@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::request::{AgentStatus, EndpointStatus, Response, ServiceStatus, Status, ZoneStatus};
+use super::challenge::Challenge;
+use super::request::{
+    AgentStatus, ChallengeStatus, EndpointStatus, PartStatus, Response, ServiceStatus, Status, ZoneStatus,
+};
 use super::state::{Believed, State};
 use crate::answer::explain::{Asked, explain as explain_answer};
-use crate::config::Config;
+use crate::config::{CertificateFiles, Config, Encrypted, Listener};
 use crate::health::board;
 use crate::health::evidence::{Change, Notice};
 use crate::health::verdict::{Share, State as Verdict};
-use crate::ids::{EndpointId, RegionId, ServiceId};
+use crate::ids::{EndpointId, RegionId, ServiceId, TargetId};
+use crate::name::Name;
 use crate::policy::service::Service;
 use crate::time::Moment;
 
@@ -70,8 +74,42 @@ pub(super) fn status(state: &State, listening: &[SocketAddr], now: Moment) -> St
             .collect(),
         alarms: [alarms(&services), silent_vantages(state, now)].concat(),
         agents: agents_heard(state, now),
+        challenges: challenges(state, now),
         services,
     }
+}
+
+fn challenges(state: &State, now: Moment) -> Vec<ChallengeStatus> {
+    let told = state.challenges().iter().map(|challenge| ChallengeStatus {
+        name: challenge.name.to_string(),
+        token: challenge.token.clone(),
+        seconds_left: challenge.until.since(now).as_secs(),
+    });
+    told.collect()
+}
+
+/// What a person means by a challenge, checked against the names that are served.
+pub(super) fn challenge(
+    state: &State,
+    name: &str,
+    token: &str,
+    seconds: u64,
+    now: Moment,
+) -> Result<Challenge, String> {
+    let time = Duration::from_secs(seconds);
+    let names = state.generation().plan.names();
+    Challenge::new(&domain(name)?, token, time, names, now).map_err(|fault| fault.to_string())
+}
+
+/// The name of a domain, as a person writes it.
+pub(super) fn domain(name: &str) -> Result<Name, String> {
+    name.parse().map_err(|fault| format!("{name:?} is no name: {fault}"))
+}
+
+/// How many challenges stand at a name.
+pub(super) fn challenged(state: &State, name: &Name) -> Response {
+    let values = state.challenges().iter().filter(|challenge| challenge.name == *name).count();
+    Response::Challenged { name: name.to_string(), values }
 }
 
 /// The agents that were heard; the server's own prober is none.
@@ -130,6 +168,7 @@ fn service_status(state: &State, id: ServiceId, now: Moment) -> ServiceStatus {
             .map(|(region, endpoint)| EndpointStatus {
                 region: region_name(state, region).to_owned(),
                 address: endpoint.address.to_string(),
+                parts: endpoint.target.map(|target| parts(state, target)).unwrap_or_default(),
                 ..endpoint_status(&state.board().status(endpoint.id, now), endpoint.target.is_some(), now)
             })
             .collect(),
@@ -149,8 +188,9 @@ fn endpoint_status(status: &board::Status<'_>, probed: bool, now: Moment) -> End
                 .map(|until| format!("held back by the speed limit for {} s", in_seconds(until)))
         })
         .or_else(|| {
-            status.suppressed_until.map(|until| format!("flaps; kept down for {} s", in_seconds(until)))
-        });
+            status.suppressed_until.map(|until| format!("flaps; kept away for {} s", in_seconds(until)))
+        })
+        .or_else(|| status.awaits_word.then(|| "works; waits for `rhumb fail-back`".to_owned()));
     EndpointStatus {
         state: status.standing.state.to_string(),
         held_seconds: status.held.as_secs(),
@@ -162,8 +202,26 @@ fn endpoint_status(status: &board::Status<'_>, probed: bool, now: Moment) -> End
     }
 }
 
+/// What is said of each part of a composed probe, those without a vote too; nothing where it is not composed.
+fn parts(state: &State, target: TargetId) -> Vec<PartStatus> {
+    let config = &state.generation().config;
+    let told = config.derived_at(Some(target)).into_iter().flat_map(|derived| &derived.parts).map(|part| {
+        let opinion = state.board().opinion(part.target);
+        PartStatus {
+            probe: config.probes[part.probe.index()].name.clone(),
+            role: part.role.as_str().to_owned(),
+            says: opinion.word().to_owned(),
+            failing_vantages: opinion.fails,
+            usable_percent: opinion.usable.map(percent),
+        }
+    });
+    told.collect()
+}
+
+/// The nearest; of what is neither nothing nor the whole neither 0 nor 100.
 fn percent(share: Share) -> u8 {
-    (u32::from(share.parts()) * 100 / 1024) as u8
+    let nearest = ((u32::from(share.parts()) * 100 + 512) / 1024) as u8; // At most 100.
+    if share == Share::NONE || share == Share::WHOLE { nearest } else { nearest.clamp(1, 99) }
 }
 
 fn region_name(state: &State, region: RegionId) -> &str {
@@ -224,10 +282,17 @@ pub(super) fn waiting_endpoints(
     };
     let region = region.map(|name| region_named(config, name)).transpose()?;
     let endpoints: Vec<EndpointId> = endpoints_in(service, region)
-        .filter(|endpoint| state.board().standing(*endpoint).state == Verdict::Down)
+        .filter(|endpoint| {
+            let standing = state.board().standing(*endpoint);
+            let held = standing.state == Verdict::Recovering && standing.ramp == Share::NONE;
+            held || standing.state == Verdict::Down
+        })
         .collect();
     if endpoints.is_empty() {
-        return Err(format!("no endpoint of {} is down there; nothing waits to come back", service.name));
+        return Err(format!(
+            "no endpoint of {} is down or held there; nothing waits to come back",
+            service.name
+        ));
     }
     Ok(endpoints)
 }
@@ -239,8 +304,14 @@ fn endpoints_in(service: &Service, region: Option<RegionId>) -> impl Iterator<It
 }
 
 /// What is believed of `[agents]`, wherever it stands.
-fn agents(config: &Config) -> Option<(std::net::SocketAddr, &crate::config::CertificateFiles)> {
+fn agents(config: &Config) -> Option<(std::net::SocketAddr, &CertificateFiles)> {
     config.agents.as_ref().map(|agents| (agents.listen, &agents.files))
+}
+
+/// What is believed of the encrypted transports, wherever it stands.
+fn encrypted(config: &Config) -> (Option<&CertificateFiles>, [&Listener; 3], &str) {
+    let Encrypted { certificate, tls, https, path, quic } = &config.server.encrypted;
+    (certificate.as_ref().map(|certificate| &certificate.files), [tls, https, quic], path)
 }
 
 /// What a reload cannot change in a running process.
@@ -248,11 +319,14 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("server.listen", old.server.listen != new.server.listen),
         ("server.workers", old.server.workers != new.server.workers),
+        ("server.proxy-from", old.server.proxies != new.server.proxies),
         ("server.tcp", old.server.tcp != new.server.tcp),
+        ("server.tls, https or quic", encrypted(old) != encrypted(new)),
         ("server.state-directory", old.server.state_directory != new.server.state_directory),
         ("server.control-socket", old.server.control_socket != new.server.control_socket),
         ("hardening", old.hardening != new.hardening),
         ("agents", agents(old) != agents(new)),
+        ("gauges.listen", old.gauges_listen != new.gauges_listen),
         ("metrics.listen", old.metrics_listen != new.metrics_listen),
         ("log", old.log != new.log),
     ];

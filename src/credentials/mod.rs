@@ -1,5 +1,5 @@
-//! How agents and servers know each other: certificates, keys, authorities and revocations, read from files and
-//! made ready for rustls. Both sides [`follow`] their files, so that a renewal, a rotation or a revocation takes
+//! How agents and servers know each other, and what a server shows to those who ask it over TLS: certificates, keys,
+//! authorities and revocations, read from files and made ready for rustls. All sides [`follow`] their files, so that a renewal, a rotation or a revocation takes
 //! no restart. Who may do what is not decided here.
 
 pub mod certificate;
@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use tokio::sync::watch;
 
 use crate::clock;
@@ -33,6 +36,19 @@ pub struct ServerSide {
     /// When the server's certificate ends.
     pub expires: WallTime,
     verifier: Arc<dyn ClientCertVerifier>,
+}
+
+/// What a server shows to everybody who asks it over an encrypted transport. Nobody is asked for a certificate.
+#[derive(Debug)]
+pub struct PublicSide {
+    /// For DNS over TLS (RFC 7858): TLS 1.2 and 1.3.
+    pub dot: Arc<ServerConfig>,
+    /// For DNS over HTTPS (RFC 8484): TLS 1.2 and 1.3.
+    pub https: Arc<ServerConfig>,
+    /// For DNS over QUIC (RFC 9250): TLS 1.3 alone.
+    pub doq: Arc<ServerConfig>,
+    /// When the certificate ends.
+    pub expires: WallTime,
 }
 
 /// What an agent needs to connect to servers.
@@ -88,6 +104,37 @@ impl ServerSide {
             Some((own, between)) => self.verifier.verify_client_cert(own, between, now).is_ok(),
             None => false,
         }
+    }
+}
+
+impl PublicSide {
+    /// Makes ready what the files hold: a chain and its key, of which nobody but the owner may read the latter.
+    pub fn new(contents: &Contents) -> Result<Self, String> {
+        let Material { chain, key, .. } = Material::of(contents)?;
+        let expires = Certificate::of(&chain[0])?.expires;
+        let chain = CertifiedKey::from_der(chain, key, &ring()).map_err(|error| error.to_string())?;
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(chain));
+        // Sealed with a key that every renewal replaces: a client resumes without state of ours. There are no early
+        // data: `max_early_data_size` is 0.
+        let tickets = Ticketer::new().map_err(|error| error.to_string())?;
+        let config = |versions: &[&'static SupportedProtocolVersion], protocols: &[&[u8]]| {
+            let mut config = ServerConfig::builder_with_provider(ring())
+                .with_protocol_versions(versions)
+                .expect("ring speaks these versions")
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::clone(&resolver));
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.ticketer = Arc::clone(&tickets);
+            config.send_tls13_tickets = 1;
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(config)
+        };
+        Ok(Self {
+            dot: config(&[&TLS12, &TLS13], &[b"dot"]),
+            https: config(&[&TLS12, &TLS13], &[b"h2", b"http/1.1"]),
+            doq: config(&[&TLS13], &[b"doq"]),
+            expires,
+        })
     }
 }
 

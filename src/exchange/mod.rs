@@ -10,6 +10,7 @@
 //! reload together: what one of them does not know is passed over and counted.
 
 pub mod identity;
+mod journey;
 pub mod order;
 pub mod report;
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::journey::{self, OrderedStep};
+use crate::config::journey::Journey;
 use crate::config::probe::{DnsProbe, HttpProbe, Probe, ProbeKind, Target, TlsProbe, TlsTrust};
 use crate::health::streak::Thresholds;
 use crate::wire::code::{Rcode, RecordType};
@@ -106,6 +108,18 @@ enum What {
     },
     File {
         path: PathBuf,
+        /// The server understands shares. Without it a percentage is told as a pass.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shares: bool,
+    },
+    /// An echo request.
+    Icmp,
+    /// Several requests.
+    Journey {
+        trust: Option<Trust>,
+        port: u16,
+        host: Option<String>,
+        steps: Vec<OrderedStep>,
     },
     /// Of a later version; its targets are passed over.
     #[serde(other)]
@@ -213,7 +227,16 @@ impl What {
                 answer_required: dns.answer_required,
                 tcp: dns.tcp,
             },
-            ProbeKind::File { path } => Self::File { path: path.clone() },
+            ProbeKind::File { path, shares } => Self::File { path: path.clone(), shares: *shares },
+            ProbeKind::Icmp => Self::Icmp,
+            ProbeKind::Journey(journey) => Self::Journey {
+                trust: journey.tls.as_ref().map(Trust::of),
+                port: journey.port,
+                host: journey.host.clone(),
+                steps: journey.steps.iter().map(OrderedStep::of).collect(),
+            },
+            // No target names them.
+            ProbeKind::Gauge(_) | ProbeKind::Composed(_) => Self::Unknown,
         }
     }
 
@@ -239,7 +262,14 @@ impl What {
                 answer_required,
                 tcp,
             }),
-            Self::File { path } => ProbeKind::File { path },
+            Self::File { path, shares } => ProbeKind::File { path, shares },
+            Self::Icmp => ProbeKind::Icmp,
+            Self::Journey { trust, port, host, steps } => ProbeKind::Journey(Journey {
+                tls: trust.map(Trust::believed),
+                port,
+                host,
+                steps: journey::believed(steps)?,
+            }),
             Self::Unknown => return None,
         })
     }
@@ -309,6 +339,7 @@ mod tests {
     use std::slice::from_ref;
 
     use super::*;
+    use crate::config::journey::{Find, Method, Step};
     use crate::ids::ProbeId;
 
     fn probe(kind: ProbeKind) -> Probe {
@@ -352,7 +383,26 @@ mod tests {
                 answer_required: true,
                 tcp: false,
             }),
-            ProbeKind::File { path: "health.state".into() },
+            ProbeKind::File { path: "health.state".into(), shares: true },
+            ProbeKind::Icmp,
+            ProbeKind::Journey(Journey {
+                tls: Some(TlsTrust::System),
+                port: 443,
+                host: None,
+                steps: vec![Step {
+                    method: Method::Post,
+                    path: "/login".to_owned(),
+                    headers: vec![("Accept".to_owned(), "*/*".to_owned())],
+                    body: Some("{}".to_owned()),
+                    status: vec![200],
+                    body_contains: None,
+                    header_contains: Vec::new(),
+                    save: vec![
+                        ("a".to_owned(), Find::Json("/a".to_owned())),
+                        ("b".to_owned(), Find::Between("<".to_owned(), ">".to_owned())),
+                    ],
+                }],
+            }),
         ]
     }
 
@@ -385,7 +435,7 @@ mod tests {
         );
         assert_ne!(name, names(&[slower], from_ref(&here)));
         assert_ne!(name, names(&[tcp], &[target("192.0.2.2:80", 0)]));
-        let file = probe(ProbeKind::File { path: "health.state".into() });
+        let file = probe(ProbeKind::File { path: "health.state".into(), shares: true });
         assert_ne!(names(from_ref(&file), &[here]), names(&[file], &[elsewhere]), "a state file has keys");
     }
 
@@ -406,7 +456,7 @@ mod tests {
             Order::Unknown
         );
         let line = r#"{"order":"probe","control-targets":[],"new":1,"targets":[],"probes":[
-            {"interval-ms":1000,"timeout-ms":800,"watch":false,"fall":3,"what":{"kind":"icmp","size":64}}]}"#;
+            {"interval-ms":1000,"timeout-ms":800,"watch":false,"fall":3,"what":{"kind":"sonar","size":64}}]}"#;
         let Order::Probe(read) = serde_json::from_str(line).unwrap() else { panic!() };
         assert_eq!(read.probes[0].believed(), None);
     }

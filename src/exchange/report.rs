@@ -7,12 +7,16 @@
 //!  1 + n      the agent's name
 //!  varint     failure texts, each varint + UTF-8; a failure refers to them by position
 //!  varint     targets, each:
-//!    8 name   varint newest   1 count   outcomes, the newest first, each:
-//!      varint age in ms more than the one before   varint latency in us   1 result   varint status or text
+//!    8 name   varint newest   varint octets that follow   1 count   outcomes, the newest first, each:
+//!      varint age in ms more than the one before   varint latency in us   1 result   varint status, text or share
 //! ```
 //!
+//! A server that heard the agent a moment ago has seen nearly all of it: the number of the newest outcome and the count
+//! of octets let it step over a target without looking, and of the others it reads only what is new.
+//!
 //! The flags come early and at a fixed place, the clock tells how long the report was on its way (see
-//! `control/arrival.rs`). Reading skips what it does not know and never allocates more than a report may hold.
+//! `control/arrival.rs`). A share is told only of probes that were ordered with shares, so a server of before there
+//! were any never meets one. Reading skips what it does not know and never allocates more than a report may hold.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +25,7 @@ use std::time::Duration;
 use super::TARGETS_MAX;
 use super::order::TargetName;
 use crate::health::outcome::{Failure, OUTCOMES_MAX, Outcome, Report, TargetReport};
+use crate::health::verdict::Share;
 use crate::ids::{TargetId, VantageId};
 
 /// The longest report in octets: [`TARGETS_MAX`] targets with outcomes of the usual length.
@@ -32,10 +37,13 @@ pub const TEXT_OCTETS_MAX: usize = 480;
 
 const MAGIC: [u8; 4] = *b"RHRP";
 /// A reader refuses other versions; a server reads this one for as long as agents may send it.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const LAGGING: u8 = 1;
 const HAS_CONTROL: u8 = 2;
 const CONTROL_PASSES: u8 = 4;
+/// The result of a probe that passed, with how much is usable in 1,024ths; 0 is that of the whole, the others are
+/// failures.
+const PASSED_IN_PART: u8 = 11;
 
 /// What a report says beside what was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,15 +58,33 @@ pub struct Head {
     pub lagging: bool,
 }
 
+/// A report whose head was read.
+pub struct Opened<'o> {
+    /// What it says of itself.
+    pub head: Head,
+    /// As [`Report::boot`].
+    pub boot: u64,
+    /// As [`Report::number`].
+    pub number: u64,
+    body: Reader<'o>,
+}
+
 /// A report that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// What it says of itself.
-    pub head: Head,
-    /// What it says of targets that are known here. Its vantage and agent are whatever the reader was told.
+    /// What is new in it of targets that are known here. Its vantage and agent are whatever the reader was told.
     pub report: Report,
     /// How many targets were not known.
     pub unknown: u32,
+}
+
+/// What the reader knows of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its id here.
+    pub target: TargetId,
+    /// The number of the newest outcome that was taken of this boot of the agent.
+    pub seen: u64,
 }
 
 /// Octets that are no report.
@@ -84,8 +110,14 @@ pub fn write(report: &Report, head: &Head, names: &[TargetName], waited: Duratio
         let named = report.targets.iter().filter_map(|entry| Some((names.get(entry.target.index())?, entry)));
         named.take(TARGETS_MAX)
     };
+    let mut outcomes = Vec::new();
     for (name, entry) in told() {
-        write_target(*name, entry, waited, &mut texts, &mut body);
+        outcomes.clear();
+        write_outcomes(entry, waited, &mut texts, &mut outcomes);
+        body.extend(name.0.to_le_bytes());
+        write_number(entry.newest, &mut body);
+        write_number(outcomes.len() as u64, &mut body);
+        body.extend(&outcomes);
     }
     let flags = if head.lagging { LAGGING } else { 0 }
         | match head.control {
@@ -111,60 +143,66 @@ pub fn write(report: &Report, head: &Head, names: &[TargetName], waited: Duratio
     octets
 }
 
-/// Reads a report of the agent `place`; `known` gives the id of a target here.
-pub fn read(
-    octets: &[u8],
-    place: (VantageId, u32),
-    mut known: impl FnMut(TargetName) -> Option<TargetId>,
-) -> Result<Received, Malformed> {
-    let mut reader = Reader(octets);
-    if reader.take(MAGIC.len()).map_err(|_| Malformed::NoReport)? != MAGIC {
+/// Reads the head of a report: who sent it, and when.
+pub fn open(octets: &[u8]) -> Result<Opened<'_>, Malformed> {
+    let mut body = Reader(octets);
+    if body.take(MAGIC.len()).map_err(|_| Malformed::NoReport)? != MAGIC {
         return Err(Malformed::NoReport);
     }
-    match reader.octet()? {
+    match body.octet()? {
         VERSION => {}
         other => return Err(Malformed::Version(other)),
     }
-    let flags = reader.octet()?;
-    let (boot, number, clock) = (reader.word()?, reader.word()?, reader.word()?);
-    let length = usize::from(reader.octet()?);
-    let agent = reader.text(length)?.to_owned();
-    let mut texts = Vec::new();
-    for _ in 0..reader.count(TEXTS_MAX)? {
-        let length = reader.count(TEXT_OCTETS_MAX)?;
-        texts.push(reader.text(length)?);
-    }
-    let mut targets = Vec::new();
-    let mut unknown = 0;
-    for _ in 0..reader.count(TARGETS_MAX)? {
-        let target = known(TargetName(reader.word()?));
-        let newest = reader.number()?;
-        let outcomes = read_outcomes(&mut reader, &texts, target.is_some())?;
-        match target {
-            Some(target) => targets.push(TargetReport { target, newest, outcomes }),
-            None => unknown += 1,
-        }
-    }
-    if !reader.0.is_empty() {
-        return Err(Malformed::Length);
-    }
-    let (vantage, id) = place;
+    let flags = body.octet()?;
+    let (boot, number, clock) = (body.word()?, body.word()?, body.word()?);
+    let length = usize::from(body.octet()?);
+    let agent = body.text(length)?.to_owned();
     let control = (flags & HAS_CONTROL != 0).then_some(flags & CONTROL_PASSES != 0);
-    let lagging = flags & LAGGING != 0;
-    let report = Report { vantage, agent: id, boot, number, control, lagging, targets };
-    let head = Head { agent, clock: Duration::from_micros(clock), control, lagging };
-    Ok(Received { head, report, unknown })
+    let head = Head { agent, clock: Duration::from_micros(clock), control, lagging: flags & LAGGING != 0 };
+    Ok(Opened { head, boot, number, body })
 }
 
-fn write_target(
-    name: TargetName,
-    entry: &TargetReport,
-    waited: Duration,
-    texts: &mut Texts,
-    octets: &mut Vec<u8>,
-) {
-    octets.extend(name.0.to_le_bytes());
-    write_number(entry.newest, octets);
+impl Opened<'_> {
+    /// Reads what is new, of the agent `place`; `known` tells what is known of a target by its position and name.
+    /// O(targets) without a look at the outcomes that were seen before.
+    pub fn read(
+        self,
+        place: (VantageId, u32),
+        mut known: impl FnMut(usize, TargetName) -> Option<Place>,
+    ) -> Result<Received, Malformed> {
+        let Self { head, boot, number, body: mut reader } = self;
+        let mut texts = Vec::new();
+        for _ in 0..reader.count(TEXTS_MAX)? {
+            let length = reader.count(TEXT_OCTETS_MAX)?;
+            texts.push(reader.text(length)?);
+        }
+        let mut targets = Vec::new();
+        let mut unknown = 0;
+        for position in 0..reader.count(TARGETS_MAX)? {
+            let place = known(position, TargetName(reader.word()?));
+            let newest = reader.number()?;
+            let length = reader.count(REPORT_OCTETS_MAX)?;
+            let mut outcomes = Reader(reader.take(length)?);
+            let Some(Place { target, seen }) = place else {
+                unknown += 1;
+                continue;
+            };
+            if newest > seen {
+                let outcomes = read_outcomes(&mut outcomes, &texts, newest - seen)?;
+                targets.push(TargetReport { target, newest, outcomes });
+            }
+        }
+        if !reader.0.is_empty() {
+            return Err(Malformed::Length);
+        }
+        let (vantage, agent) = place;
+        let Head { control, lagging, .. } = head;
+        let report = Report { vantage, agent, boot, number, control, lagging, targets };
+        Ok(Received { report, unknown })
+    }
+}
+
+fn write_outcomes(entry: &TargetReport, waited: Duration, texts: &mut Texts, octets: &mut Vec<u8>) {
     let recent = &entry.outcomes[entry.outcomes.len().saturating_sub(OUTCOMES_MAX)..];
     octets.push(recent.len() as u8); // At most OUTCOMES_MAX.
     let mut before = 0;
@@ -174,6 +212,11 @@ fn write_target(
         write_number(age.saturating_sub(before), octets);
         before = before.max(age);
         write_number(u64::try_from(outcome.latency.as_micros()).unwrap_or(u64::MAX), octets);
+        if outcome.result.is_ok() && outcome.usable < Share::WHOLE {
+            octets.push(PASSED_IN_PART);
+            write_number(outcome.usable.parts().into(), octets);
+            continue;
+        }
         write_result(&outcome.result, texts, octets);
     }
 }
@@ -198,31 +241,38 @@ fn write_result(result: &Result<(), Failure>, texts: &mut Texts, octets: &mut Ve
     }
 }
 
-/// The outcomes of one target, oldest first; only looked through where they are not wanted.
-fn read_outcomes(reader: &mut Reader<'_>, texts: &[&str], wanted: bool) -> Result<Vec<Outcome>, Malformed> {
+/// The newest outcomes of one target, `most` of them, oldest first.
+fn read_outcomes(reader: &mut Reader<'_>, texts: &[&str], most: u64) -> Result<Vec<Outcome>, Malformed> {
     let count = usize::from(reader.octet()?);
     if count > OUTCOMES_MAX {
         return Err(Malformed::Range);
     }
-    let mut outcomes = Vec::with_capacity(if wanted { count } else { 0 });
+    let count = usize::try_from(most).map_or(count, |most| count.min(most));
+    let mut outcomes = Vec::with_capacity(count);
     let mut age = Duration::ZERO;
     for _ in 0..count {
         age = age.saturating_add(Duration::from_millis(reader.number()?));
         let latency = Duration::from_micros(reader.number()?);
-        let result = read_result(reader, texts, wanted)?;
-        if wanted {
-            outcomes.push(Outcome { age, latency, result });
-        }
+        let (result, usable) = match reader.0.first() {
+            Some(&PASSED_IN_PART) => (Ok(()), read_share(reader)?),
+            _ => (read_result(reader, texts)?, Share::WHOLE),
+        };
+        let usable = if result.is_ok() { usable } else { Share::NONE };
+        outcomes.push(Outcome { age, latency, result, usable });
     }
     outcomes.reverse();
     Ok(outcomes)
 }
 
-fn read_result(
-    reader: &mut Reader<'_>,
-    texts: &[&str],
-    wanted: bool,
-) -> Result<Result<(), Failure>, Malformed> {
+/// How much was usable where a probe passed in part.
+fn read_share(reader: &mut Reader<'_>) -> Result<Share, Malformed> {
+    reader.octet()?;
+    let parts =
+        u16::try_from(reader.number()?).ok().filter(|parts| (1..Share::WHOLE.parts()).contains(parts));
+    parts.map(Share::of_1024).ok_or(Malformed::Range)
+}
+
+fn read_result(reader: &mut Reader<'_>, texts: &[&str]) -> Result<Result<(), Failure>, Malformed> {
     let code = reader.octet()?;
     Ok(Err(match code {
         0 => return Ok(Ok(())),
@@ -235,8 +285,7 @@ fn read_result(
             let position = reader.number()?;
             // The position behind the last stands for a failure whose words had no room.
             let known = usize::try_from(position).ok().filter(|at| *at <= texts.len().min(TEXTS_MAX));
-            let text = texts.get(known.ok_or(Malformed::Range)?).copied().unwrap_or("failed");
-            let text = if wanted { text.to_owned() } else { String::new() };
+            let text = texts.get(known.ok_or(Malformed::Range)?).copied().unwrap_or("failed").to_owned();
             match code {
                 6 => Failure::Unreachable(text),
                 7 => Failure::Tls(text),
@@ -365,8 +414,19 @@ mod tests {
         (0..count as u64).map(|number| TargetName(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect()
     }
 
-    fn read_all(octets: &[u8], names: &[TargetName]) -> Result<Received, Malformed> {
-        read(octets, PLACE, |name| names.iter().position(|known| *known == name).map(TargetId::from_index))
+    fn read_all(octets: &[u8], names: &[TargetName]) -> Result<(Head, Received), Malformed> {
+        read_new(octets, names, 0)
+    }
+
+    /// Reads what is newer than outcome `seen` of every target.
+    fn read_new(octets: &[u8], names: &[TargetName], seen: u64) -> Result<(Head, Received), Malformed> {
+        let opened = open(octets)?;
+        let head = opened.head.clone();
+        let known = |_, name| {
+            let position = names.iter().position(|known| *known == name)?;
+            Some(Place { target: TargetId::from_index(position), seen })
+        };
+        Ok((head, opened.read(PLACE, known)?))
     }
 
     fn failures() -> impl Strategy<Value = Result<(), Failure>> {
@@ -389,11 +449,12 @@ mod tests {
     prop_compose! {
         fn outcomes()(
             mut ages in prop::collection::vec(0..1_000_000_000_u64, 0..=OUTCOMES_MAX),
-            rest in prop::collection::vec((0..10_000_000_u64, failures()), OUTCOMES_MAX),
+            rest in prop::collection::vec((0..10_000_000_u64, failures(), 1..=1024_u16), OUTCOMES_MAX),
         ) -> Vec<Outcome> {
             ages.sort_unstable();
-            ages.iter().rev().zip(rest).map(|(age, (latency, result))| Outcome {
-                age: Duration::from_millis(*age), latency: Duration::from_micros(latency), result,
+            ages.iter().rev().zip(rest).map(|(age, (latency, result, parts))| Outcome {
+                age: Duration::from_millis(*age), latency: Duration::from_micros(latency),
+                usable: if result.is_ok() { Share::of_1024(parts) } else { Share::NONE }, result,
             }).collect()
         }
     }
@@ -403,7 +464,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(
-            outcomes in prop::collection::vec((any::<u64>(), outcomes()), 0..8),
+            outcomes in prop::collection::vec((16..u64::MAX, outcomes()), 0..8),
             boot: u64, number: u64, control: Option<bool>, lagging: bool,
         ) {
             let targets = outcomes.into_iter().enumerate().map(|(target, (newest, outcomes))| {
@@ -413,7 +474,7 @@ mod tests {
             let names = names(report.targets.len());
             let head = Head { control, lagging, ..head() };
             let received = read_all(&write(&report, &head, &names, Duration::ZERO), &names).unwrap();
-            prop_assert_eq!(received, Received { head, report, unknown: 0 });
+            prop_assert_eq!(received, (head, Received { report, unknown: 0 }));
         }
 
         #[test]
@@ -429,7 +490,8 @@ mod tests {
     }
 
     fn outcome(age_ms: u64, result: Result<(), Failure>) -> Outcome {
-        Outcome { age: Duration::from_millis(age_ms), latency: Duration::from_millis(3), result }
+        let usable = if result.is_ok() { Share::WHOLE } else { Share::NONE };
+        Outcome { age: Duration::from_millis(age_ms), latency: Duration::from_millis(3), result, usable }
     }
 
     #[test]
@@ -437,8 +499,19 @@ mod tests {
         let seen = Outcome { age: Duration::from_micros(1_001), ..outcome(0, Ok(())) };
         let entry = TargetReport { target: TargetId(0), newest: 1, outcomes: vec![seen] };
         let octets = write(&report(vec![entry]), &head(), &names(1), Duration::from_millis(40));
-        let received = read_all(&octets, &names(1)).unwrap();
+        let (_, received) = read_all(&octets, &names(1)).unwrap();
         assert_eq!(received.report.targets[0].outcomes[0].age, Duration::from_millis(42));
+    }
+
+    #[test]
+    fn what_was_seen_before_is_stepped_over() {
+        let outcomes = (1..=16).rev().map(|age| outcome(age * 100, Ok(()))).collect();
+        let entry = TargetReport { target: TargetId(0), newest: 40, outcomes };
+        let octets = write(&report(vec![entry.clone()]), &head(), &names(1), Duration::ZERO);
+        let new = |seen| read_new(&octets, &names(1), seen).unwrap().1.report.targets;
+        assert_eq!(new(38)[0].outcomes, entry.outcomes[14..]);
+        assert_eq!(new(3), [entry]);
+        assert_eq!((new(40), new(99)), (vec![], vec![]));
     }
 
     #[test]
@@ -446,7 +519,7 @@ mod tests {
         let entry =
             |target| TargetReport { target: TargetId(target), newest: 1, outcomes: vec![outcome(1, Ok(()))] };
         let octets = write(&report(vec![entry(0), entry(1), entry(2)]), &head(), &names(3), Duration::ZERO);
-        let received = read_all(&octets, &names(3)[1..2]).unwrap();
+        let (_, received) = read_all(&octets, &names(3)[1..2]).unwrap();
         assert_eq!((received.unknown, received.report.targets.len()), (2, 1));
         assert_eq!(received.report.targets[0].target, TargetId(0), "as it is numbered here");
     }
@@ -457,8 +530,8 @@ mod tests {
         octets.push(0);
         assert_eq!(read_all(&octets, &[]), Err(Malformed::Length));
         assert_eq!(read_all(b"GET / HTTP/1.1", &[]), Err(Malformed::NoReport));
-        octets[4] = 2;
-        assert_eq!(read_all(&octets, &[]), Err(Malformed::Version(2)));
+        octets[4] = 7;
+        assert_eq!(read_all(&octets, &[]), Err(Malformed::Version(7)));
     }
 
     #[test]
@@ -480,8 +553,11 @@ mod tests {
         let names = names(TEXTS_MAX + 2);
         let report = report((0..names.len()).map(entry).collect());
         let by_name: HashMap<_, _> = names.iter().zip(0_usize..).map(|(name, at)| (name.0, at)).collect();
-        let known = |name: TargetName| by_name.get(&name.0).copied().map(TargetId::from_index);
-        let received = read(&write(&report, &head(), &names, Duration::ZERO), PLACE, known).unwrap();
+        let known = |_, name: TargetName| {
+            Some(Place { target: TargetId::from_index(*by_name.get(&name.0)?), seen: 0 })
+        };
+        let octets = write(&report, &head(), &names, Duration::ZERO);
+        let received = open(&octets).unwrap().read(PLACE, known).unwrap();
         let last = &received.report.targets[TEXTS_MAX + 1].outcomes[0].result;
         assert_eq!(*last, Err(Failure::Other("failed".to_owned())));
     }
@@ -495,9 +571,11 @@ mod tests {
         let report = report((0..1000).map(entry).collect());
         let names = names(1000);
         let by_name: HashMap<_, _> = names.iter().zip(0_usize..).map(|(name, at)| (*name, at)).collect();
-        let known = |name: TargetName| by_name.get(&name).copied().map(TargetId::from_index);
+        let place =
+            |name: TargetName, seen| Some(Place { target: TargetId::from_index(*by_name.get(&name)?), seen });
         let octets = write(&report, &head(), &names, Duration::ZERO);
-        let received = read(&octets, PLACE, known).unwrap();
+        let read = |seen| open(&octets).unwrap().read(PLACE, |_, name| place(name, seen)).unwrap();
+        let received = read(0);
         assert_eq!(received.report, report);
         let times = |what: &mut dyn FnMut()| {
             let began = crate::clock::now();
@@ -505,12 +583,13 @@ mod tests {
             crate::clock::now().since(began) / 20
         };
         let wrote = times(&mut || drop(write(&report, &head(), &names, Duration::ZERO)));
-        let took = times(&mut || drop(read(&octets, PLACE, known)));
+        let took = times(&mut || drop(read(0)));
+        let took_again = times(&mut || drop(read(1_000_000)));
         let alike = as_json(&report, &names);
         let json = serde_json::to_vec(&alike).unwrap();
         let json_wrote = times(&mut || drop(serde_json::to_vec(&alike)));
         let json_took = times(&mut || drop(serde_json::from_slice::<Alike>(&json)));
-        println!("{} octets, written in {wrote:?}, read in {took:?}", octets.len());
+        println!("{} octets, written in {wrote:?}, read in {took:?}, again in {took_again:?}", octets.len());
         println!("as JSON {} octets, written in {json_wrote:?}, read in {json_took:?}", json.len());
         assert!(octets.len() < 100_000 && json.len() > octets.len() * 5);
     }

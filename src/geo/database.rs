@@ -235,7 +235,8 @@ fn walk<A: Address>(
     records: &mut Records<'_>,
 ) -> Result<Spans<A, PlaceId>, DatabaseFault> {
     let options = WithinOptions::default().include_aliased_networks().include_networks_without_data();
-    let mut spans = Builder::new(PlaceId::UNKNOWN);
+    let expected = (reader.metadata().node_count as usize + 1).min(NETWORKS_MAX);
+    let mut spans = Builder::new(PlaceId::UNKNOWN, expected);
     for range in ranges {
         let cidr = format!("{range}").parse().expect("a prefix is written like any other network");
         let (first, last) = (bound(range.first()), bound(range.last()));

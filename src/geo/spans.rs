@@ -141,15 +141,26 @@ impl<A: Address, T: Copy + Eq> Spans<A, T> {
         self.span(self.starts.partition_point(|start| *start <= address) - 1)
     }
 
+    /// Where each value begins, in the order of the addresses: spans on their way to become others, which need not
+    /// all be there at once. [`Spans::of_steps`] is the way back.
+    pub fn steps(&self) -> impl Iterator<Item = (A, T)> {
+        self.starts.iter().copied().zip(self.values.iter().copied())
+    }
+
+    /// Spans of steps in the order of their addresses, of which the first begins at the family's first address. Equal
+    /// neighbours become one.
+    #[must_use]
+    pub fn of_steps(steps: impl Iterator<Item = (A, T)>) -> Self {
+        let mut spans = Spans::with_capacity(0);
+        steps.for_each(|(start, value)| spans.push(start, value));
+        spans.shrink();
+        spans
+    }
+
     /// The same steps with other values; equal neighbours become one.
     #[must_use]
     pub fn map<U: Copy + Eq>(&self, mut change: impl FnMut(T) -> U) -> Spans<A, U> {
-        let mut spans = Spans::with_capacity(self.len());
-        for (start, value) in self.starts.iter().zip(&self.values) {
-            spans.push(*start, change(*value));
-        }
-        spans.shrink();
-        spans
+        Spans::of_steps(self.steps().map(|(start, value)| (start, change(value))))
     }
 
     /// Both functions read together, address by address. Complexity is O(n + m) in their spans.
@@ -159,24 +170,7 @@ impl<A: Address, T: Copy + Eq> Spans<A, T> {
         other: &Spans<A, U>,
         mut join: impl FnMut(T, U) -> V,
     ) -> Spans<A, V> {
-        let mut spans = Spans::with_capacity(self.len() + other.len());
-        let (mut here, mut there) = (0, 0);
-        loop {
-            let start = self.starts[here].max(other.starts[there]);
-            spans.push(start, join(self.values[here], other.values[there]));
-            match (self.starts.get(here + 1), other.starts.get(there + 1)) {
-                (None, None) => break,
-                (Some(_), None) => here += 1,
-                (None, Some(_)) => there += 1,
-                (Some(a), Some(b)) => {
-                    let (a, b) = (*a, *b);
-                    here += usize::from(a <= b);
-                    there += usize::from(b <= a);
-                }
-            }
-        }
-        spans.shrink();
-        spans
+        Spans::of_steps(together(self.steps(), other.steps()).map(|(start, (a, b))| (start, join(a, b))))
     }
 
     /// These spans with prefixes laid over them: inside prefixes that overlap, the longest holds; of equal
@@ -263,9 +257,11 @@ pub(super) struct Builder<A, T> {
 }
 
 impl<A: Address, T: Copy + Eq> Builder<A, T> {
-    /// `rest` will hold between the ranges.
-    pub(super) fn new(rest: T) -> Self {
-        Self { spans: Spans::with_capacity(0), free: Some(A::FIRST), rest }
+    /// `rest` will hold between the ranges. There is room for `expected` spans, more than there will be as a rule: the
+    /// system finds memory for what is written to, and what was not is given back without a copy, while growing by
+    /// doubling would hold old and new together, three times of what is needed in the worst moment.
+    pub(super) fn new(rest: T, expected: usize) -> Self {
+        Self { spans: Spans::with_capacity(expected), free: Some(A::FIRST), rest }
     }
 
     /// Adds a range behind the last one.
@@ -290,6 +286,32 @@ impl<A: Address, T: Copy + Eq> Builder<A, T> {
         self.spans.shrink();
         self.spans
     }
+}
+
+/// The steps of two functions read together, address by address.
+pub fn together<A: Address, T: Copy, U: Copy>(
+    mut here: impl Iterator<Item = (A, T)>,
+    mut there: impl Iterator<Item = (A, U)>,
+) -> impl Iterator<Item = (A, (T, U))> {
+    let (mut next_here, mut next_there) = (here.next(), there.next());
+    let mut values = (None, None);
+    std::iter::from_fn(move || {
+        let start = match (&next_here, &next_there) {
+            (Some((a, _)), Some((b, _))) => *a.min(b),
+            (Some((only, _)), None) | (None, Some((only, _))) => *only,
+            (None, None) => return None,
+        };
+        if let Some((_, value)) = next_here.take_if(|(first, _)| *first == start) {
+            values.0 = Some(value);
+            next_here = here.next();
+        }
+        if let Some((_, value)) = next_there.take_if(|(first, _)| *first == start) {
+            values.1 = Some(value);
+            next_there = there.next();
+        }
+        let (Some(a), Some(b)) = values else { unreachable!("both begin at the family's first address") };
+        Some((start, (a, b)))
+    })
 }
 
 /// A prefix as a range.
@@ -416,7 +438,7 @@ mod tests {
     #[test]
     fn ranges_leave_the_rest_between_them() {
         let range = |first, last, value| Span { first: v4(first), last: v4(last), value };
-        let mut builder = Builder::new(0);
+        let mut builder = Builder::new(0, 0);
         builder.add(range("0.0.0.0", "9.255.255.255", 0));
         builder.add(range("10.0.0.0", "10.0.0.0", 1));
         builder.add(range("10.0.0.1", "10.0.0.5", 1));

@@ -145,6 +145,7 @@ impl fmt::Display for Transition {
             Why::RampBegins => write!(f, "comes back, ramp at {}", standing.ramp),
             Why::RampStep if *to == State::Up => f.write_str("the ramp is done"),
             Why::RampStep => write!(f, "ramp at {}", standing.ramp),
+            Why::Share => write!(f, "{} of it is usable", standing.usable),
             Why::TooOld => f.write_str("no report since the restart, and the saved verdict is too old"),
         }
     }

@@ -6,15 +6,15 @@
 //!  waiting      up               -           down                   -                           nothing
 //!  up           -                suspect     down (speed limit)     -                           whole
 //!  suspect      up, if no doubt  -           down (speed limit)     -                           whole
-//!  down         holding, if proven, allowed and not suppressed      -                           nothing
+//!  down         holding, if proven  -        -                      -                           nothing
 //!  holding      -                hold anew   down                   hold over: ramping          nothing
 //!  ramping      -                step waits  down (speed limit)     step over: next, last: up   the step's share
 //! ```
 //!
 //! Frozen changes nothing, except that doubt still shortens TTLs, and that a verdict saved before a restart
 //! ages to unknown. Waiting is the unknown of an endpoint that a reload added; holding and ramping are the two
-//! halves of recovering. A person's word takes the place of the
-//! hold, and of the suppression; with fail-back by hand nothing else does.
+//! halves of recovering. The hold is no shorter than the suppression of what flaps, and has no end where a person
+//! must give the word; the word ends both. What is held works: it is the first last resort when nothing else does.
 
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ pub enum Why {
     RampBegins,
     /// It bore the last step.
     RampStep,
+    /// More of it is usable, or less.
+    Share,
     /// It was saved before a restart, and no report came since.
     TooOld,
 }
@@ -117,6 +119,14 @@ pub struct SavedVerdict {
     pub suppressed_ms: u64,
     /// A person let it come back.
     pub allowed: bool,
+    /// How much of it was usable, in 1,024ths.
+    #[serde(default = "whole")]
+    pub usable: Share,
+}
+
+/// What earlier versions wrote said nothing of shares.
+fn whole() -> Share {
+    Share::WHOLE
 }
 
 impl SavedVerdict {
@@ -134,7 +144,7 @@ enum Phase {
     Up,
     Suspect,
     Down,
-    /// `None` while it does not work as it should: the hold begins anew.
+    /// `None` while it does not work as it should (the hold begins anew), and while a person's word is waited for.
     Holding {
         until: Option<Moment>,
     },
@@ -172,7 +182,7 @@ impl Machine {
         if next == Phase::Down {
             self.fall(now, rules);
         }
-        if self.phase == Phase::Down {
+        if matches!(self.phase, Phase::Holding { .. }) && why == Why::RampBegins {
             self.allowed = false;
         }
         if state_of(next) != self.state() {
@@ -195,15 +205,20 @@ impl Machine {
         let phase = match self.phase {
             Phase::Holding { until } => until,
             Phase::Ramping { next, .. } => Some(next),
-            Phase::Down => self.flaps.suppressed_until(now),
             _ => None,
         };
         [phase, self.saved_until].into_iter().flatten().filter(|&at| at > now).min()
     }
 
-    /// A person's word that it may come back once it works; void unless it is down.
+    /// A person's word that it may come back once it works; void unless it is down or held.
     pub fn allow(&mut self) {
-        self.allowed = self.phase == Phase::Down;
+        self.allowed = matches!(self.phase, Phase::Down | Phase::Holding { .. });
+    }
+
+    /// Whether it works and only a person's word is wanting.
+    #[must_use]
+    pub fn awaits_word(&self, fail_back: FailBack) -> bool {
+        matches!(self.phase, Phase::Holding { .. }) && fail_back == FailBack::Manual && !self.allowed
     }
 
     /// What is believed.
@@ -250,7 +265,7 @@ impl Machine {
 
     /// The verdict as the state file keeps it.
     #[must_use]
-    pub fn saved(&self, key: &str, now: Moment, rules: &Rules) -> SavedVerdict {
+    pub fn saved(&self, key: &str, usable: Share, now: Moment, rules: &Rules) -> SavedVerdict {
         let suppressed = self.flaps.suppressed_until(now).map_or(Duration::ZERO, |until| until.since(now));
         SavedVerdict {
             key: key.to_owned(),
@@ -263,6 +278,7 @@ impl Machine {
             penalty: self.flaps.penalty(now, &rules.damping),
             suppressed_ms: millis(suppressed),
             allowed: self.allowed,
+            usable,
         }
     }
 
@@ -310,9 +326,22 @@ impl Machine {
             self.saved_until = None;
         }
         self.wanted_since = self.wants_withdrawal(heard).then(|| self.wanted_since.unwrap_or(now));
-        if let Phase::Holding { until } = &mut self.phase {
+        if let Phase::Holding { until } = self.phase {
             let steady = heard.finding == Finding::Works { proven: true } && !heard.doubted;
-            *until = steady.then(|| until.unwrap_or(now + hold(fail_back)));
+            let until = if steady { self.hold_ends(until, now, fail_back) } else { None };
+            self.phase = Phase::Holding { until };
+        }
+    }
+
+    /// When the hold of what works ends, if it was to end at `until`.
+    fn hold_ends(&self, until: Option<Moment>, now: Moment, fail_back: FailBack) -> Option<Moment> {
+        match fail_back {
+            _ if self.allowed => Some(now),
+            FailBack::Manual => None,
+            FailBack::Automatic { hold } => {
+                let suppressed = self.flaps.suppressed_until(now).unwrap_or(now);
+                Some(until.unwrap_or_else(|| suppressed.max(now + hold)))
+            }
         }
     }
 
@@ -338,7 +367,7 @@ impl Machine {
             Phase::Unknown | Phase::Waiting if works => Some((Phase::Up, Why::Votes)),
             Phase::Suspect if !heard.doubted && !frozen => Some((Phase::Up, Why::Votes)),
             Phase::Down if heard.finding == (Finding::Works { proven: true }) => {
-                self.way_back(now, way, rules)
+                Some((Phase::Holding { until: None }, Why::Votes))
             }
             Phase::Holding { until: Some(until) } if until <= now => {
                 Some((ramp_from(0, now, way, rules), Why::RampBegins))
@@ -348,19 +377,6 @@ impl Machine {
             }
             _ => None,
         }
-    }
-
-    fn way_back(&self, now: Moment, way: WayBack, rules: &Rules) -> Option<(Phase, Why)> {
-        // A person's word stands in for the hold and ends a suppression, whatever the service's way back.
-        let barred = self.flaps.suppressed_until(now).is_some() || way.fail_back == FailBack::Manual;
-        if barred && !self.allowed {
-            return None;
-        }
-        let hold = hold(way.fail_back);
-        if self.allowed || hold.is_zero() {
-            return Some((ramp_from(0, now, way, rules), Why::RampBegins));
-        }
-        Some((Phase::Holding { until: Some(now + hold) }, Why::Votes))
     }
 
     fn fall(&mut self, now: Moment, rules: &Rules) {
@@ -376,13 +392,6 @@ impl Machine {
 
     fn serves(&self) -> bool {
         !matches!(self.phase, Phase::Waiting | Phase::Down | Phase::Holding { .. })
-    }
-}
-
-fn hold(fail_back: FailBack) -> Duration {
-    match fail_back {
-        FailBack::Automatic { hold } => hold,
-        FailBack::Manual => Duration::ZERO,
     }
 }
 

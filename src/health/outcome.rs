@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::verdict::Share;
 use crate::ids::{TargetId, VantageId};
 
 /// The result of probing one target once.
@@ -14,6 +15,8 @@ pub struct Outcome {
     pub latency: Duration,
     /// Passed, or why not.
     pub result: Result<(), Failure>,
+    /// Where it passed, how much of the target is usable; of no meaning in a failure.
+    pub usable: Share,
 }
 
 /// Why a probe failed. What people read is its `Display`.

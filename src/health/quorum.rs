@@ -14,7 +14,7 @@
 //!
 //! Why they must have seen enough *together*: that each vantage of a quorum has its three failures in a row says
 //! less than it seems to. A failure brings rechecks from everywhere, so chance gets many draws at the same time,
-//! and two vantages of three need only six unlucky ones. So the failures, less the passes, of all vantages that
+//! and two vantages of three need only six unlucky ones. So the failures, less half of the passes, of all vantages that
 //! agree are added up, of each no more than half of [`Thresholds::together`](super::streak::Thresholds::together),
 //! and must come to that half times the vantages of a quorum: two of three need ten by default, four of five
 //! twenty. No vantage counts for another, so the one that has been cut off for an hour and another's bad second
@@ -47,7 +47,7 @@ pub struct Votes {
     pub proven: u32,
     /// How many have an agent that saw any failure.
     pub troubled: u32,
-    /// How many failures, less passes, those saw together that see it fail; of each no more than counts.
+    /// How many failures, less half of the passes, those saw together that see it fail; of each no more than counts.
     pub weight: u32,
     /// In how many fault domains it is seen to fail; counted up to [`FAULT_DOMAINS_MIN`].
     pub domains: usize,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::usable::Following;
 use super::verdict::Share;
 
 /// What it takes to believe something of an endpoint, and how fast to act on it.
@@ -28,6 +29,8 @@ pub struct Rules {
     pub damping: Damping,
     /// How fast endpoints may be withdrawn.
     pub speed: SpeedLimit,
+    /// How measured shares are followed.
+    pub usable: Following,
     /// How old a saved verdict may grow before it is worth nothing; 10 min.
     pub saved_limit: Duration,
 }
@@ -116,6 +119,7 @@ impl Default for Rules {
             ramp: [0.05, 0.25, 0.5, 1.0].map(Share::of_ratio).to_vec(),
             damping: Damping::default(),
             speed: SpeedLimit::default(),
+            usable: Following::default(),
             saved_limit: Duration::from_secs(600),
         }
     }

@@ -19,6 +19,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::outcome::{Failure, OUTCOMES_MAX, Outcome, TargetReport};
+use super::verdict::Share;
 use crate::time::Moment;
 
 /// When a target counts as failing or working.
@@ -32,7 +33,7 @@ pub struct Thresholds {
     pub window: u8,
     /// How many failures in a full window mean failing, in a row or not.
     pub window_failures: u8,
-    /// How many failures, less passes, two vantages must have seen together before an endpoint is withdrawn for
+    /// How many failures, less half of the passes, two vantages must have seen together before an endpoint is withdrawn for
     /// everybody, and more of them in proportion; see [`quorum`](super::quorum). Of no meaning where there is a
     /// single vantage.
     pub together: u8,
@@ -56,6 +57,10 @@ impl Thresholds {
 
 /// The weight of a streak grows no further: what is certain needs no more counting.
 pub const WEIGHT_MAX: u8 = 32;
+/// What a failure adds to the weight, of which a pass takes one off. That a probe fails is, of a target that loses
+/// three of four rather than one of twenty, fifteen times as likely, and that it passes a quarter; the logarithms
+/// of these stand as two to one (Wald's sequential test).
+const HALVES_PER_FAILURE: u8 = 2;
 
 /// What an agent's outcomes say of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +96,8 @@ pub struct Streak {
     seen: u8,
     /// How many of the newest outcomes are alike.
     run: u16,
-    /// See [`Streak::weight`].
-    weight: u8,
+    /// Twice [`Streak::weight`].
+    half_weight: u8,
     condition: Condition,
     /// Passed `rise` times in a row, and not failing since. What is down needs this to come back, so that
     /// the first probe after a restart revives nothing.
@@ -102,6 +107,8 @@ pub struct Streak {
     newest_at: Moment,
     troubled_since: Moment,
     failure: Option<Failure>,
+    /// How much was usable when it last passed.
+    share: Share,
 }
 
 /// The count behind a failing target, for people.
@@ -125,13 +132,14 @@ impl Streak {
             outcomes: 0,
             seen: 0,
             run: 0,
-            weight: 0,
+            half_weight: 0,
             condition: Condition::Untested,
             proven: false,
             newest: 0,
             newest_at: Moment::START,
             troubled_since: Moment::START,
             failure: None,
+            share: Share::WHOLE,
         }
     }
 
@@ -166,6 +174,17 @@ impl Streak {
         }
     }
 
+    /// Notes how much was usable when it passed.
+    pub fn note_share(&mut self, share: Share) {
+        self.share = share;
+    }
+
+    /// How much was usable when it last passed.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.share
+    }
+
     /// Drops the outcomes, not the count of them: what was seen blind must not count once sight is back.
     pub fn forget(&mut self) {
         *self = Self { newest: self.newest, newest_at: self.newest_at, ..Self::new() };
@@ -183,11 +202,12 @@ impl Streak {
         self.proven
     }
 
-    /// Failures less passes, counted from zero upwards: how much speaks against the target by now. Chance alone
-    /// hardly moves it: at one failure in twenty, each further step is nineteen times as rare as the one before.
+    /// Failures less half of the passes, counted from zero upwards: how much speaks against the target by now.
+    /// Chance alone hardly moves it: at one failure in twenty, each further step is fifteen times as rare as the
+    /// one before.
     #[must_use]
     pub fn weight(&self) -> u8 {
-        self.weight
+        self.half_weight / HALVES_PER_FAILURE
     }
 
     /// Whether the newest outcome failed.
@@ -229,7 +249,11 @@ impl Streak {
     fn shift(&mut self, failed: bool) {
         self.run =
             if self.seen > 0 && failed == self.newest_failed() { self.run.saturating_add(1) } else { 1 };
-        self.weight = if failed { (self.weight + 1).min(WEIGHT_MAX) } else { self.weight.saturating_sub(1) };
+        self.half_weight = if failed {
+            (self.half_weight + HALVES_PER_FAILURE).min(WEIGHT_MAX * HALVES_PER_FAILURE)
+        } else {
+            self.half_weight.saturating_sub(1)
+        };
         self.outcomes = self.outcomes << 1 | u64::from(failed);
         self.seen = (self.seen + 1).min(64);
     }
@@ -246,7 +270,7 @@ impl Streak {
             self.failure = None;
             // A long trouble that is over must not lend its weight to the next.
             if risen {
-                self.weight = 0;
+                self.half_weight = 0;
             }
         }
     }
@@ -385,10 +409,10 @@ mod tests {
     }
 
     #[test]
-    fn weight_is_failures_less_passes_and_ends_with_the_trouble() {
+    fn weight_is_failures_less_half_of_the_passes_and_ends_with_the_trouble() {
         let weight = |outcomes| after_with(outcomes, &Thresholds::default()).0.weight();
         assert_eq!((weight(". . x x x"), weight("x x x . x"), weight("x . . x")), (3, 3, 1));
-        assert_eq!(weight("x x x x x x x x x x . . . ."), 6);
+        assert_eq!(weight("x x x x x x x x x x . . . ."), 8);
         assert_eq!(weight("x x x x x x x x x x . . . . ."), 0, "it works again");
         assert_eq!(weight(&"x".repeat(99)), WEIGHT_MAX);
     }
@@ -431,7 +455,8 @@ mod tests {
     }
 
     fn entry(newest: u64, held: usize) -> TargetReport {
-        let outcome = Outcome { age: Duration::ZERO, latency: Duration::ZERO, result: Ok(()) };
+        let outcome =
+            Outcome { age: Duration::ZERO, latency: Duration::ZERO, result: Ok(()), usable: Share::WHOLE };
         TargetReport { target: crate::ids::TargetId(0), newest, outcomes: vec![outcome; held] }
     }
 

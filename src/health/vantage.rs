@@ -115,7 +115,36 @@ pub fn voice(streak: &Streak, sight: Sight, now: Moment, age_limit: Duration) ->
     }
 }
 
+/// What an agent says of a target whose outcomes are turned round, of which `streak` was made. A blind agent reaches
+/// nothing, so its failures prove nothing here either; what it reaches it reaches.
+#[must_use]
+pub fn negated_voice(streak: &Streak, sight: Sight, now: Moment, age_limit: Duration) -> Voice {
+    match voice(streak, if sight == Sight::Lagging { sight } else { Sight::Clear }, now, age_limit) {
+        Voice::Works | Voice::Proven if sight != Sight::Clear => Voice::Silent,
+        said => said,
+    }
+}
+
 impl Voice {
+    /// Its place in the order from the worst to the best; see [`check`](super::check).
+    #[must_use]
+    pub fn goodness(self) -> u16 {
+        match self {
+            Self::Fails(weight) => u16::from(u8::MAX - weight),
+            Self::Doubts => 256,
+            Self::Checks => 257,
+            Self::Silent => 258,
+            Self::Works => 259,
+            Self::Proven => 260,
+        }
+    }
+
+    /// Whether what it is about may serve, as far as this agent goes.
+    #[must_use]
+    pub fn serves(self) -> bool {
+        !matches!(self, Self::Silent | Self::Fails(_))
+    }
+
     fn weight(self) -> u32 {
         match self {
             Self::Fails(weight) => weight.into(),
@@ -131,16 +160,16 @@ impl Voice {
 }
 
 impl Census {
-    /// Counts `streaks`, each with its age limit.
+    /// Counts `streaks`, each with its age limit and whether it tells of the agent's sight.
     #[must_use]
-    pub fn of(streaks: &[Streak], age_limits: impl Iterator<Item = Duration>, now: Moment) -> Self {
+    pub fn of(streaks: &[Streak], age_limits: impl Iterator<Item = (Duration, bool)>, now: Moment) -> Self {
         let mut census = Self::default();
-        for (streak, limit) in streaks.iter().zip(age_limits) {
+        for (streak, (limit, counts)) in streaks.iter().zip(age_limits) {
             if streak.is_stale(now, limit) {
                 continue;
             }
-            census.tested += 1;
-            census.failing += u32::from(streak.newest_failed());
+            census.tested += u32::from(counts);
+            census.failing += u32::from(counts && streak.newest_failed());
             // The nanosecond after the limit is the first at which the outcome is too old.
             let stale_at = streak.newest_at() + limit + Duration::from_nanos(1);
             census.stale_at = Some(census.stale_at.map_or(stale_at, |at| at.min(stale_at)));
@@ -213,7 +242,7 @@ impl Tally {
         u32::from(self.doubts) + u32::from(self.fails)
     }
 
-    /// How many failures, less passes, those agents saw together that see it fail.
+    /// How many failures, less half of the passes, those agents saw together that see it fail.
     #[must_use]
     pub fn weight(&self) -> u32 {
         self.weight
@@ -226,13 +255,13 @@ impl Tally {
     }
 
     /// From when on the vantage's own clients are moved away, if its vote is that the target fails: at once by
-    /// a majority of several agents, after `lone_wait` by a lone one; and only when it saw half as much as it
-    /// takes to withdraw `together`, so that a lone agent's bad second does not count for five. What has `moved`
+    /// a majority of several agents, after `lone_wait` by a lone one; and only when it saw more than half of
+    /// what it takes to withdraw `together`, so that a lone agent's bad second does not count for five. What has `moved`
     /// stays so while the vote does.
     #[must_use]
     pub fn moves_clients_from(&self, lone_wait: Duration, together: u8, moved: bool) -> Option<Moment> {
         let wait = if self.voices() == 1 { lone_wait } else { Duration::ZERO };
-        let enough = moved || self.weight * 2 >= together.into();
+        let enough = moved || self.weight * 2 > together.into();
         (self.vote() == Vote::Fails && enough).then(|| self.troubled_since + wait)
     }
 
@@ -259,7 +288,7 @@ impl fmt::Display for Sight {
             Self::Blind(Blindness::Everything) => {
                 "may be blind: all of its targets fail at once and there is no other vantage to ask"
             }
-            Self::Lagging => "lags: it runs late itself",
+            Self::Lagging => "is ill: it runs late itself, or its reports are lost on their way",
         })
     }
 }
@@ -299,7 +328,7 @@ mod tests {
     fn a_lone_agent_waits_before_it_moves_clients() {
         let wait = Duration::from_secs(5);
         assert_eq!(
-            tally(&[Voice::Fails(5)]).moves_clients_from(wait, 10, false),
+            tally(&[Voice::Fails(6)]).moves_clients_from(wait, 10, false),
             Some(Moment::from_millis(5000))
         );
         assert_eq!(
@@ -307,7 +336,7 @@ mod tests {
             Some(Moment::from_millis(1000))
         );
         assert_eq!(tally(&[Voice::Doubts]).moves_clients_from(wait, 10, false), None);
-        assert_eq!(tally(&[Voice::Fails(4)]).moves_clients_from(wait, 10, false), None, "a bad second");
+        assert_eq!(tally(&[Voice::Fails(5)]).moves_clients_from(wait, 10, false), None, "a bad second");
         assert!(tally(&[Voice::Fails(0)]).moves_clients_from(wait, 10, true).is_some(), "it moved already");
     }
 

@@ -68,6 +68,12 @@ impl Standing {
     /// Works, wholly.
     pub const UP: Standing =
         Standing { state: State::Up, usable: Share::WHOLE, ramp: Share::WHOLE, forced_down: false };
+
+    /// The share of its lots that it gets: as far as its ramp has come, and no more than is usable.
+    #[must_use]
+    pub fn lots(&self) -> Share {
+        self.ramp.min(self.usable)
+    }
 }
 
 impl State {

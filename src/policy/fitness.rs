@@ -35,8 +35,10 @@ pub struct Health {
     /// How much of the region is usable, by weight, in the family that is worst off.
     pub usable: Share,
     /// The share of lots that it may have: less than whole when it is usable only thanks to endpoints that
-    /// are on a ramp.
-    pub ramp: Share,
+    /// are on a ramp or degraded.
+    pub lots: Share,
+    /// That share moves by itself: an endpoint is on a ramp.
+    pub ramping: bool,
 }
 
 impl Fitness {
@@ -70,7 +72,8 @@ impl Health {
             weakest: Fitness::Usable,
             strongest: Fitness::Absent,
             usable: Share::WHOLE,
-            ramp: Share::NONE,
+            lots: Share::WHOLE,
+            ramping: false,
         };
         let mut steady = Share::WHOLE;
         for family in families {
@@ -79,12 +82,16 @@ impl Health {
             health.strongest = health.strongest.max(sum.best);
             health.usable = health.usable.min(sum.share(sum.usable));
             steady = steady.min(sum.share(sum.steady));
-            health.ramp = health.ramp.max(sum.ramp);
+            health.ramping |= sum.ramping;
+            if sum.lots > Share::NONE {
+                health.lots = health.lots.min(sum.lots);
+            }
         }
-        // Without its ramping endpoints: still enough, or no worse off than with them.
-        if health.ramp == Share::NONE || steady >= threshold.min(health.usable) && steady > Share::NONE {
-            health.ramp = Share::WHOLE;
+        // Without its endpoints that have only a share of lots: still enough, or no worse off than with them.
+        if steady >= threshold.min(health.usable) && steady > Share::NONE {
+            health.lots = Share::WHOLE;
         }
+        health.ramping &= health.lots < Share::WHOLE;
         health
     }
 }
@@ -94,16 +101,19 @@ struct Sum {
     total: u64,
     /// Weight times usable 1,024ths.
     usable: u64,
-    /// The same without the endpoints on a ramp.
+    /// The same of the endpoints that may have all lots.
     steady: u64,
     best: Fitness,
-    /// The widest ramp that is not whole.
-    ramp: Share,
+    /// The widest share of lots that is not whole.
+    lots: Share,
+    /// Whether an endpoint is on a ramp.
+    ramping: bool,
 }
 
 impl Sum {
     fn over(region: &ServiceRegion, family: Family, standings: &dyn Fn(EndpointId) -> Standing) -> Self {
-        let mut sum = Self { total: 0, usable: 0, steady: 0, best: Fitness::Absent, ramp: Share::NONE };
+        let mut sum =
+            Self { total: 0, usable: 0, steady: 0, best: Fitness::Absent, lots: Share::NONE, ramping: false };
         // Endpoints of weight 0 count only where no other is.
         let spare = endpoints_of(region, family).all(|endpoint| endpoint.weight == 0);
         for endpoint in endpoints_of(region, family) {
@@ -115,10 +125,10 @@ impl Sum {
             if fitness == Fitness::Usable {
                 let parts = weight * u64::from(standing.usable.parts());
                 sum.usable += parts;
-                if standing.ramp == Share::WHOLE {
-                    sum.steady += parts;
-                } else {
-                    sum.ramp = sum.ramp.max(standing.ramp);
+                sum.ramping |= standing.ramp < Share::WHOLE;
+                match standing.lots() {
+                    Share::WHOLE => sum.steady += parts,
+                    lots => sum.lots = sum.lots.max(lots),
                 }
             }
         }

@@ -28,6 +28,8 @@ pub enum PassedOver {
     },
     /// It comes back, or leaves, by a ramp; the other lots go on to the next.
     Ramping(Share),
+    /// So much of it is usable, and so many lots it gets; the others go on to the next.
+    Partly(Share),
     /// It has no weight, and others have.
     Weightless,
     /// An earlier tier is usable.
@@ -64,8 +66,9 @@ fn reason(
         return Some(PassedOver::Fenced);
     }
     if shares {
-        let ramping = health.weakest == Fitness::Usable && candidate.is_on_ramp();
-        return ramping.then_some(PassedOver::Ramping(health.ramp));
+        let limited = health.weakest == Fitness::Usable && candidate.is_limited();
+        let why = if health.ramping { PassedOver::Ramping } else { PassedOver::Partly };
+        return limited.then(|| why(health.lots));
     }
     if health.weakest < Fitness::Usable {
         return Some(PassedOver::Unusable(health.weakest));
@@ -87,6 +90,7 @@ impl fmt::Display for PassedOver {
             Self::Unusable(fitness) => fmt::Display::fmt(fitness, f),
             Self::BelowThreshold { usable, threshold } => write!(f, "usable {usable} < {threshold}"),
             Self::Ramping(share) => write!(f, "ramping, {share} of the lots"),
+            Self::Partly(share) => write!(f, "share {share}: so much is usable, and so many lots it gets"),
             Self::Weightless => f.write_str("weight 0, and another has weight"),
             Self::LaterTier(tier) => write!(f, "{tier}, and an earlier tier is usable"),
             Self::Behind => f.write_str("a region that suits better is usable"),

@@ -15,7 +15,9 @@ pub(super) struct Plan<'a> {
     /// lots. Empty where every lot has its own.
     favourites: Vec<(usize, Contender)>,
     outcome: Outcome,
-    /// A region is on a ramp that gives it lots, or takes them from it.
+    /// A region gets only a share of lots.
+    limited: bool,
+    /// And that share moves: the region is on a ramp.
     shifting: bool,
 }
 
@@ -26,7 +28,7 @@ struct Sharer<'a> {
     contender: Contender,
     /// Which group of regions it shares lots with by weight.
     group: usize,
-    /// In which order a ramp of its gains lots.
+    /// In which order a share of its gains lots.
     lot_order: LotOrder,
 }
 
@@ -55,13 +57,23 @@ impl<'a> Plan<'a> {
                 });
             }
         }
-        let shifting = !fail_open && sharers.iter().any(|sharer| sharer.candidate.is_on_ramp());
+        let any =
+            |is: fn(&Candidate) -> bool| !fail_open && sharers.iter().any(|sharer| is(sharer.candidate));
+        let limited = any(Candidate::is_limited);
+        let shifting = any(|candidate| candidate.health.ramping);
         let favourites = match selection.outcome {
             Outcome::Preferred => &[],
             _ => selection.favourites(class),
         };
         let favourites = favourites.iter().map(|candidate| (candidate.at, candidate.contender(service)));
-        Self { service, sharers, favourites: favourites.collect(), outcome: selection.outcome, shifting }
+        Self {
+            service,
+            sharers,
+            favourites: favourites.collect(),
+            outcome: selection.outcome,
+            limited,
+            shifting,
+        }
     }
 
     /// One answer for all where nothing is shared out, else one for each lot.
@@ -92,11 +104,11 @@ impl<'a> Plan<'a> {
         Choice { sharer, moved: self.is_moved(chosen, lot), pick: chosen.pool.pick(lot) }
     }
 
-    /// Who gets a lot: in the first group that has such, the best of those whose ramp covers it. Where ramps
+    /// Who gets a lot: in the first group that has such, the best of those whose share covers it. Where shares
     /// leave a lot to nobody, they do not count: somebody must answer.
     fn sharer_of(&self, lot: u16) -> usize {
-        let covered = if self.shifting {
-            let covers = |sharer: &Sharer<'_>| sharer.lot_order.covers(sharer.candidate.health.ramp, lot);
+        let covered = if self.limited {
+            let covers = |sharer: &Sharer<'_>| sharer.lot_order.covers(sharer.candidate.health.lots, lot);
             self.best_of(lot, covers)
         } else {
             None

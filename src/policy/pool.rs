@@ -26,7 +26,7 @@ pub(super) struct Pick {
 
 impl RegionPool {
     /// The pool of the service's region at position `at`. As a last resort, each family gives the best that it
-    /// has left, and ramps do not count.
+    /// has left, and shares of lots do not count.
     pub(super) fn new(situation: &Situation<'_>, at: usize, last_resort: bool) -> Self {
         let pool = |family| match situation.family {
             Some(asked) if asked != family => Pool::default(),
@@ -74,7 +74,8 @@ struct Pool {
     addresses: Vec<IpAddr>,
     /// One per address; none where no draw is needed.
     contenders: Vec<Contender>,
-    ramps: Vec<Share>,
+    /// One per address, which lots it gets; none where each gets all.
+    shares: Vec<Share>,
     /// Bits of those that are suspect.
     suspects: u64,
     /// The most addresses in an answer.
@@ -92,30 +93,32 @@ impl Pool {
         let mut pool = Self { limit, lot_order, ..Self::default() };
         let members = members(situation, at, family, last_resort);
         // An answer by host name holds them all, or none: endpoints have no lots of their own.
-        pool.ramping =
-            !named && !last_resort && members.iter().any(|(_, standing)| standing.ramp < Share::WHOLE);
+        let of_lots = !named && !last_resort;
+        pool.ramping = of_lots && members.iter().any(|(_, standing)| standing.ramp < Share::WHOLE);
+        let shared = of_lots && members.iter().any(|(_, standing)| standing.lots() < Share::WHOLE);
         for (bit, (endpoint, standing)) in members.iter().enumerate() {
             pool.addresses.push(endpoint.address);
             pool.suspects |= u64::from(standing.state == State::Suspect) << bit;
-            if pool.ramping {
-                pool.ramps.push(standing.ramp);
+            if shared {
+                pool.shares.push(standing.lots());
             }
             if members.len() > limit {
-                let weight = u64::from(endpoint.weight.max(1)) * u64::from(standing.usable.parts());
-                pool.contenders.push(Contender::new(key_of_address(endpoint.address), weight, service.salt));
+                // What is usable of it has its part in the share of lots, and none in the draw.
+                let (key, weight) = (key_of_address(endpoint.address), u64::from(endpoint.weight));
+                pool.contenders.push(Contender::new(key, weight, service.salt));
             }
         }
         pool
     }
 
     fn differs_by_lot(&self) -> bool {
-        self.ramping || !self.contenders.is_empty()
+        !self.shares.is_empty() || !self.contenders.is_empty()
     }
 
     fn pick(&self, lot: u16) -> u64 {
         let all = u64::MAX.checked_shr(64 - self.addresses.len() as u32).unwrap_or(0);
-        let covered = if self.ramping { self.covered(lot) } else { all };
-        // Where ramps leave a lot without an address, they do not count.
+        let covered = if self.shares.is_empty() { all } else { self.covered(lot) };
+        // Where shares leave a lot without an address, they do not count.
         let covered = if covered == 0 { all } else { covered };
         if covered.count_ones() as usize <= self.limit {
             return covered;
@@ -124,8 +127,8 @@ impl Pool {
     }
 
     fn covered(&self, lot: u16) -> u64 {
-        let bit = |(at, ramp): (usize, &Share)| u64::from(self.lot_order.covers(*ramp, lot)) << at;
-        self.ramps.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit)
+        let bit = |(at, share): (usize, &Share)| u64::from(self.lot_order.covers(*share, lot)) << at;
+        self.shares.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit)
     }
 
     fn picked(&self, bits: u64) -> impl Iterator<Item = IpAddr> {

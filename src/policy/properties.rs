@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use crate::health::verdict::{Share, Standing};
 use crate::ids::RegionId;
+use crate::net::Family;
 
 use super::fitness::Fitness;
 use super::map::{Class, Fence};
-use super::select::{Outcome, Situation, select};
+use super::select::{Outcome, Situation, first_preference, select, select_first};
 use super::service::{AnswerCount, Tier};
 use super::testing::{Board, World, standing};
 use super::variant::{Layout, lay_out};
@@ -42,11 +43,16 @@ fn standings() -> impl Strategy<Value = Standing> {
     prop_oneof![
         4 => prop::sample::select(words).prop_map(|word| standing(word, None)),
         1 => (0..=4_u16).prop_map(|quarter| ramping(quarter * 256)),
+        1 => (1..=4_u16).prop_map(|quarter| usable(quarter * 256)),
     ]
 }
 
 fn ramping(parts: u16) -> Standing {
     Standing { ramp: Share::of_1024(parts), ..standing("recovering", None) }
+}
+
+fn usable(parts: u16) -> Standing {
+    Standing { usable: Share::of_1024(parts), ..Standing::UP }
 }
 
 /// A world, a class of it and two boards: the second differs from the first in one region only.
@@ -119,7 +125,7 @@ proptest! {
         (world, class, board, ..) in scenes(),
     ) {
         let class = Class { fence: Fence::Prefer, ..class };
-        let board: Board = board.iter().map(without_ramp).collect();
+        let board: Board = board.iter().map(without_share).collect();
         let (outcome, layout) = answers(&world, &class, &board);
         let inside = &class.order[..usize::from(class.inside)];
         let works = |region: &RegionId| {
@@ -140,6 +146,23 @@ proptest! {
     #[test]
     fn equal_inputs_make_equal_answers((world, class, board, ..) in scenes()) {
         prop_assert_eq!(answers(&world, &class, &board), answers(&world, &class, &board));
+    }
+
+    #[test]
+    fn the_short_way_to_the_first_preference_leads_to_the_same_answers((world, class, board, ..) in scenes()) {
+        let standings = |id: crate::ids::EndpointId| board[id.index()];
+        for family in [None, Some(Family::V4), Some(Family::V6)] {
+            let situation = Situation { service: &world.service, class: &class, family, standings: &standings };
+            let Some(first) = first_preference(&world.service, &class, family) else { continue };
+            let whole = select(&situation);
+            if let Some(short) = select_first(&situation, first) {
+                prop_assert_eq!(short.outcome, whole.outcome);
+                prop_assert_eq!(lay_out(&situation, &short), lay_out(&situation, &whole));
+            } else {
+                let alone = whole.outcome == Outcome::Preferred && whole.serving.first() == Some(&0);
+                prop_assert!(!alone, "the long way was not needed");
+            }
+        }
     }
 
     #[test]
@@ -170,26 +193,56 @@ proptest! {
     #[test]
     fn a_lot_moves_at_most_once_while_one_region_is_on_a_ramp((world, class, board, _, ramped) in scenes()) {
         let steps: Vec<Layout> = [0, 50, 256, 300, 512, 1000, 1024]
-            .map(|parts| answers(&world, &class, &with_ramps_of(&world, &board, ramped, parts)).1)
+            .map(|parts| answers(&world, &class, &with_all_of(&world, &board, ramped, ramping(parts))).1)
             .into();
         for lot in 0..1024 {
             let moves = steps.windows(2).filter(|pair| pair[0].region_of(lot) != pair[1].region_of(lot)).count();
             prop_assert!(moves <= 1, "lot {lot} moved {moves} times");
         }
     }
+
+    #[test]
+    fn as_the_share_of_a_region_sinks_each_lot_leaves_it_once(
+        (world, class, board, _, sinking) in scenes(),
+    ) {
+        // From the threshold down it is passed over, where there is anybody else.
+        let steps: Vec<Layout> = [1024, 1000, 900, 700, 512]
+            .map(|parts| answers(&world, &class, &with_all_of(&world, &board, sinking, usable(parts))).1)
+            .into();
+        for lot in 0..1024 {
+            let held: Vec<bool> = steps.iter().map(|step| step.region_of(lot) == Some(sinking)).collect();
+            let moves = steps.windows(2).filter(|pair| pair[0].region_of(lot) != pair[1].region_of(lot)).count();
+            prop_assert!(moves <= 1, "lot {lot} moved {moves} times");
+            prop_assert!(held.windows(2).all(|pair| pair[0] || !pair[1]), "lot {lot} came to it: {held:?}");
+        }
+    }
+
+    #[test]
+    fn a_degraded_region_gets_no_more_than_its_share_where_others_have_room(
+        (world, class, _, _, degraded) in scenes(), parts in 512..1024_u16,
+    ) {
+        let class = Class { fence: Fence::None, ..class };
+        let all_up = vec![Standing::UP; world.service.regions.iter().map(|region| region.endpoints.len()).sum()];
+        let mut world = world;
+        world.service.regions.iter_mut().for_each(|region| region.tier = Tier::Primary);
+        let board = with_all_of(&world, &all_up, degraded, usable(parts));
+        let (_, layout) = answers(&world, &class, &board);
+        let held = (0..1024).filter(|lot| layout.region_of(*lot) == Some(degraded)).count();
+        prop_assert!(world.service.regions.len() == 1 || held <= parts.into(), "{held} of {parts}");
+    }
 }
 
-/// On no ramp: what is on one is up.
-fn without_ramp(standing: &Standing) -> Standing {
-    let whole = [Share::NONE, Share::WHOLE].contains(&standing.ramp);
+/// With all lots or none: what has a share of them is up.
+fn without_share(standing: &Standing) -> Standing {
+    let whole = [Share::NONE, Share::WHOLE].contains(&standing.lots());
     if whole { *standing } else { Standing::UP }
 }
 
-/// The board with the endpoints of one region on a ramp of so many lots.
-fn with_ramps_of(world: &World, board: &[Standing], region: RegionId, parts: u16) -> Board {
+/// The board with all endpoints of one region like this.
+fn with_all_of(world: &World, board: &[Standing], region: RegionId, standing: Standing) -> Board {
     let mut board = board.to_vec();
     for endpoint in &world.service.regions[region.index()].endpoints {
-        board[endpoint.id.index()] = ramping(parts);
+        board[endpoint.id.index()] = standing;
     }
     board
 }

@@ -124,6 +124,34 @@ pub fn select(situation: &Situation<'_>) -> Selection {
     selection
 }
 
+/// The first preference of a class, whatever works: found once, asked for with every change.
+#[derive(Clone, Copy, Debug)]
+pub struct First {
+    /// Its position among the service's regions.
+    at: usize,
+    /// The families that share the choice.
+    families: &'static [Family],
+}
+
+/// The one region of a service that a class would rather have than any other; none where several are weighed against
+/// each other, and where none may serve. Health has no part in it.
+#[must_use]
+pub fn first_preference(service: &Service, class: &Class, family: Option<Family>) -> Option<First> {
+    let situation = Situation { service, class, family, standings: &|_| Standing::UP };
+    let first = *candidates(&situation).first()?;
+    let alone = first.may_serve() && !class.weighted;
+    alone.then(|| First { at: first.at, families: families(&situation) })
+}
+
+/// What [`select`] would choose if it chooses the first preference alone, without a look at the other regions: nearly
+/// always, for nearly all classes. Of the candidates, only that one is told.
+#[must_use]
+pub fn select_first(situation: &Situation<'_>, first: First) -> Option<Selection> {
+    let (_, candidate) = candidate(situation, first.at, first.families);
+    let well = candidate.health.weakest == Fitness::Usable && !candidate.is_limited() && !candidate.degraded;
+    well.then(|| Selection { outcome: Outcome::Preferred, candidates: vec![candidate], serving: vec![0] })
+}
+
 impl Outcome {
     /// Whether nothing that the class may be given is usable: somebody should be told.
     #[must_use]
@@ -142,12 +170,12 @@ impl Class {
 
 impl Selection {
     /// Positions in `candidates`: those that get lots, in groups; each is one region, or some that share lots by
-    /// weight. The first group whose members are not all on a ramp takes what the ramps before it leave.
+    /// weight. The first group with a member that may have all lots takes what the shares before it leave.
     pub fn sharers(&self, class: &Class) -> impl Iterator<Item = &[usize]> {
         let mut lots_are_left = true;
         self.groups(class).take_while(move |group| {
             let gets_some = lots_are_left;
-            lots_are_left = !self.is_fail_open() && group.iter().all(|at| self.candidates[*at].is_on_ramp());
+            lots_are_left = !self.is_fail_open() && group.iter().all(|at| self.candidates[*at].is_limited());
             gets_some
         })
     }
@@ -175,7 +203,7 @@ impl Selection {
     fn is_as_preferred(&self, class: &Class) -> bool {
         let mut favourites = self.favourites(class).iter();
         favourites.all(|favourite| {
-            favourite.health.weakest == Fitness::Usable && !favourite.is_on_ramp() && !favourite.degraded
+            favourite.health.weakest == Fitness::Usable && !favourite.is_limited() && !favourite.degraded
         })
     }
 }
@@ -187,10 +215,10 @@ impl Candidate {
         Contender::new(region.key, u64::from(region.weight), service.salt)
     }
 
-    /// Whether it gets only a share of the lots that prefer it, as far as it is usable.
+    /// Whether it gets only a share of the lots that prefer it: it is on a ramp, or usable in part.
     #[must_use]
-    pub fn is_on_ramp(&self) -> bool {
-        self.health.ramp < Share::WHOLE
+    pub fn is_limited(&self) -> bool {
+        self.health.lots < Share::WHOLE
     }
 
     fn may_serve(&self) -> bool {
@@ -213,22 +241,8 @@ impl Candidate {
 fn candidates(situation: &Situation<'_>) -> Vec<Candidate> {
     let Situation { service, class, .. } = situation;
     let families = families(situation);
-    let mut placed: Vec<(usize, Candidate)> = Vec::with_capacity(service.regions.len());
-    for (at, region) in service.regions.iter().enumerate() {
-        let place = class.order.iter().position(|other| *other == region.region);
-        let reach = reach(class, place);
-        let health = Health::of(region, families, service.threshold, situation.standings);
-        let candidate = Candidate {
-            at,
-            region: region.region,
-            reach,
-            tier: region.tier,
-            weightless: is_weightless(region, class, reach),
-            health,
-            degraded: health.usable < service.threshold,
-        };
-        placed.push((place.unwrap_or(usize::MAX), candidate));
-    }
+    let mut placed: Vec<(usize, Candidate)> =
+        (0..service.regions.len()).map(|at| candidate(situation, at, families)).collect();
     placed.sort_by_key(|(place, candidate)| {
         let outside = candidate.reach == Reach::Outside;
         (
@@ -241,6 +255,25 @@ fn candidates(situation: &Situation<'_>) -> Vec<Candidate> {
         )
     });
     placed.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// The service's region at a position, with its place in the order of the class.
+fn candidate(situation: &Situation<'_>, at: usize, families: &[Family]) -> (usize, Candidate) {
+    let Situation { service, class, .. } = situation;
+    let region = &service.regions[at];
+    let place = class.order.iter().position(|other| *other == region.region);
+    let reach = reach(class, place);
+    let health = Health::of(region, families, service.threshold, situation.standings);
+    let candidate = Candidate {
+        at,
+        region: region.region,
+        reach,
+        tier: region.tier,
+        weightless: is_weightless(region, class, reach),
+        health,
+        degraded: health.usable < service.threshold,
+    };
+    (place.unwrap_or(usize::MAX), candidate)
 }
 
 /// The families that share the choice.
@@ -463,6 +496,8 @@ mod tests {
         let expected = ["us: ramping, 25% of the lots", "ap: outside the fence"];
         let small = World::of("eu: a; us: d; ap: e");
         assert_eq!(reasons(&small, "us eu | ap, hard", "us recovering 25%"), expected);
+        let expected = ["us: share 75%: so much is usable, and so many lots it gets"];
+        assert_eq!(reasons(&World::of("eu: a; us: d"), "us eu", "us usable 75%"), expected);
         let expected = ["us: outside the preferred regions, one of which is usable"];
         assert_eq!(reasons(&World::of("eu: a; us: b"), "eu | us, prefer", ""), expected);
         let expected = ["us: weight 0, and another has weight"];

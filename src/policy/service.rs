@@ -107,7 +107,7 @@ pub enum Tier {
 }
 
 /// Whether the two address families share one choice of region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Families {
     /// One choice for both: every region has the same families, and a region is usable only if it is in each.
     Together,

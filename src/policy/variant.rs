@@ -72,17 +72,17 @@ pub fn lay_out(situation: &Situation<'_>, selection: &Selection) -> Layout {
     Plan::new(situation, selection).lay_out()
 }
 
-/// Whether lots choose among answers of this service to this class even when all is well: what decides how far
-/// an answer may be shared (RFC 7871 section 7.2.1) while no ramp is under way.
+/// Whether lots choose among answers of this service to some of these classes even when all is well: what decides how
+/// far an answer may be shared (RFC 7871 section 7.2.1) while no ramp is under way.
 #[must_use]
-pub fn lots_choose(service: &Service, class: &Class) -> bool {
-    let weighed = class.weighted && service.regions.len() > 1;
+pub fn lots_choose(service: &Service, classes: &[Class]) -> bool {
     let limit = service.count.limit();
     let drawn = |family| {
         let more = |region| endpoints_of(region, family).nth(limit).is_some();
         service.regions.iter().any(more)
     };
-    weighed || service.answer == AnswerKind::Addresses && (drawn(Family::V4) || drawn(Family::V6))
+    let weighed = || service.regions.len() > 1 && classes.iter().any(|class| class.weighted);
+    service.answer == AnswerKind::Addresses && (drawn(Family::V4) || drawn(Family::V6)) || weighed()
 }
 
 fn fallback(situation: &Situation<'_>) -> Variant {
@@ -239,6 +239,8 @@ mod tests {
         assert_eq!(world.shares(&layout), "eu 256, us 768");
         let layout = world.lay_out("eu | us, prefer", "eu recovering 25%");
         assert_eq!(world.shares(&layout), "eu 256, us 768");
+        let layout = world.lay_out("eu | us, prefer", "eu usable 75%");
+        assert_eq!(world.shares(&layout), "eu 768, us 256");
     }
 
     #[test]
@@ -266,6 +268,55 @@ mod tests {
         assert_eq!(world.shares(&layout), "eu 512, us 512");
         let both = (0..1024).filter(|lot| layout.variant_of(*lot).v4.len() == 2).count();
         assert_eq!(both, 256);
+    }
+
+    #[test]
+    fn a_degraded_region_gets_as_many_lots_as_it_is_usable_and_no_shorter_ttl() {
+        let world = World::of("eu: a; us: b; ap: c");
+        let layout = world.lay_out("eu us ap", "eu usable 75%");
+        assert_eq!(world.shares(&layout), "eu 768, us 256");
+        for lot in 0..1024 {
+            let variant = layout.variant_of(lot);
+            let stays = variant.region == Some(world.region("eu"));
+            let expected = if stays { (30, Reason::Steady) } else { (10, Reason::Moved) };
+            assert_eq!((variant.ttl, variant.reason), expected);
+        }
+        let spilled = world.lay_out("eu us ap", "eu usable 75%, us usable 50%");
+        assert!(world.shares(&spilled).starts_with("eu 768, us "), "{}", world.shares(&spilled));
+        assert!(world.shares(&spilled).contains(", ap "), "what us has no room for goes on");
+        assert_eq!(
+            world.shares(&world.lay_out("eu us ap", "eu usable 40%")),
+            "us 1024",
+            "below the threshold"
+        );
+        assert_eq!(world.shares(&world.lay_out("eu", "eu usable 75%")), "eu 1024", "there is nobody else");
+    }
+
+    #[test]
+    fn a_degraded_endpoint_beside_one_that_works_is_in_its_share_of_the_answers() {
+        let world = World::of("eu: a b; us: c");
+        let layout = world.lay_out("eu us", "eu2 usable 25%");
+        assert_eq!(world.shares(&layout), "eu 1024");
+        let with_b = (0..1024).filter(|lot| layout.variant_of(*lot).v4.len() == 2).count();
+        assert_eq!(with_b, 256);
+        assert!(layout.variants.iter().all(|variant| variant.ttl == 30));
+        let both = world.lay_out("eu us", "eu1 usable 50%, eu2 usable 75%");
+        assert_eq!(world.shares(&both), "eu 768, us 256");
+        let families = World::of("eu: a A; us: b B");
+        assert_eq!(
+            world.shares(&families.lay_out("eu us", "eu1 usable 50%, eu2 usable 75%")),
+            "eu 512, us 512"
+        );
+    }
+
+    #[test]
+    fn a_ramp_and_a_share_together_give_the_lesser() {
+        let world = World::of("eu: a; us: b");
+        let mut board = world.board("eu recovering 75%");
+        board[0].usable = crate::health::verdict::Share::of_1024(512);
+        let layout = world.lay_out_on(&world.class("eu us"), &board);
+        assert_eq!(world.shares(&layout), "eu 512, us 512");
+        assert!(layout.variants.iter().all(|variant| variant.ttl == 5), "a ramp is under way");
     }
 
     #[test]
@@ -325,9 +376,9 @@ mod tests {
     #[test]
     fn lots_choose_where_something_is_shared_out() {
         let mut world = World::of("eu: a b; us: c");
-        assert!(!lots_choose(&world.service, &world.class("eu us")));
-        assert!(lots_choose(&world.service, &world.class("eu us, weighted")));
+        assert!(!lots_choose(&world.service, &[world.class("eu us")]));
+        assert!(lots_choose(&world.service, &[world.class("eu us, weighted")]));
         world.service.count = AnswerCount::AtMost(1);
-        assert!(lots_choose(&world.service, &world.class("eu us")));
+        assert!(lots_choose(&world.service, &[world.class("eu us")]));
     }
 }

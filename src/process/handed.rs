@@ -30,6 +30,10 @@ pub struct Label {
 pub mod purpose {
     pub const UDP: &str = "udp";
     pub const TCP: &str = "tcp";
+    pub const TLS: &str = "tls";
+    pub const HTTPS: &str = "https";
+    pub const QUIC: &str = "quic";
+    pub const GAUGES: &str = "gauges";
     pub const METRICS: &str = "metrics";
     pub const AGENTS: &str = "agents";
     pub const OPERATOR: &str = "operator";
@@ -198,11 +202,12 @@ pub fn read_line(mut stream: &UnixStream, octets_max: usize) -> io::Result<Vec<u
 fn adopt(given: &mut ListenFd, index: usize, name: &str) -> io::Result<(Label, OwnedFd)> {
     if let Ok(Some(socket)) = given.take_udp_socket(index) {
         let address = Some(socket.local_addr()?);
-        return Ok((Label::new(purpose::UDP, address), socket.into()));
+        let purpose = if name == purpose::QUIC { purpose::QUIC } else { purpose::UDP };
+        return Ok((Label::new(purpose, address), socket.into()));
     }
     if let Ok(Some(listener)) = given.take_tcp_listener(index) {
         let address = Some(listener.local_addr()?);
-        let known = [purpose::METRICS, purpose::AGENTS];
+        let known = [purpose::TLS, purpose::HTTPS, purpose::GAUGES, purpose::METRICS, purpose::AGENTS];
         let purpose = known.into_iter().find(|known| *known == name).unwrap_or(purpose::TCP);
         return Ok((Label::new(purpose, address), listener.into()));
     }

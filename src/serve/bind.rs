@@ -31,6 +31,18 @@ pub(super) struct Bound {
     pub(super) tcp: Socket,
 }
 
+/// The socket of one listen address of an encrypted transport.
+#[derive(Debug)]
+pub(super) struct BoundEncrypted {
+    pub(super) transport: Transport,
+    /// The address that was asked for, whose port may be 0.
+    asked: SocketAddr,
+    /// The address with its real port.
+    pub(super) address: SocketAddr,
+    /// Non-blocking; listening for TLS and HTTPS, of datagrams for QUIC.
+    pub(super) socket: Socket,
+}
+
 /// Why no socket could be opened.
 #[derive(Debug)]
 pub enum BindFault {
@@ -64,6 +76,14 @@ impl Bound {
     }
 }
 
+impl BoundEncrypted {
+    /// A copy of the socket, for a successor.
+    pub(super) fn copy(&self) -> io::Result<(Label, OwnedFd)> {
+        let label = Label::new(purpose_of(self.transport), Some(self.asked));
+        Ok((label, self.socket.try_clone()?.into()))
+    }
+}
+
 /// Opens the sockets of all addresses, or none; those that were handed over are taken.
 pub(super) fn bind_all(
     listen: &[SocketAddr],
@@ -80,6 +100,36 @@ pub(super) fn bind_all(
         }
     }
     listen.into_iter().map(|address| obtain(address, workers, handed)).collect()
+}
+
+/// Opens the sockets of one encrypted transport, or none; those that were handed over are taken.
+pub(super) fn bind_encrypted(
+    listen: &[SocketAddr],
+    transport: Transport,
+    handed: &mut Handed,
+) -> Result<Vec<BoundEncrypted>, BindFault> {
+    let bind = |asked: SocketAddr| {
+        let socket = handed.take_one(purpose_of(transport), Some(asked)).map(Socket::from);
+        let bound = match (transport, socket) {
+            (Transport::Quic, Some(socket)) => adopt_quic(socket),
+            (Transport::Quic, None) => bind_quic(asked),
+            (_, Some(socket)) => adopt_tcp(socket),
+            (_, None) => bind_tcp(asked),
+        };
+        let (socket, address) = bound.map_err(|error| BindFault::Refused(asked, transport, error))?;
+        Ok(BoundEncrypted { transport, asked, address, socket })
+    };
+    listen.iter().copied().map(canonical).map(bind).collect()
+}
+
+fn purpose_of(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => purpose::UDP,
+        Transport::Tcp => purpose::TCP,
+        Transport::Tls => purpose::TLS,
+        Transport::Https => purpose::HTTPS,
+        Transport::Quic => purpose::QUIC,
+    }
 }
 
 /// Whether packets of this socket must say which address they came to: it is bound to all of them.
@@ -177,6 +227,20 @@ fn bind_tcp(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, address))
 }
 
+fn bind_quic(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+    let socket = open(asked, Type::DGRAM, Protocol::UDP)?;
+    socket.bind(&asked.into())?;
+    adopt_quic(socket)
+}
+
+fn adopt_quic(socket: Socket) -> io::Result<(Socket, SocketAddr)> {
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, address))
+}
+
 fn bind_udp(address: SocketAddr, workers: NonZeroUsize) -> io::Result<Vec<Socket>> {
     // Sockets that share a port share it with any process of the same user that does likewise, in silence: half of
     // the queries would go to a forgotten second server. A socket that does not share finds the port in use.
@@ -219,10 +283,7 @@ impl fmt::Display for BindFault {
             Self::Refused(address, transport, error) => (address, transport, error),
         };
         let (ip, port) = (address.ip(), address.port());
-        match transport {
-            Transport::Udp => write!(f, "UDP {address}: ")?,
-            Transport::Tcp => write!(f, "TCP {address}: ")?,
-        }
+        write!(f, "{transport} {address}: ")?;
         match error.kind() {
             io::ErrorKind::AddrInUse => write!(
                 f,

@@ -121,6 +121,19 @@ impl Batch {
         })
     }
 
+    /// What was received, in its order.
+    pub(super) fn queries(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.received).map(|index| {
+            let slot = self.slot(index);
+            // SAFETY: `index` is below `received`, hence below BATCH, so both pointers are into the arena. While the
+            // references live, so does `&self`, and whatever writes to the arena takes `&mut self`. Every octet is
+            // initialised, by zeroes or by the kernel.
+            let (query, header) =
+                unsafe { (&(*slot).query, &*addr_of_mut!((*self.arena.as_ptr()).receive[index])) };
+            &query[..header.msg_len as usize]
+        })
+    }
+
     /// Calls `answer` with every received datagram and the buffer for its reply, of [`UDP_OCTETS_MAX`] octets. It
     /// returns the reply's length; zero for none.
     pub(super) fn answer_each(&mut self, mut answer: impl FnMut(Datagram<'_>, &mut [u8]) -> usize) {

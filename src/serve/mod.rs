@@ -1,13 +1,24 @@
-//! The listeners: UDP by one thread per worker and address, TCP on tokio, all in front of one `respond`. They hold
-//! sockets and no knowledge of DNS beyond the two octets of length that TCP puts before a message.
+//! The listeners: UDP by one thread per worker and address, TCP and the encrypted transports on tokio, all in front of
+//! one `respond`. They hold sockets and little knowledge of DNS: the two octets of length that a stream puts before a
+//! message, and what [`skim`] reads.
 //!
 //! [`Listeners::bind`] opens every socket or says what is wrong; [`Listeners::start`] answers; [`Running::stop`]
 //! ends it. `mmsg` is the one file with `unsafe`.
 
+mod accept;
 mod bind;
+pub mod descriptors;
+mod framed;
+mod https;
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg; each use has its proof beside it")]
 mod mmsg;
-mod tcp;
+mod office;
+pub mod priority;
+mod proxy;
+mod quic;
+mod quic_socket;
+mod seats;
+mod skim;
 mod udp;
 
 use std::io;
@@ -20,18 +31,24 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
 pub use bind::BindFault;
-pub use tcp::{ConnectionCounts, TcpLimits};
+pub use seats::{ConnectionCounts, Limits};
 
 use crate::answer::count::{Counters, Registry};
-use crate::answer::respond::{Action, Transport, respond};
+use crate::answer::respond::{Action, Envelope, Transport, respond};
 use crate::answer::table::AnswerTable;
+use crate::credentials::PublicSide;
+use crate::net::Prefix;
 use crate::process::handed::{Handed, Label};
 use crate::publish::Published;
-use bind::Bound;
+use accept::Speech;
+use bind::{Bound, BoundEncrypted};
+use office::Office;
+use seats::Seats;
 
 /// Where and how to listen.
 #[derive(Clone, Debug)]
@@ -42,10 +59,38 @@ pub struct Settings {
     pub workers: NonZeroUsize,
     /// Whether worker n is bound to processor n. Only of use where the network card's queues are bound likewise.
     pub pin_workers: bool,
-    /// What a TCP client may ask of the server.
-    pub tcp: TcpLimits,
+    /// What the clients by TCP may take up.
+    pub tcp: Limits,
+    /// Networks of load balancers: whatever comes from there begins with who the client is, but for QUIC.
+    pub proxies: Arc<[Prefix]>,
+    /// The encrypted transports, if any.
+    pub encrypted: Option<Encrypted>,
     /// How clients are named in the log.
     pub clients: ClientNames,
+}
+
+/// Where and how to listen for encrypted queries.
+#[derive(Clone, Debug)]
+pub struct Encrypted {
+    /// What clients are shown; new connections see its latest.
+    pub side: watch::Receiver<Arc<PublicSide>>,
+    /// DNS over TLS.
+    pub tls: Listener,
+    /// DNS over HTTPS.
+    pub https: Listener,
+    /// The path at which messages are taken by HTTPS.
+    pub path: Arc<str>,
+    /// DNS over QUIC.
+    pub quic: Listener,
+}
+
+/// One encrypted transport.
+#[derive(Clone, Debug, Default)]
+pub struct Listener {
+    /// The addresses; none where it is not served.
+    pub listen: Vec<SocketAddr>,
+    /// What its clients may take up.
+    pub limits: Limits,
 }
 
 /// How clients are named in the log.
@@ -74,16 +119,12 @@ impl ClientNames {
 
 /// What answers a message: [`respond`], or its stand-in in a test of the sockets.
 pub trait Responder:
-    Fn(&AnswerTable, &[u8], IpAddr, Transport, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
+    Fn(&AnswerTable, &[u8], Envelope, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
 {
 }
 
 impl<F> Responder for F where
-    F: Fn(&AnswerTable, &[u8], IpAddr, Transport, &mut [u8], &Counters) -> Action
-        + Clone
-        + Send
-        + Sync
-        + 'static
+    F: Fn(&AnswerTable, &[u8], Envelope, &mut [u8], &Counters) -> Action + Clone + Send + Sync + 'static
 {
 }
 
@@ -91,9 +132,8 @@ impl<F> Responder for F where
 #[derive(Debug)]
 pub struct Listeners {
     bound: Vec<Bound>,
-    pin_workers: bool,
-    tcp: TcpLimits,
-    clients: ClientNames,
+    encrypted: Vec<BoundEncrypted>,
+    settings: Settings,
 }
 
 /// The listeners at work. Dropped without [`Running::stop`], they go on for as long as the process.
@@ -102,9 +142,9 @@ pub struct Listeners {
 pub struct Running {
     stop: Arc<AtomicBool>,
     workers: Vec<thread::JoinHandle<()>>,
-    tcp: Arc<tcp::Seats>,
+    seats: Vec<(Transport, Arc<Seats>)>,
     /// What watches the seats.
-    keeper: AbortHandle,
+    keepers: Vec<AbortHandle>,
     /// What takes connections.
     tasks: Vec<AbortHandle>,
     registry: Arc<Registry>,
@@ -133,17 +173,28 @@ impl Listeners {
     /// As [`Listeners::bind`].
     pub fn obtain(settings: &Settings, handed: &mut Handed) -> Result<Self, BindFault> {
         let bound = bind::bind_all(&settings.listen, settings.workers, handed)?;
-        Ok(Self { bound, pin_workers: settings.pin_workers, tcp: settings.tcp, clients: settings.clients })
+        let mut encrypted = Vec::new();
+        for (transport, listener) in settings.encrypted.iter().flat_map(Encrypted::listeners) {
+            encrypted.extend(bind::bind_encrypted(&listener.listen, transport, handed)?);
+        }
+        Ok(Self { bound, encrypted, settings: settings.clone() })
     }
 
-    /// The addresses listened on, with their real ports, in the order of the settings.
+    /// The addresses listened on by UDP and TCP, with their real ports, in the order of the settings.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.bound.iter().map(|bound| bound.address).collect()
     }
 
-    /// Answers from what is published: UDP on threads of its own, TCP on `runtime`, whose time and I/O drivers must
-    /// be enabled.
+    /// The addresses listened on by an encrypted transport, with their real ports.
+    #[must_use]
+    pub fn encrypted_addrs(&self, transport: Transport) -> Vec<SocketAddr> {
+        let of_transport = self.encrypted.iter().filter(|bound| bound.transport == transport);
+        of_transport.map(|bound| bound.address).collect()
+    }
+
+    /// Answers from what is published: UDP on threads of its own, all else on `runtime`, whose time and I/O drivers
+    /// must be enabled.
     ///
     /// # Errors
     /// When a thread cannot be started, or the runtime does not take a socket.
@@ -161,12 +212,11 @@ impl Listeners {
         published: &Arc<Published>,
         runtime: &Handle,
     ) -> io::Result<Running> {
-        let (seats, keeper) = tcp::Seats::open(self.tcp, self.clients, runtime);
         let mut running = Running {
             stop: Arc::default(),
             workers: Vec::new(),
-            tcp: seats,
-            keeper,
+            seats: Vec::new(),
+            keepers: Vec::new(),
             tasks: Vec::new(),
             registry: Arc::default(),
             pulses: Vec::new(),
@@ -188,9 +238,21 @@ impl Listeners {
         published: &Arc<Published>,
         runtime: &Handle,
     ) -> io::Result<()> {
-        let office = tcp::Office::new(respond.clone(), Arc::clone(published), running.registry());
-        let office = Arc::new(office);
-        for bound in self.bound {
+        let Self { bound, encrypted, settings } = self;
+        let office = |running: &Running, transport| {
+            let registry = running.registry();
+            Arc::new(Office::new(respond.clone(), transport, Arc::clone(published), registry))
+        };
+        let door = |running: &mut Running, transport, limits, speech| {
+            Arc::new(accept::Door {
+                seats: running.seat(transport, limits, settings.clients, runtime),
+                office: office(running, transport),
+                proxies: Arc::clone(&settings.proxies),
+                speech,
+            })
+        };
+        let plain = door(running, Transport::Tcp, settings.tcp, Speech::Plain);
+        for bound in bound {
             running.copies.extend(bound.copies()?);
             for (number, socket) in bound.udp.into_iter().enumerate() {
                 let table = published.reader();
@@ -198,17 +260,42 @@ impl Listeners {
                     socket,
                     address: bound.address,
                     packet_info: bind::is_wildcard(bound.address),
+                    proxies: Arc::clone(&settings.proxies),
                     tally: running.registry.enlist(Transport::Udp, table.answer_counters()),
                     table,
                     respond: respond.clone(),
                     stop: Arc::clone(&running.stop),
                     pulse: running.pulse(),
                 };
-                running.employ(worker, self.pin_workers.then_some(number))?;
+                running.employ(worker, settings.pin_workers.then_some(number))?;
             }
-            running.tasks.push(tcp::listen(bound.tcp.into(), &running.tcp, &office, runtime)?);
+            running.tasks.push(accept::listen(bound.tcp.into(), &plain, runtime)?);
+        }
+        let Some(side) = &settings.encrypted else { return Ok(()) };
+        let tls = door(running, Transport::Tls, side.tls.limits, Speech::Tls(side.side.clone()));
+        let speech = Speech::Https(side.side.clone(), Arc::clone(&side.path));
+        let https = door(running, Transport::Https, side.https.limits, speech);
+        let quic = Arc::new(quic::Door {
+            seats: running.seat(Transport::Quic, side.quic.limits, settings.clients, runtime),
+            office: office(running, Transport::Quic),
+            stop: Arc::clone(&running.stop),
+        });
+        for bound in encrypted {
+            running.copies.push(bound.copy()?);
+            let socket = bound.socket;
+            running.tasks.push(match bound.transport {
+                Transport::Tls => accept::listen(socket.into(), &tls, runtime)?,
+                Transport::Https => accept::listen(socket.into(), &https, runtime)?,
+                _ => quic::listen(socket.into(), &quic, side.side.clone(), runtime)?,
+            });
         }
         Ok(())
+    }
+}
+
+impl Encrypted {
+    fn listeners(&self) -> [(Transport, &Listener); 3] {
+        [(Transport::Tls, &self.tls), (Transport::Https, &self.https), (Transport::Quic, &self.quic)]
     }
 }
 
@@ -219,26 +306,23 @@ impl Running {
         Arc::clone(&self.registry)
     }
 
-    /// What became of TCP connections so far.
+    /// What became of the connections of one transport so far.
     #[must_use]
-    pub fn connections(&self) -> ConnectionCounts {
-        self.tcp.counts()
+    pub fn connections(&self, transport: Transport) -> ConnectionCounts {
+        let of_transport = self.seats.iter().find(|(of, _)| *of == transport);
+        of_transport.map(|(_, seats)| seats.counts()).unwrap_or_default()
     }
 
-    /// [`Running::connections`] by name, for whoever asks later.
-    pub fn connection_counts(&self) -> impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + use<> {
-        let seats = Arc::clone(&self.tcp);
+    /// [`Running::connections`] of every transport by name, for whoever asks later.
+    pub fn connection_counts(
+        &self,
+    ) -> impl Fn() -> Vec<(Transport, &'static str, u64)> + Send + Sync + use<> {
+        let seats = self.seats.clone();
         move || {
-            let ConnectionCounts { open, accepted, refused, evicted, timed_out, accept_failed } =
-                seats.counts();
-            vec![
-                ("open", open),
-                ("accepted", accepted),
-                ("refused", refused),
-                ("evicted", evicted),
-                ("timed-out", timed_out),
-                ("accept-failed", accept_failed),
-            ]
+            let named = seats.iter().flat_map(|(transport, seats)| {
+                seats.counts().named().map(|(what, count)| (*transport, what, count))
+            });
+            named.collect()
         }
     }
 
@@ -253,42 +337,58 @@ impl Running {
         move || pulses.iter().map(|pulse| pulse.load(Ordering::Relaxed)).collect()
     }
 
-    /// Stops reading from sockets that a successor reads from too, and loses nothing by it: what was received is
-    /// answered, connections that wait to be accepted are left to the successor. Takes half a second at most.
-    /// [`Running::finish`] comes next.
+    /// Stops reading from sockets that a successor reads from too. By UDP and TCP nothing is lost: what was received
+    /// is answered, connections that wait to be accepted are left to the successor, open ones go on. Those by QUIC
+    /// are closed, since all of them share a socket. Takes half a second at most. [`Running::finish`] comes next.
     pub fn stop_reading(&mut self) {
-        self.tasks.drain(..).for_each(|task| task.abort());
         self.stop.store(true, Ordering::Relaxed);
+        self.tasks.drain(..).for_each(|task| task.abort());
+        self.seats_of(Transport::Quic).for_each(Seats::close);
         self.workers.drain(..).for_each(join);
     }
 
     /// Waits until the last connection has gone, but no longer than `patience`; then all has ended.
     pub async fn finish(self, patience: Duration) {
         let gone = async {
-            while self.tcp.counts().open > 0 {
+            while self.seats.iter().any(|(_, seats)| seats.counts().open > 0) {
                 tokio::time::sleep(LEAVE_LOOK).await;
             }
         };
         // Who stays longer finds the connection closed, as after any idle time.
         let _ = tokio::time::timeout(patience, gone).await;
-        self.tcp.close();
-        self.keeper.abort();
+        self.stop();
     }
 
-    /// Ends all listeners and waits for the UDP threads, which takes half a second at most. TCP connections are
-    /// closed where they are.
+    /// Ends all listeners and waits for the UDP threads, which takes half a second at most. Connections are closed
+    /// where they are.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.tasks.iter().for_each(AbortHandle::abort);
-        self.keeper.abort();
-        self.tcp.close();
+        self.tasks.iter().chain(&self.keepers).for_each(AbortHandle::abort);
+        self.seats.iter().for_each(|(_, seats)| seats.close());
         self.workers.into_iter().for_each(join);
+    }
+
+    fn seats_of(&self, transport: Transport) -> impl Iterator<Item = &Seats> {
+        self.seats.iter().filter(move |(of, _)| *of == transport).map(|(_, seats)| &**seats)
     }
 
     fn pulse(&mut self) -> Pulse {
         let pulse = Pulse::default();
         self.pulses.push(Arc::clone(&pulse));
         pulse
+    }
+
+    fn seat(
+        &mut self,
+        transport: Transport,
+        limits: Limits,
+        clients: ClientNames,
+        runtime: &Handle,
+    ) -> Arc<Seats> {
+        let (seats, keeper) = Seats::open(transport, limits, clients, runtime);
+        self.seats.push((transport, Arc::clone(&seats)));
+        self.keepers.push(keeper);
+        seats
     }
 
     fn employ(&mut self, worker: udp::Worker<impl Responder>, processor: Option<usize>) -> io::Result<()> {

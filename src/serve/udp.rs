@@ -1,6 +1,6 @@
 //! Queries by UDP: each worker has a thread, a socket, buffers, counters and a reference to the table of its own. A
 //! batch of datagrams is received, answered and sent; between two calls of the kernel nothing shared is touched,
-//! nothing is allocated, no clock is read.
+//! nothing is allocated, and the clock is read once.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,12 +12,15 @@ use std::time::Duration;
 use socket2::Socket;
 use tracing::warn;
 
-use super::Responder;
 use super::mmsg::{Batch, Datagram};
+use super::{Responder, proxy};
+use crate::answer::ahead::look_ahead;
 use crate::answer::count::Tally;
-use crate::answer::respond::{Action, Transport};
-use crate::net::Family;
+use crate::answer::respond::{Action, Envelope, Transport};
+use crate::clock;
+use crate::net::{Family, Prefix};
 use crate::publish::Reader;
+use crate::time::WallTime;
 
 /// How long a worker rests after its socket failed for a reason that time may mend.
 const FAULT_PAUSE: Duration = Duration::from_millis(10);
@@ -33,6 +36,8 @@ pub(super) struct Worker<R> {
     pub(super) address: SocketAddr,
     /// Whether replies must be told which address they leave from.
     pub(super) packet_info: bool,
+    /// Networks whose datagrams begin with who the client is.
+    pub(super) proxies: Arc<[Prefix]>,
     pub(super) table: Reader,
     pub(super) tally: Tally,
     pub(super) respond: R,
@@ -75,7 +80,9 @@ impl<R: Responder> Worker<R> {
     fn answer(&mut self, batch: &mut Batch, received: usize) {
         self.renew();
         self.tally.received.add(received as u64);
-        batch.answer_each(|datagram, reply| self.answer_one(&datagram, reply));
+        let at = clock::wall();
+        look_ahead(&self.table, batch.queries());
+        batch.answer_each(|datagram, reply| self.answer_one(&datagram, at, reply));
         let failed = batch.send(&self.socket);
         if failed > 0 {
             self.tally.send_failed.add(failed);
@@ -88,14 +95,18 @@ impl<R: Responder> Worker<R> {
         }
     }
 
-    fn answer_one(&self, datagram: &Datagram<'_>, reply: &mut [u8]) -> usize {
+    fn answer_one(&self, datagram: &Datagram<'_>, at: WallTime, reply: &mut [u8]) -> usize {
         // A query cut off by the kernel is longer than any that makes sense, and its end is not known.
         if datagram.truncated || is_impossible(datagram.source) {
             self.tally.ignored.add(1);
             return 0;
         }
-        let source = datagram.source.ip();
-        match (self.respond)(&self.table, datagram.octets, source, Transport::Udp, reply, &self.tally) {
+        let Ok((source, octets)) = proxy::unwrap(&self.proxies, datagram.source.ip(), datagram.octets) else {
+            self.tally.ignored.add(1);
+            return 0;
+        };
+        let envelope = Envelope { source, transport: Transport::Udp, at };
+        match (self.respond)(&self.table, octets, envelope, reply, &self.tally) {
             Action::Ignore => 0,
             Action::Send(length) => length,
         }

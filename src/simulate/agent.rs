@@ -6,6 +6,7 @@ use crate::agent::chance::Chance;
 use crate::agent::plan::{Pace, Plan};
 use crate::agent::record::{Cadence, Past, Record};
 use crate::health::outcome::{Failure, Report};
+use crate::health::verdict::Share;
 use crate::ids::{TargetId, VantageId};
 use crate::time::Moment;
 
@@ -51,14 +52,16 @@ impl Agent {
     }
 
     /// A probe ended; `None` if it learned nothing.
-    pub(super) fn done(&mut self, target: usize, result: Option<Result<(), Failure>>, now: Moment) {
+    pub(super) fn done(&mut self, target: usize, result: Option<Result<Share, Failure>>, now: Moment) {
         let passed = result.as_ref().map(Result::is_ok);
         let urgent = self.plan.done(target, passed, now);
         let Some(result) = result else { return };
         if result.is_err() {
             self.troubled_at = now;
         }
-        let changed = self.records[target].push(Past { ended: now, latency: Duration::ZERO, result });
+        let usable = *result.as_ref().unwrap_or(&Share::NONE);
+        let result = result.map(|_| ());
+        let changed = self.records[target].push(Past { ended: now, latency: Duration::ZERO, result, usable });
         if changed || urgent {
             self.cadence.hurry();
         }
@@ -66,6 +69,12 @@ impl Agent {
         if !self.news.contains(&target) {
             self.news.push(target);
         }
+    }
+
+    /// Something is wrong with it: it reports at its full pace.
+    pub(super) fn is_troubled(&mut self, now: Moment) {
+        self.troubled_at = now;
+        self.tell_all = true;
     }
 
     /// When it reports next.

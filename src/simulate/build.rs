@@ -95,7 +95,8 @@ fn written(scenario: &Scenario, bug: Option<Bug>) -> String {
     let hold = if bug == Some(Bug::NoHold) { "0s" } else { "30s" };
     let doubt = if bug == Some(Bug::LongTtlInDoubt) { TTL_STEADY } else { TTL_DOUBT };
     let when_all_down = if bug == Some(Bug::EmptyWhenDown) { "servfail" } else { "fail-open" };
-    let fail_back = if bug == Some(Bug::NeverBack) { "manual" } else { "auto" };
+    let manual = bug == Some(Bug::NeverBack) || scenario.manual_fail_back;
+    let fail_back = if manual { "manual" } else { "auto" };
     for service in 0..scenario.services {
         line(format!(
             "[services.s{service}]\nnames = [\"s{service}.example.com\"]\nprobe = \"web\"\nmap = \"world\""

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::agent::chance::Chance;
-use crate::agent::plan::{JITTER, RECHECK};
+use crate::agent::plan::{JITTER, Pace};
 use crate::health::outcome::Failure;
 use crate::health::quorum::{Finding, count, judge};
 use crate::health::rules::Rules;
@@ -196,9 +196,10 @@ impl<'s> Endpoint<'s> {
         let (now, interval) = (self.now, self.setting.interval);
         let view = &mut self.views[index];
         view.failures = if passed { 0 } else { view.failures.saturating_add(1) };
-        let rapid = !passed && view.failures < self.setting.thresholds.rechecked();
-        let (from, span) = if rapid { (now, RECHECK) } else { (view.started, interval) };
-        view.due = (from + self.chance.around(span, JITTER)).max(now + Duration::from_millis(1));
+        let pace = Pace { interval, fall: self.setting.thresholds.rechecked() };
+        let rapid = !passed && view.failures < pace.fall;
+        let span = if rapid { pace.recheck() } else { interval };
+        view.due = (view.started + self.chance.around(span, JITTER)).max(now + Duration::from_millis(1));
         if asked == Action::Recheck {
             let hurried = now + WORD_TRAVELS;
             self.views.iter_mut().for_each(|other| other.due = other.due.min(hurried));

@@ -59,6 +59,9 @@ const FLAPS_MAX: usize = 7;
 /// The most that comes back at first.
 const FIRST_STEP_MAX: Share = Share::of_1024(64);
 
+/// A region of which less is usable is passed over: the default.
+const THRESHOLD: Share = Share::of_1024(512);
+
 type Verdict = Result<(), String>;
 
 impl Witness {
@@ -281,6 +284,7 @@ impl Witness {
         let state = |region| board.standing(EndpointId::from_index(service * self.regions + region)).state;
         let recovering = (0..self.regions).filter(|&region| state(region) == State::Recovering).count();
         let regions = regions_by_lot(steering, choice);
+        self.within_shares(service, &regions, board)?;
         let key = (service, class);
         let others_up =
             (0..self.regions).all(|r| matches!(state(r), State::Up | State::Recovering | State::Down));
@@ -302,6 +306,29 @@ impl Witness {
         ramp.regions = regions;
         if recovering == 0 {
             self.ramps.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// A degraded region gets no more lots than its share where another has room, and none below the threshold.
+    fn within_shares(&self, service: usize, regions: &[u8], board: &Board) -> Verdict {
+        let standing = |region| board.standing(EndpointId::from_index(service * self.regions + region));
+        let has_room = |region: usize| {
+            let standing = standing(region);
+            standing.state != State::Down && (standing.usable, standing.ramp) == (Share::WHOLE, Share::WHOLE)
+        };
+        for region in 0..self.regions {
+            let usable = standing(region).usable;
+            let serves =
+                usable > Share::NONE && usable < Share::WHOLE && standing(region).ramp == Share::WHOLE;
+            if !serves || !(0..self.regions).any(has_room) {
+                continue;
+            }
+            let may = if usable < THRESHOLD { 0 } else { usize::from(usable.parts()) };
+            let held = regions.iter().filter(|held| usize::from(**held) == region).count();
+            if held > may {
+                return Err(format!("region {region} is usable by {usable} and holds {held} lots"));
+            }
         }
         Ok(())
     }

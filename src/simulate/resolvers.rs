@@ -94,9 +94,7 @@ impl Resolver {
 
     /// Asks and keeps the answer. Gives the region that it hands out from now on.
     pub(super) fn ask(&mut self, service: usize, table: &AnswerTable, now: Moment) -> Option<usize> {
-        let steering = table.service(ServiceId::from_index(service));
-        let steered = steering.steer(table.tree(steering.map), self.address, RecordType::A);
-        let (region, ttl) = first_address(steered.variant).unzip();
+        let (region, ttl) = given(table, service, self.address).unzip();
         let ttl = Duration::from_secs(ttl.unwrap_or(1).into());
         let kept = match self.habit {
             Habit::Honest => ttl,
@@ -109,6 +107,13 @@ impl Resolver {
     }
 }
 
+/// The region and the TTL that a client is given first, if any.
+pub(super) fn given(table: &AnswerTable, service: usize, client: IpAddr) -> Option<(usize, u32)> {
+    let steering = table.service(ServiceId::from_index(service));
+    let steered = steering.steer(table.tree(steering.map), client, RecordType::A);
+    addresses(steered.variant).next()
+}
+
 /// How many octets an address record of a steered answer has: a pointer, type, class, TTL, length, address.
 const RECORD_OCTETS: usize = 16;
 
@@ -119,8 +124,4 @@ pub(super) fn addresses(variant: &Variant) -> impl Iterator<Item = (usize, u32)>
         let four = |at: usize| [record[at], record[at + 1], record[at + 2], record[at + 3]];
         (region_of(four(12)), u32::from_be_bytes(four(6)))
     })
-}
-
-fn first_address(variant: &Variant) -> Option<(usize, u32)> {
-    addresses(variant).next()
 }

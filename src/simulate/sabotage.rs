@@ -30,10 +30,11 @@ pub enum Bug {
     LongTtlInDoubt,
     VotesTwice,
     SilenceIsDown,
+    SharesIgnored,
 }
 
 /// All of them, each with what it does.
-pub const BUGS: [(Bug, &str); 25] = [
+pub const BUGS: [(Bug, &str); 26] = [
     (Bug::QuorumOfOne, "a fifth of the vantages is a quorum"),
     (Bug::NobodyEligible, "no vantage need be eligible"),
     (Bug::StaleVotes, "a vote never grows too old"),
@@ -59,4 +60,5 @@ pub const BUGS: [(Bug, &str); 25] = [
     (Bug::LongTtlInDoubt, "doubt does not shorten TTLs"),
     (Bug::VotesTwice, "each agent speaks for a second vantage too"),
     (Bug::SilenceIsDown, "who is not heard is taken to see failures"),
+    (Bug::SharesIgnored, "a degraded region is given all of its lots"),
 ];

@@ -4,18 +4,23 @@
 //! ```text
 //! vantages 3                  # also: regions, services, servers, resolvers, minutes, loss 5%
 //! at 60s kill r0              # also: hang, error; heal ends them
+//! at 60s degrade r0 75%       # so much of it is usable; degrade r0 100% ends it
 //! at 80s cut v0 r1            # also: lossy v0 r1 40%; mend ends them
 //! at 80s isolate v0           # its probes all fail, its control targets too; join ends it
 //! at 90s part v0 s0           # its reports do not reach the server; meet ends it
 //! at 90s stall v0             # it probes nothing and reports on; also: freeze, lag; resume ends them
-//! at 99s restart s0           # also: reload
-//! expect 70s r0 down          # on every server; also: up, serving
+//! at 90s slow v0 s0 3s        # each of its reports takes up to so long; slow v0 s0 0s ends it
+//! at 90s jump v0 1h           # its clock goes forward; also: rewind
+//! at 99s restart s0           # also: reload s0 40s, which takes so long to read its files
+//! fail-back manual            # what works again waits for a person, who comes when all is mended
+//! expect 70s r0 down          # on every server; also: up, serving, share 75%, held (works and waits), given (to everybody)
 //! ```
 
 use std::time::Duration;
 
 use crate::agent::chance::Chance;
 use crate::config::duration::parse_duration;
+use crate::health::verdict::Share;
 
 /// What a world is made of, and what befalls it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +39,8 @@ pub struct Scenario {
     pub length: Duration,
     /// The part of probes that fail without a reason.
     pub loss: f64,
+    /// What works again waits for a person's word.
+    pub manual_fail_back: bool,
     /// What befalls it, in the order of time.
     pub events: Vec<(Duration, Fault)>,
     /// What must be believed when.
@@ -45,18 +52,24 @@ pub struct Scenario {
 pub enum Fault {
     /// The endpoints of a region work or not.
     Region(usize, Health),
+    /// So much of the endpoints of a region is usable.
+    Degraded(usize, Share),
     /// The path from a vantage to a region loses this part of what passes; 1 is a cut.
     Path(usize, usize, f64),
     /// A vantage is cut from everything but the servers, or no longer.
     Isolated(usize, bool),
     /// The reports of a vantage do not reach a server, or do again.
     Parted(usize, usize, bool),
+    /// Each report of a vantage takes up to so long to a server, so that they overtake each other.
+    Slow(usize, usize, Duration),
+    /// The clock of an agent jumps by so many seconds.
+    Jump(usize, i64),
     /// How an agent is.
     Agent(usize, Mood),
     /// A server starts anew.
     Restart(usize),
-    /// A server reads its configuration anew.
-    Reload(usize),
+    /// A server reads its configuration anew, which takes so long; meanwhile it goes on.
+    Reload(usize, Duration),
 }
 
 /// How the endpoints of a region are.
@@ -105,6 +118,12 @@ pub enum Believed {
     Up,
     /// Anything that serves.
     Serving,
+    /// Up, and so much of it usable.
+    Share(Share),
+    /// It works again, and waits for a person.
+    Held,
+    /// Whatever is believed: all clients are given it, those of the fence alone excepted.
+    Given,
 }
 
 /// The most of each thing.
@@ -122,6 +141,7 @@ impl Scenario {
             resolvers: 40,
             length: Duration::from_secs(600),
             loss: 0.0,
+            manual_fail_back: false,
             events: Vec::new(),
             expectations: Vec::new(),
         }
@@ -148,14 +168,25 @@ impl Scenario {
             ["servers", count] => self.servers = number(count)?,
             ["resolvers", count] => self.resolvers = number(count)?,
             ["minutes", count] => self.length = Duration::from_secs(60 * number(count)? as u64),
+            ["fail-back", "manual"] => self.manual_fail_back = true,
             ["loss", part] => self.loss = percent(part)?,
             ["at", at, rest @ ..] => self.events.push((time(at)?, fault(rest)?)),
+            ["expect", at, region, "share", part] => {
+                let believed = Believed::Share(Share::of_ratio(percent(part)?));
+                self.expectations.push(Expectation { at: time(at)?, region: named('r', region)?, believed });
+            }
             ["expect", at, region, word] => {
                 let believed = match *word {
                     "down" => Believed::Down,
                     "up" => Believed::Up,
                     "serving" => Believed::Serving,
-                    _ => return Err(format!("{word:?} cannot be expected; write down, up or serving")),
+                    "held" => Believed::Held,
+                    "given" => Believed::Given,
+                    _ => {
+                        return Err(format!(
+                            "{word:?} cannot be expected; write down, up, serving, held or given"
+                        ));
+                    }
                 };
                 self.expectations.push(Expectation { at: time(at)?, region: named('r', region)?, believed });
             }
@@ -171,11 +202,15 @@ impl Scenario {
             return Err("a world has a vantage, a region, a service and a server".to_owned());
         }
         let there = |fault: &Fault| match *fault {
-            Fault::Region(region, _) => region < self.regions,
+            Fault::Region(region, _) | Fault::Degraded(region, _) => region < self.regions,
             Fault::Path(vantage, region, _) => vantage < self.vantages && region < self.regions,
-            Fault::Isolated(vantage, _) | Fault::Agent(vantage, _) => vantage < self.vantages,
-            Fault::Parted(vantage, server, _) => vantage < self.vantages && server < self.servers,
-            Fault::Restart(server) | Fault::Reload(server) => server < self.servers,
+            Fault::Isolated(vantage, _) | Fault::Agent(vantage, _) | Fault::Jump(vantage, _) => {
+                vantage < self.vantages
+            }
+            Fault::Parted(vantage, server, _) | Fault::Slow(vantage, server, _) => {
+                vantage < self.vantages && server < self.servers
+            }
+            Fault::Restart(server) | Fault::Reload(server, _) => server < self.servers,
         };
         match self.events.iter().find(|(_, fault)| !there(fault)) {
             Some((at, fault)) => Err(format!("{fault:?} at {at:?} is about something that is not there")),
@@ -196,8 +231,21 @@ impl Scenario {
         for _ in 0..2 + below(5) {
             scenario.befall(&mut below);
         }
+        if below(3) == 0 {
+            scenario.degrade(&mut below);
+        }
         scenario.events.sort_by_key(|(at, _)| *at);
         scenario
+    }
+
+    /// A region is usable in part for a while.
+    fn degrade(&mut self, below: &mut impl FnMut(u64) -> usize) {
+        let region = below(self.regions as u64);
+        let begin = Duration::from_millis(30_000 + below(400_000) as u64);
+        let usable = Share::of_1024(400 + below(600) as u16);
+        let end = begin + Duration::from_secs(60 + below(60) as u64);
+        self.events.push((begin, Fault::Degraded(region, usable)));
+        self.events.push((end, Fault::Degraded(region, Share::WHOLE)));
     }
 
     /// One more trouble, with its end.
@@ -217,7 +265,7 @@ impl Scenario {
             self.events.push((begin + span, end));
         };
         let others = (0..several).map(|step| (vantage + step) % vantages as usize);
-        match below(12) {
+        match below(14) {
             0..3 => during(Fault::Region(region, health), Fault::Region(region, Health::Works)),
             3 => (0..self.regions).filter(|other| *other != region).for_each(|other| {
                 self.events.push((begin, Fault::Region(other, health)));
@@ -248,7 +296,14 @@ impl Scenario {
                 self.events.push((later + Duration::from_secs(30), Fault::Region(region, Health::Works)));
             }
             11 => self.events.push((begin, Fault::Restart(server))),
-            9 => self.events.push((begin, Fault::Reload(server))),
+            9 => self.events.push((begin, Fault::Reload(server, span / [100, 2][below(2)]))),
+            12 => {
+                let late = Duration::from_millis([300, 1_500, 4_000][below(3)]);
+                others.for_each(|v| {
+                    during(Fault::Slow(v, server, late), Fault::Slow(v, server, Duration::ZERO))
+                });
+            }
+            13 => self.events.push((begin, Fault::Jump(vantage, [-90, -5, 5, 3_600][below(4)]))),
             _ => self.flap(region, begin, health),
         }
     }
@@ -272,6 +327,7 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["hang", name] => region(name, Health::Hangs),
         ["error", name] => region(name, Health::Errs),
         ["heal", name] => region(name, Health::Works),
+        ["degrade", name, part] => Ok(Fault::Degraded(named('r', name)?, Share::of_ratio(percent(part)?))),
         ["cut", v, r] => path(v, r, 1.0),
         ["mend", v, r] => path(v, r, 0.0),
         ["lossy", v, r, part] => path(v, r, percent(part)?),
@@ -279,12 +335,16 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["join", v] => Ok(Fault::Isolated(named('v', v)?, false)),
         ["part", v, s] => Ok(Fault::Parted(named('v', v)?, named('s', s)?, true)),
         ["meet", v, s] => Ok(Fault::Parted(named('v', v)?, named('s', s)?, false)),
+        ["slow", v, s, late] => Ok(Fault::Slow(named('v', v)?, named('s', s)?, time(late)?)),
+        ["jump", v, span] => Ok(Fault::Jump(named('v', v)?, time(span)?.as_secs() as i64)),
+        ["rewind", v, span] => Ok(Fault::Jump(named('v', v)?, -(time(span)?.as_secs() as i64))),
         ["stall", v] => agent(v, Mood::Stalled),
         ["freeze", v] => agent(v, Mood::Frozen),
         ["lag", v] => agent(v, Mood::Lags),
         ["resume", v] => agent(v, Mood::Well),
         ["restart", s] => Ok(Fault::Restart(named('s', s)?)),
-        ["reload", s] => Ok(Fault::Reload(named('s', s)?)),
+        ["reload", s] => Ok(Fault::Reload(named('s', s)?, Duration::ZERO)),
+        ["reload", s, takes] => Ok(Fault::Reload(named('s', s)?, time(takes)?)),
         _ => Err(format!("{:?} befalls nothing; see src/simulate/scenario.rs", words.join(" "))),
     }
 }

@@ -5,12 +5,12 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::health::board::{Board, BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
+use crate::health::board::{Board, BoardConfig, EndpointSpec, Source, TargetSpec, VantageSpec};
 use crate::health::machine::WayBack;
 use crate::health::outcome::{Failure, Outcome, Report, TargetReport};
 use crate::health::rules::{Ratio, Rules, SpeedLimit};
 use crate::health::streak::Thresholds;
-use crate::health::verdict::State;
+use crate::health::verdict::{Share, State};
 use crate::ids::{EndpointId, RegionId, ServiceId, TargetId, VantageId};
 use crate::time::Moment;
 
@@ -171,6 +171,7 @@ fn look(board: &mut Board, shape: Shape, paths: u32, round: u64) {
                 age: Duration::from_millis(50) * ago,
                 latency: Duration::ZERO,
                 result: result.clone(),
+                usable: Share::WHOLE,
             };
             let outcomes = (0..OUTCOMES).rev().map(outcome).collect();
             TargetReport { target: TargetId(region), newest: round * u64::from(OUTCOMES), outcomes }
@@ -201,6 +202,8 @@ fn config(shape: Shape) -> BoardConfig {
     };
     let target = |region| TargetSpec {
         key: format!("r{region}"),
+        probe: "web".to_owned(),
+        source: Source::Probed { shows_sight: true },
         interval: Duration::from_secs(1),
         thresholds: Thresholds::default(),
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::scenario::{Fault, Health, Mood, Scenario};
+use crate::health::verdict::Share;
 use crate::time::Moment;
 
 /// Something that holds since a moment.
@@ -22,9 +23,13 @@ pub(super) struct Truth {
     servers: usize,
     pub(super) loss: f64,
     health: Vec<Lasting<Health>>,
+    usable: Vec<Lasting<Share>>,
     paths: Vec<Lasting<f64>>,
     isolated: Vec<Lasting<bool>>,
     parted: Vec<Lasting<bool>>,
+    slow: Vec<Lasting<Duration>>,
+    /// By how many seconds an agent's clock is off.
+    clocks: Vec<Lasting<i64>>,
     moods: Vec<Lasting<Mood>>,
 }
 
@@ -60,9 +65,12 @@ impl Truth {
             servers,
             loss,
             health: vec![Lasting::of(Health::Works); regions],
+            usable: vec![Lasting::of(Share::WHOLE); regions],
             paths: vec![Lasting::of(0.0); vantages * regions],
             isolated: vec![Lasting::of(false); vantages],
             parted: vec![Lasting::of(false); vantages * servers],
+            slow: vec![Lasting::of(Duration::ZERO); vantages * servers],
+            clocks: vec![Lasting::of(0); vantages],
             moods: vec![Lasting::of(Mood::Well); vantages],
         }
     }
@@ -77,26 +85,41 @@ impl Truth {
                 self.health[region].value = health;
             }
             Fault::Region(region, health) => self.health[region].set(health, now),
+            Fault::Degraded(region, usable) => self.usable[region].set(usable, now),
             Fault::Path(vantage, region, part) => self.paths[vantage * self.regions + region].set(part, now),
             Fault::Isolated(vantage, isolated) => self.isolated[vantage].set(isolated, now),
             Fault::Parted(vantage, server, parted) => {
                 self.parted[vantage * self.servers + server].set(parted, now);
             }
             Fault::Agent(vantage, mood) => self.moods[vantage].set(mood, now),
-            Fault::Restart(_) | Fault::Reload(_) => {}
+            Fault::Slow(vantage, server, late) => {
+                self.slow[vantage * self.servers + server].set(late, now);
+            }
+            Fault::Jump(vantage, seconds) => {
+                let clock = &mut self.clocks[vantage];
+                clock.set(clock.value + seconds, now);
+            }
+            Fault::Restart(_) | Fault::Reload(..) => {}
         }
     }
 
     /// Ends all that befell.
     pub(super) fn mend(&mut self, now: Moment) {
         self.health.iter_mut().for_each(|one| one.set(Health::Works, now));
+        self.usable.iter_mut().for_each(|one| one.set(Share::WHOLE, now));
         self.paths.iter_mut().for_each(|one| one.set(0.0, now));
         self.isolated.iter_mut().chain(&mut self.parted).for_each(|one| one.set(false, now));
+        self.slow.iter_mut().for_each(|one| one.set(Duration::ZERO, now));
         self.moods.iter_mut().for_each(|one| one.set(Mood::Well, now));
     }
 
     pub(super) fn health(&self, region: usize) -> Lasting<Health> {
         self.health[region]
+    }
+
+    /// How much of a region's endpoints is usable.
+    pub(super) fn usable(&self, region: usize) -> Share {
+        self.usable[region].value
     }
 
     pub(super) fn path(&self, vantage: usize, region: usize) -> Lasting<f64> {
@@ -111,8 +134,19 @@ impl Truth {
         self.parted[vantage * self.servers + server].value
     }
 
-    pub(super) fn parted_somewhere(&self, vantage: usize) -> bool {
-        (0..self.servers).any(|server| self.parted(vantage, server))
+    /// Whether some server may not have taken the last report.
+    pub(super) fn unsure_somewhere(&self, vantage: usize, now: Moment) -> bool {
+        (0..self.servers).any(|server| !self.surely_heard(vantage, server, now))
+    }
+
+    /// The longest that a report takes beyond the usual.
+    pub(super) fn slow(&self, vantage: usize, server: usize) -> Duration {
+        self.slow[vantage * self.servers + server].value
+    }
+
+    /// By how many seconds the agent's clock is off.
+    pub(super) fn clock(&self, vantage: usize) -> i64 {
+        self.clocks[vantage].value
     }
 
     pub(super) fn mood(&self, vantage: usize) -> Mood {
@@ -140,8 +174,13 @@ impl Truth {
 
     /// Whether its word reaches the server, and has for long enough.
     pub(super) fn surely_heard(&self, vantage: usize, server: usize, now: Moment) -> bool {
-        let parted = self.parted[vantage * self.servers + server];
-        !parted.value && parted.settled(now)
+        let path = vantage * self.servers + server;
+        let (parted, slow, clock) = (self.parted[path], self.slow[path], self.clocks[vantage]);
+        !parted.value
+            && parted.settled(now)
+            && slow.value == Duration::ZERO
+            && slow.settled(now)
+            && clock.settled(now)
     }
 
     /// Whether the vantage's failures must not count: it is cut off or lags, and knows it, or is long silent.

@@ -132,6 +132,18 @@ impl fmt::Display for RecordType {
     }
 }
 
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::IN => f.write_str("IN"),
+            Self::CH => f.write_str("CH"),
+            Self::NONE => f.write_str("NONE"),
+            Self::ANY => f.write_str("ANY"),
+            Self(other) => write!(f, "CLASS{other}"),
+        }
+    }
+}
+
 impl fmt::Debug for RecordType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

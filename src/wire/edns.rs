@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::code::{OptionCode, Rcode};
-use super::u16_at;
+use super::{cookie, u16_at};
 
 /// What a query's OPT record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,40 @@ pub struct Edns<'q> {
     pub dnssec_ok: bool,
     /// Where the client behind the resolver is.
     pub client_subnet: Option<ClientSubnet<'q>>,
+    /// The first COOKIE option's data, of a length that it may have.
+    pub cookie: Option<&'q [u8]>,
+    /// What else is asked for.
+    pub wishes: Wishes,
+}
+
+/// What a query asks for by options that say nothing more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes(u8);
+
+#[expect(missing_docs, reason = "the names are those of the IANA registry")]
+impl Wishes {
+    pub const NSID: Wishes = Wishes(1);
+    pub const TCP_KEEPALIVE: Wishes = Wishes(2);
+    pub const PADDING: Wishes = Wishes(4);
+    pub const ZONEVERSION: Wishes = Wishes(8);
+}
+
+impl Wishes {
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all of `others` are asked for.
+    #[must_use]
+    pub fn include(self, others: Wishes) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    fn add(&mut self, other: Wishes) {
+        self.0 |= other.0;
+    }
 }
 
 /// A well-formed client subnet option.
@@ -117,8 +151,10 @@ impl<'q> Edns<'q> {
             version: (ttl >> 16 & 0xff) as u8,
             dnssec_ok: ttl & 0x8000 != 0,
             client_subnet: None,
+            cookie: None,
+            wishes: Wishes::default(),
         };
-        if edns.version == 0 {
+        if edns.version == 0 && !data.is_empty() {
             edns.read_options(data)?;
         }
         Ok(edns)
@@ -131,12 +167,31 @@ impl<'q> Edns<'q> {
             let length = usize::from(u16_at(rest, 2).ok_or(Rcode::FORMERR)?);
             let value = rest.get(4..4 + length).ok_or(Rcode::FORMERR)?;
             rest = &rest[4 + length..];
-            if OptionCode(code) == OptionCode::CLIENT_SUBNET {
+            self.take_option(OptionCode(code), value)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take_option(&mut self, code: OptionCode, value: &'q [u8]) -> Result<(), Rcode> {
+        match code {
+            OptionCode::CLIENT_SUBNET => {
                 let subnet = ClientSubnet::parse(value)?;
                 if self.client_subnet.replace(subnet).is_some() {
                     return Err(Rcode::FORMERR);
                 }
             }
+            OptionCode::COOKIE if !cookie::is_well_formed(value) => return Err(Rcode::FORMERR),
+            // Of several the first counts (RFC 7873 section 5.2).
+            OptionCode::COOKIE => self.cookie = self.cookie.or(Some(value)),
+            // A query has no version to tell (RFC 9660 section 2).
+            OptionCode::ZONEVERSION if !value.is_empty() => return Err(Rcode::FORMERR),
+            OptionCode::ZONEVERSION => self.wishes.add(Wishes::ZONEVERSION),
+            // What these hold in a query means nothing (RFC 5001 section 2.1, RFC 7828 section 3, RFC 7830 section 3).
+            OptionCode::NSID => self.wishes.add(Wishes::NSID),
+            OptionCode::TCP_KEEPALIVE => self.wishes.add(Wishes::TCP_KEEPALIVE),
+            OptionCode::PADDING => self.wishes.add(Wishes::PADDING),
+            _ => {}
         }
         Ok(())
     }
@@ -195,10 +250,22 @@ mod tests {
     }
 
     #[test]
+    fn wishes_are_read_whatever_else_stands_there() {
+        let data = [&[0, 3, 0, 0, 0, 12, 0, 3, 0, 0, 0, 0, 10, 0, 8][..], &[7; 8], &[0, 10, 0, 8], &[8; 8]];
+        let data = data.concat();
+        let edns = Edns::parse(1232, 0, &data).unwrap();
+        assert!(edns.wishes.include(Wishes::NSID) && edns.wishes.include(Wishes::PADDING));
+        assert!(!edns.wishes.include(Wishes::ZONEVERSION) && !edns.wishes.include(Wishes::TCP_KEEPALIVE));
+        assert_eq!(edns.cookie, Some(&[7; 8][..]), "the first of several cookies counts");
+    }
+
+    #[test]
     fn options_that_do_not_fit_are_formerr() {
-        assert!(Edns::parse(1232, 0, &[0, 10, 0, 2, 1, 2]).is_ok());
-        assert_eq!(Edns::parse(1232, 0, &[0, 10, 0, 3, 1, 2]), Err(Rcode::FORMERR));
-        assert_eq!(Edns::parse(1232, 0, &[0, 10, 0]), Err(Rcode::FORMERR));
+        assert!(Edns::parse(1232, 0, &[0, 99, 0, 2, 1, 2]).is_ok());
+        assert_eq!(Edns::parse(1232, 0, &[0, 99, 0, 3, 1, 2]), Err(Rcode::FORMERR));
+        assert_eq!(Edns::parse(1232, 0, &[0, 99, 0]), Err(Rcode::FORMERR));
+        assert_eq!(Edns::parse(1232, 0, &[0, 10, 0, 2, 1, 2]), Err(Rcode::FORMERR), "half a cookie");
+        assert_eq!(Edns::parse(1232, 0, &[0, 19, 0, 1, 0]), Err(Rcode::FORMERR), "a version in a query");
         let twice = [0, 8, 0, 4, 0, 1, 0, 0].repeat(2);
         assert_eq!(Edns::parse(1232, 0, &twice), Err(Rcode::FORMERR));
         assert_eq!(Edns::parse(1232, 1 << 16, &twice).map(|edns| edns.version), Ok(1));

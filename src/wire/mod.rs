@@ -3,9 +3,13 @@
 
 pub mod ask;
 pub mod code;
+pub mod cookie;
 pub mod edns;
+pub mod options;
 pub mod query;
 pub mod reply;
+pub mod siphash;
+pub mod tsig;
 
 /// Octets of the header of a message (RFC 1035 section 4.1.1).
 pub const HEADER_OCTETS: usize = 12;

@@ -3,6 +3,7 @@
 
 use super::code::{Class, Opcode, Rcode, RecordType};
 use super::edns::Edns;
+use super::tsig::Tsig;
 use super::{HEADER_OCTETS, u16_at};
 use crate::name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX};
 
@@ -14,6 +15,8 @@ pub type NameRoom = [u8; NAME_OCTETS_MAX + 1];
 pub enum Message<'q> {
     /// A question of opcode QUERY, well-formed throughout.
     Query(Query<'q>),
+    /// No question, but a cookie: the client wants to learn one, or to have its own confirmed (RFC 7873 section 5.4).
+    CookieOnly(Edns<'q>),
     /// Anything else that asks for a reply.
     Reject(Reject<'q>),
     /// Shorter than a header, or a reply itself: an answer to it could begin a loop.
@@ -42,6 +45,17 @@ pub struct Reject<'q> {
     pub question_octets: usize,
     /// EDNS, where it could be read: who speaks it gets it back even in an error (RFC 6891 section 7).
     pub edns: Option<Edns<'q>>,
+    /// Whether it is refused for a signature by a key that is not known here, which the reply names (RFC 8945 section
+    /// 5.2.1); [`Tsig::find`] finds it.
+    pub signed: bool,
+}
+
+impl Reject<'_> {
+    /// A refusal without EDNS.
+    #[must_use]
+    pub fn new(rcode: Rcode, question_octets: usize) -> Self {
+        Self { rcode, question_octets, edns: None, signed: false }
+    }
 }
 
 impl<'q> Message<'q> {
@@ -52,10 +66,18 @@ impl<'q> Message<'q> {
         }
         let opcode = Opcode(packet[2] >> 3 & 0x0f);
         if opcode != Opcode::QUERY {
-            return Self::Reject(Reject { rcode: refusal(opcode), question_octets: 0, edns: None });
+            return Self::Reject(refuse_operation(packet, opcode));
         }
-        parse_query(packet, room).unwrap_or_else(Self::Reject)
+        parse_query(packet, room)
     }
+}
+
+/// The name in lower case that a message seems to ask for, before it is parsed: for whoever wants to know early
+/// what is going to be looked up, and is not hurt by a wrong guess.
+#[must_use]
+pub fn name_ahead<'q>(packet: &[u8], room: &'q mut NameRoom) -> Option<&'q [u8]> {
+    let octets = question_name(packet).ok()?;
+    Some(lowered(&packet[HEADER_OCTETS..HEADER_OCTETS + octets], room))
 }
 
 impl Query<'_> {
@@ -66,42 +88,89 @@ impl Query<'_> {
     }
 }
 
-/// The code for operations that this server does not do: changes and notices are refused, since zones come
-/// from files; the rest is not implemented.
-fn refusal(opcode: Opcode) -> Rcode {
-    match opcode {
-        Opcode::NOTIFY | Opcode::UPDATE => Rcode::REFUSED,
-        _ => Rcode::NOTIMP,
+impl<'q> Tsig<'q> {
+    /// The signature of a message that was refused for it, with so many octets of question.
+    #[must_use]
+    pub fn find(packet: &'q [u8], question_octets: usize) -> Option<Self> {
+        let records = [6, 8, 10].into_iter().filter_map(|at| u16_at(packet, at)).map(u32::from).sum();
+        Rest::after(packet, question_octets).find_tsig(records)
     }
 }
 
-fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Result<Message<'q>, Reject<'q>> {
-    let reject = |question_octets: usize, edns| move |rcode: Rcode| Reject { rcode, question_octets, edns };
-    let count = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
-    let (questions, answers, authorities, additionals) = (count(4), count(6), count(8), count(10));
-    if questions != 1 {
-        // No questions, or several (RFC 9619), cannot be answered.
-        return Err(reject(0, None)(Rcode::FORMERR));
+/// Operations that this server does not do: changes and notices are refused with their question, since zones come
+/// from files; the rest is not implemented, and what its sections hold is not for us to repeat (RFC 8906 section
+/// 8.1.4). EDNS is given back where it can be found (RFC 6891 section 7).
+#[cold]
+fn refuse_operation(packet: &[u8], opcode: Opcode) -> Reject<'_> {
+    let octets = match u16_at(packet, 4) {
+        Some(1) => question_name(packet).map(|name| name + 4).ok(),
+        Some(0) => Some(0),
+        _ => None,
+    };
+    let octets = octets.filter(|octets| packet.len() >= HEADER_OCTETS + octets);
+    let edns = octets.and_then(|octets| Rest::after(packet, octets).find_edns());
+    match opcode {
+        Opcode::NOTIFY | Opcode::UPDATE => {
+            Reject { edns, ..Reject::new(Rcode::REFUSED, octets.unwrap_or_default()) }
+        }
+        _ => Reject { edns, ..Reject::new(Rcode::NOTIMP, 0) },
     }
-    let name_octets = question_name(packet).map_err(reject(0, None))?;
+}
+
+fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Message<'q> {
+    let reject = |rcode, question_octets| Message::Reject(Reject::new(rcode, question_octets));
+    let count = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    let sections = [count(6), count(8), count(10)];
+    match count(4) {
+        1 => {}
+        0 => return parse_without_question(packet, sections),
+        // Several (RFC 9619) cannot be answered.
+        _ => return reject(Rcode::FORMERR, 0),
+    }
+    let Ok(name_octets) = question_name(packet) else { return reject(Rcode::FORMERR, 0) };
     let name_end = HEADER_OCTETS + name_octets;
     let (Some(rtype), Some(class)) = (u16_at(packet, name_end), u16_at(packet, name_end + 2)) else {
-        return Err(reject(0, None)(Rcode::FORMERR));
+        return reject(Rcode::FORMERR, 0);
     };
     let (rtype, class) = (RecordType(rtype), Class(class));
     let question_octets = name_octets + 4;
-    let rest = Rest { packet, at: name_end + 4 };
-    let edns = rest
-        .read(answers, authorities, additionals, rtype)
-        .map_err(|(rcode, edns)| reject(question_octets, edns)(rcode))?;
-    if edns.is_some_and(|edns| edns.version > 0) {
-        return Err(reject(question_octets, edns)(Rcode::BADVERS));
-    }
-    if let Some(rcode) = refused_type(rtype) {
-        return Err(reject(question_octets, edns)(rcode));
+    let mut rest = Rest::after(packet, question_octets);
+    let mut edns = None;
+    let refusal = match rest.read(sections, rtype, &mut edns) {
+        Err(rcode) => Some(rcode),
+        Ok(()) => refusal(&rest, edns.as_ref(), rtype),
+    };
+    if let Some(rcode) = refusal {
+        let signed = rcode == Rcode::NOTAUTH;
+        return Message::Reject(Reject { edns, signed, ..Reject::new(rcode, question_octets) });
     }
     let name = lowered(&packet[HEADER_OCTETS..name_end], room);
-    Ok(Message::Query(Query { name, rtype, class, edns }))
+    Message::Query(Query { name, rtype, class, edns })
+}
+
+/// Why a well-formed query is refused before its name is looked at, if it is.
+#[inline]
+fn refusal(rest: &Rest<'_>, edns: Option<&Edns<'_>>, rtype: RecordType) -> Option<Rcode> {
+    if rest.signed {
+        return Some(Rcode::NOTAUTH);
+    }
+    if edns.is_some_and(|edns| edns.version > 0) {
+        return Some(Rcode::BADVERS);
+    }
+    refused_type(rtype)
+}
+
+#[cold]
+fn parse_without_question(packet: &[u8], sections: [u16; 3]) -> Message<'_> {
+    let mut rest = Rest::after(packet, 0);
+    let mut edns = None;
+    let read = rest.read(sections, RecordType::A, &mut edns);
+    let rcode = match (read.map(|()| refusal(&rest, edns.as_ref(), RecordType::A)), edns) {
+        (Ok(None), Some(edns)) if edns.cookie.is_some() => return Message::CookieOnly(edns),
+        (Ok(Some(rcode)) | Err(rcode), _) => rcode,
+        (Ok(None), _) => Rcode::FORMERR,
+    };
+    Message::Reject(Reject { edns, signed: rcode == Rcode::NOTAUTH, ..Reject::new(rcode, 0) })
 }
 
 /// Types that no zone can hold and that this server has no other answer for.
@@ -116,6 +185,7 @@ fn refused_type(rtype: RecordType) -> Option<Rcode> {
 }
 
 /// The length of the question's name. A compression pointer there could only point into the header.
+#[inline]
 fn question_name(packet: &[u8]) -> Result<usize, Rcode> {
     let mut at = HEADER_OCTETS;
     loop {
@@ -166,9 +236,11 @@ fn lowered_word(word: [u8; 8]) -> [u8; 8] {
 struct Rest<'q> {
     packet: &'q [u8],
     at: usize,
+    /// Whether a signature was read.
+    signed: bool,
 }
 
-/// A record of a query: only OPT means anything to this server.
+/// A record of a query: only OPT and TSIG mean anything to this server.
 struct Record<'q> {
     at_root: bool,
     rtype: RecordType,
@@ -178,37 +250,83 @@ struct Record<'q> {
 }
 
 impl<'q> Rest<'q> {
-    /// Reads all records to the end of the packet. A query carries none but in its additional section, except
-    /// IXFR, which has the client's SOA as authority (RFC 1995 section 3). On a fault, gives the EDNS read
-    /// before it.
+    fn after(packet: &'q [u8], question_octets: usize) -> Self {
+        Self { packet, at: HEADER_OCTETS + question_octets, signed: false }
+    }
+
+    /// Reads all records to the end of the packet, those of answer, authority and additional. A query carries none but
+    /// in its additional section, except IXFR, which has the client's SOA as authority (RFC 1995 section 3). On a
+    /// fault, `edns` is what was read before it.
+    #[inline]
     fn read(
-        mut self,
-        answers: u16,
-        authorities: u16,
-        additionals: u16,
+        &mut self,
+        [answers, authorities, additionals]: [u16; 3],
         rtype: RecordType,
-    ) -> Result<Option<Edns<'q>>, (Rcode, Option<Edns<'q>>)> {
+        edns: &mut Option<Edns<'q>>,
+    ) -> Result<(), Rcode> {
         let authorities_allowed = u16::from(rtype == RecordType::IXFR);
         if answers > 0 || authorities > authorities_allowed {
-            return Err((Rcode::FORMERR, None));
+            return Err(Rcode::FORMERR);
         }
-        let mut edns = None;
         // Each record takes octets, so the packet's length bounds this loop whatever the counts say.
         for index in 0..u32::from(authorities) + u32::from(additionals) {
-            let record = self.record().ok_or((Rcode::FORMERR, edns))?;
+            let start = self.at;
+            let record = self.record().ok_or(Rcode::FORMERR)?;
             if record.rtype != RecordType::OPT || index < u32::from(authorities) {
+                if record.rtype == RecordType::TSIG && !self.is_signature(start) {
+                    return Err(Rcode::FORMERR);
+                }
                 continue;
             }
             if edns.is_some() || !record.at_root {
-                return Err((Rcode::FORMERR, edns)); // RFC 6891 section 6.1.1
+                return Err(Rcode::FORMERR); // RFC 6891 section 6.1.1
             }
-            // Malformed options leave the version and the flags readable, and the reply carries OPT.
-            let bare = || Edns::parse(record.class, record.ttl, &[]).ok();
-            edns = Some(Edns::parse(record.class, record.ttl, record.data).map_err(|rcode| (rcode, bare()))?);
+            match Edns::parse(record.class, record.ttl, record.data) {
+                Ok(read) => *edns = Some(read),
+                Err(rcode) => {
+                    // Malformed options leave the version and the flags readable, and the reply carries OPT.
+                    *edns = Edns::parse(record.class, record.ttl, &[]).ok();
+                    return Err(rcode);
+                }
+            }
         }
-        if self.at == self.packet.len() { Ok(edns) } else { Err((Rcode::FORMERR, edns)) }
+        if self.at == self.packet.len() { Ok(()) } else { Err(Rcode::FORMERR) }
     }
 
+    /// Takes note of the record that began at `start` as a signature; not if it is malformed, or not the last
+    /// (RFC 8945 section 5.1).
+    #[cold]
+    fn is_signature(&mut self, start: usize) -> bool {
+        self.signed = self.at == self.packet.len() && Tsig::parse(&self.packet[start..]).is_some();
+        self.signed
+    }
+
+    /// The last record as a signature.
+    fn find_tsig(mut self, records: u32) -> Option<Tsig<'q>> {
+        for _ in 1..records {
+            self.record()?;
+        }
+        Tsig::parse(&self.packet[self.at..])
+    }
+
+    /// EDNS of a message whose sections may hold anything, if it can be read.
+    fn find_edns(mut self) -> Option<Edns<'q>> {
+        let count = |at| u16_at(self.packet, at).map_or(0, u32::from);
+        for _ in 0..count(6) + count(8) {
+            self.record()?;
+        }
+        for _ in 0..count(10) {
+            let record = self.record()?;
+            if record.rtype == RecordType::OPT && record.at_root {
+                let bare = |_| Edns::parse(record.class, record.ttl, &[]);
+                return Edns::parse(record.class, record.ttl, record.data).or_else(bare).ok();
+            }
+        }
+        None
+    }
+
+    // Inlined by wish: the cold callers would else make it a call for the hot one.
+    #[inline]
     fn record(&mut self) -> Option<Record<'q>> {
         let start = self.at;
         let mut at = start;
@@ -262,6 +380,7 @@ mod tests {
         parse(packet, |message| match message {
             Message::Query(_) => Rcode::NOERROR,
             Message::Reject(reject) => reject.rcode,
+            Message::CookieOnly(_) => Rcode::BADCOOKIE,
             Message::Ignore => Rcode(0xffff),
         })
     }

@@ -2,11 +2,9 @@
 //! octets, OPT last. What does not fit is told by [`Full`]; the caller then sets TC.
 
 use super::HEADER_OCTETS;
-use super::code::{OptionCode, Rcode, RecordType};
-use super::edns::{ClientSubnet, Edns, OPT_FIXED_OCTETS};
+use super::code::Rcode;
+use super::options::{ReplyOptions, Room};
 
-/// The largest datagram that we ask clients to send us (RFC 6891 section 6.2.5); their queries are far smaller.
-const OUR_UDP_OCTETS: u16 = 1232;
 /// Bits of the third octet of the header.
 const QR: u8 = 0x80;
 const AA: u8 = 0x04;
@@ -41,17 +39,6 @@ pub struct Reply<'b> {
     limit: usize,
     question_end: usize,
     counts: [u16; 3],
-}
-
-/// What OPT carries in a reply.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ReplyOptions<'o> {
-    /// EDNS of the query; without it the reply has no OPT.
-    pub edns: Option<&'o Edns<'o>>,
-    /// The depth to which the answer depends on the client (RFC 7871 section 7.2.1).
-    pub scope: u8,
-    /// Data of an extended error: code and text (RFC 8914). Left out when there is no room for it.
-    pub extended_error: Option<&'o [u8]>,
 }
 
 impl<'b> Reply<'b> {
@@ -147,52 +134,19 @@ impl<'b> Reply<'b> {
             header[at..at + 2].copy_from_slice(&count.to_be_bytes());
         }
         self.limit += options.required_octets();
-        if let Some(edns) = options.edns {
-            self.write_opt(rcode, edns, options);
+        match options.edns {
+            Some(edns) => {
+                options.write(edns, rcode, Room { octets: self.octets, at: self.end, limit: self.limit })
+            }
+            None => self.end,
         }
-        self.end
-    }
-
-    #[inline]
-    fn write_opt(&mut self, rcode: Rcode, edns: &Edns<'_>, options: &ReplyOptions<'_>) {
-        let start = self.end;
-        let opt = &mut self.octets[start..];
-        opt[0] = 0;
-        opt[1..3].copy_from_slice(&RecordType::OPT.0.to_be_bytes());
-        opt[3..5].copy_from_slice(&OUR_UDP_OCTETS.to_be_bytes());
-        opt[5..9].copy_from_slice(&[(rcode.0 >> 4) as u8, 0, if edns.dnssec_ok { 0x80 } else { 0 }, 0]);
-        let mut at = OPT_FIXED_OCTETS;
-        if let Some(subnet) = &edns.client_subnet {
-            let octets = subnet.reply_octets();
-            subnet.write_reply(options.scope, &mut opt[at..at + octets]);
-            at += octets;
-        }
-        if let Some(error) = options.extended_error.filter(|error| start + at + 4 + error.len() <= self.limit)
-        {
-            opt[at..at + 2].copy_from_slice(&OptionCode::EXTENDED_ERROR.0.to_be_bytes());
-            opt[at + 2..at + 4].copy_from_slice(&(error.len() as u16).to_be_bytes());
-            opt[at + 4..at + 4 + error.len()].copy_from_slice(error);
-            at += 4 + error.len();
-        }
-        let data_octets = (at - OPT_FIXED_OCTETS) as u16;
-        opt[9..11].copy_from_slice(&data_octets.to_be_bytes());
-        self.end = start + at;
-    }
-}
-
-impl ReplyOptions<'_> {
-    /// What OPT takes at least; an extended error is left out when there is no room.
-    #[inline]
-    fn required_octets(&self) -> usize {
-        self.edns.map_or(0, |edns| {
-            OPT_FIXED_OCTETS + edns.client_subnet.as_ref().map_or(0, ClientSubnet::reply_octets)
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::edns::{ClientSubnet, Edns, OPT_FIXED_OCTETS};
     use hickory_proto::op::Message;
 
     const QUERY: &[u8] = b"\x12\x34\x01\x10\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
@@ -206,7 +160,8 @@ mod tests {
     #[test]
     fn a_reply_reads_as_it_was_meant() {
         let mut buffer = [0xff; 512];
-        let options = ReplyOptions { edns: Some(&edns()), scope: 20, extended_error: Some(b"\0\0why") };
+        let options =
+            ReplyOptions { edns: Some(&edns()), scope: 20, extended_error: Some(b"\0\0why"), extras: None };
         let mut reply = Reply::begin(&mut buffer, QUERY, 7, 512, &options);
         reply.append(Section::Answer, 1, A).unwrap();
         let length = reply.finish(Rcode::NOERROR, true, false, &options);
@@ -222,7 +177,8 @@ mod tests {
     fn records_and_errors_yield_to_the_limit() {
         let mut buffer = [0; 512];
         let limit = QUERY.len() + A.len() + OPT_FIXED_OCTETS + 11;
-        let options = ReplyOptions { edns: Some(&edns()), scope: 20, extended_error: Some(b"\0\0why") };
+        let options =
+            ReplyOptions { edns: Some(&edns()), scope: 20, extended_error: Some(b"\0\0why"), extras: None };
         let mut reply = Reply::begin(&mut buffer, QUERY, 7, limit, &options);
         reply.append(Section::Answer, 1, A).unwrap();
         assert_eq!(reply.append(Section::Answer, 1, A), Err(Full));

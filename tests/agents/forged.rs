@@ -9,6 +9,7 @@ use rhumb::exchange::REPORT_PATH;
 use rhumb::exchange::order::TargetName;
 use rhumb::exchange::report::{Head, REPORT_OCTETS_MAX, write};
 use rhumb::health::outcome::{Failure, Outcome, Report, TargetReport};
+use rhumb::health::verdict::Share;
 use rhumb::ids::{TargetId, VantageId};
 
 use crate::world::World;
@@ -54,6 +55,7 @@ fn slander(agent: &str, boot: u64, number: u64, clock: Duration) -> Vec<u8> {
         age: Duration::from_millis(age),
         latency: Duration::ZERO,
         result: Err(Failure::Refused),
+        usable: Share::WHOLE,
     };
     let targets = (0..3).map(|target| TargetReport {
         target: TargetId(target),

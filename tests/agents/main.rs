@@ -5,6 +5,7 @@
 
 mod forged;
 mod namespaces;
+mod shares;
 mod trust;
 mod verdicts;
 mod world;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -22,8 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Processes and backends in a folder of their own; all end with it.
 pub(crate) struct World {
     folder: TempDir,
-    /// For agents, for metrics, for queries.
-    ports: [u16; 3],
+    /// For agents, for metrics, for queries, for gauges.
+    ports: [u16; 4],
     pub(crate) backends: Vec<Backend>,
     server: Option<Process>,
     agents: Vec<(String, Process)>,
@@ -111,14 +112,14 @@ impl World {
         Self::with_server_that_wants(PROBE)
     }
 
-    fn with_server_that_wants(probe: &'static str) -> Self {
+    pub(crate) fn with_server_that_wants(probe: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Every endpoint has an address of its own, and all share the port of the probe.
         let first = Backend::start((Ipv4Addr::new(127, 0, 77, 1), 0).into());
         let port = first.address.port();
         let other = |last| Backend::start((Ipv4Addr::new(127, 0, 77, last), port).into());
         let backends = vec![first, other(2), other(3)];
-        let ports = [(); 3].map(|()| free_port());
+        let ports = [(); 4].map(|()| free_port());
         let mut world = Self { folder, ports, backends, server: None, agents: Vec::new(), probe };
         let agents: Vec<String> = VANTAGES.iter().map(|vantage| format!("--agent={vantage}")).collect();
         let mut arguments = vec!["cert", "init", "fleet", "--server", "ns1=127.0.0.1"];
@@ -137,17 +138,19 @@ impl World {
     }
 
     fn configuration(&self) -> String {
-        let [agents, metrics, queries] = self.ports;
+        let [agents, metrics, queries, gauges] = self.ports;
+        let port = self.backends[0].address.port();
+        let judge = if self.probe.contains("[probes.whole]") { "whole" } else { "web" };
         let mut text = format!(
             "[server]\nlisten = [\"127.0.0.1:{queries}\"]\nworkers = 1\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\
+             [gauges]\nlisten = \"127.0.0.1:{gauges}\"\n\
              [agents]\nlisten = \"127.0.0.1:{agents}\"\ncertificate = \"ns1.pem\"\nkey = \"ns1.key\"\n\
              authorities = [\"trust.pem\"]\nrevocations = [\"fleet/revoked.pem\"]\n\
-             [probes.web]\nhttp = {{ port = {} }}\n{}\n\
+             [probes.web]\nhttp = {{ port = {port} }}\n{}\n\
              [zones.\"example.com\"]\nfile = \"example.com.zone\"\n\
              [maps.world]\norder = [\"eu-west\", \"us-east\"]\n\
-             [services.www]\nnames = [\"www.example.com\"]\nprobe = \"web\"\nmap = \"world\"\nhold = \"1s\"\nramp = \"3s\"\n",
-            self.backends[0].address.port(),
-            self.probe
+             [services.www]\nnames = [\"www.example.com\"]\nprobe = \"{judge}\"\nmap = \"world\"\nhold = \"1s\"\nramp = \"3s\"\n",
+            self.probe.replace("PORT", &port.to_string())
         );
         for (vantage, region) in VANTAGES.iter().zip(REGIONS) {
             text += &format!("[regions.{region}]\n[vantages.{vantage}]\nregion = \"{region}\"\n");
@@ -226,10 +229,11 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Writes a file so that it is there whole or not at all.
+    /// Writes a file so that it is there whole or not at all, and nobody else may read it.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let beside = self.path(&format!("{name}.new"));
         fs::write(&beside, text).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).unwrap();
         fs::rename(beside, self.path(name)).unwrap();
     }
 
@@ -264,6 +268,19 @@ impl World {
                 && labels.iter().all(|label| line.contains(label))
         });
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Tells gauges by HTTP; the answer.
+    pub(crate) fn post_gauges(&self, lines: &str) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[3])).unwrap();
+        let head = format!(
+            "POST /gauges HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            lines.len()
+        );
+        stream.write_all((head + lines).as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// How many reports of a vantage were taken.

@@ -96,10 +96,16 @@ pub(crate) fn read(line: &str) -> Result<Asked, String> {
         source = address.parse().map_err(|_| format!("{address} is no address"))?;
         words.truncate(words.len() - 2);
     }
-    let tcp = words.iter().position(|word| *word == "+tcp");
-    let transport = tcp.map_or(Transport::Udp, |at| {
-        words.remove(at);
-        Transport::Tcp
+    let by = [
+        ("+tcp", Transport::Tcp),
+        ("+tls", Transport::Tls),
+        ("+https", Transport::Https),
+        ("+quic", Transport::Quic),
+    ];
+    let mut transport = Transport::Udp;
+    words.retain(|word| {
+        let named = by.iter().find(|(name, _)| name == word);
+        named.inspect(|(_, named)| transport = *named).is_none()
     });
     let packet = match words.split_first() {
         Some((&"dig", words)) => dig(words)?.packet(),

@@ -2,8 +2,10 @@
 //! another server.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod amplification;
 mod ask;
 mod cases;
+mod fuzz;
 mod oracle;
 mod peers;
 mod properties;

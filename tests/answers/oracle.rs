@@ -33,6 +33,9 @@ pub(crate) fn judge(asked: &Asked, reply: &[u8]) -> Shown {
     let high = message.edns.as_ref().map_or(0, |edns| u16::from(edns.rcode_high()));
     let rcode = high << 4 | u16::from(reply[3] & 0x0f);
     assert_eq!(shown.status, rhumb::wire::code::Rcode(rcode).to_string());
+    let spoke_edns =
+        Message::from_vec(packet).is_ok_and(|query| query.edns.is_some() && query.queries.len() < 2);
+    assert!(message.edns.is_some() || !spoke_edns || rcode == 1, "who speaks EDNS gets it back");
     if let Some(edns) = &message.edns {
         assert_eq!((edns.version(), edns.max_payload()), (0, 1232));
     }
@@ -46,7 +49,7 @@ pub(crate) fn judge(asked: &Asked, reply: &[u8]) -> Shown {
 
 /// How many octets a reply may have.
 pub(crate) fn limit(asked: &Asked) -> usize {
-    if asked.transport == Transport::Tcp {
+    if asked.transport != Transport::Udp {
         return 65_535;
     }
     let query = Message::from_vec(&asked.packet).ok();
@@ -83,9 +86,8 @@ fn is_plain(line: &str) -> bool {
 /// The reply with the family of a client subnet of family 0, which the oracle does not know, made 1.
 fn with_known_family(reply: &[u8]) -> Vec<u8> {
     let mut octets = reply.to_vec();
-    if octets.ends_with(&[0, 8, 0, 4, 0, 0, 0, 0]) {
-        let family = octets.len() - 3;
-        octets[family] = 1;
+    if let Some(at) = octets.windows(8).rposition(|option| option == [0, 8, 0, 4, 0, 0, 0, 0]) {
+        octets[at + 5] = 1;
     }
     octets
 }

@@ -7,11 +7,13 @@ use std::net::IpAddr;
 
 use rhumb::answer::compile::CounterNumbers;
 use rhumb::answer::count::Counters;
-use rhumb::answer::respond::{Action, Transport, UDP_OCTETS_MAX, respond};
+use rhumb::answer::respond::{Action, Envelope, Transport, respond};
 use rhumb::answer::table::AnswerTable;
 use rhumb::config::generation::{self, Generation};
 use rhumb::health::verdict::{Share, Standing, State};
 use rhumb::ids::{EndpointId, ServiceId};
+use rhumb::time::WallTime;
+use rhumb::wire::cookie::Secret;
 
 use crate::ask::Asked;
 
@@ -46,8 +48,9 @@ impl World {
         source.push_str(&configuration.replace("FIXTURES", fixtures));
         let file = folder.path().join("rhumb.toml");
         fs::write(&file, source).unwrap();
-        let (generation, _) = generation::load(&file)
+        let (mut generation, _) = generation::load(&file)
             .map_err(|faults| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())?;
+        generation.lend_secret(Secret::new(*b"a test's secret."));
         let mut numbers = CounterNumbers::default();
         let table = generation.plan.table(1, &|_| Standing::UP, &mut numbers);
         Ok(Self { generation, table, numbers, standings: HashMap::new() })
@@ -100,11 +103,11 @@ pub(crate) fn reply(
     source: IpAddr,
     transport: Transport,
 ) -> Option<Vec<u8>> {
-    let octets = if transport == Transport::Udp { UDP_OCTETS_MAX } else { 65_535 };
     // What the last reply left in a buffer must not show.
-    let mut buffer = vec![0xa5; octets];
+    let mut buffer = vec![0xa5; transport.reply_octets_max()];
     let counters = Counters::new(table.answer_counters());
-    match respond(table, packet, source, transport, &mut buffer, &counters) {
+    let envelope = Envelope { source, transport, at: WallTime::default() };
+    match respond(table, packet, envelope, &mut buffer, &counters) {
         Action::Ignore => None,
         Action::Send(length) => {
             buffer.truncate(length);

@@ -21,19 +21,30 @@ use crate::health::outcome::Failure;
 
 /// A target of an HTTP probe, made ready.
 pub(super) struct HttpTarget {
-    client: Client,
-    url: Url,
-    /// The Host header as the operator wrote it; without one, the client writes the URL's.
-    host: Option<HeaderValue>,
+    origin: Origin,
     status: Vec<u16>,
     body_contains: Option<String>,
 }
 
-impl HttpTarget {
-    pub(super) fn new(address: SocketAddr, spec: &HttpProbe, trust: &mut TrustCache) -> Result<Self, String> {
-        let scheme = if spec.tls.is_some() { "https" } else { "http" };
-        let named = spec.host.as_deref().map(|host| parse_url(scheme, host)).transpose()?;
-        let host = spec.host.as_deref().map(HeaderValue::from_str).transpose();
+/// Whom requests go to, made ready.
+pub(super) struct Origin {
+    pub(super) client: Client,
+    /// Without path and query.
+    pub(super) url: Url,
+    /// The Host header as the operator wrote it; without one, the client writes the URL's.
+    pub(super) host: Option<HeaderValue>,
+}
+
+impl Origin {
+    pub(super) fn new(
+        address: SocketAddr,
+        host: Option<&str>,
+        tls: Option<&TlsTrust>,
+        trust: &mut TrustCache,
+    ) -> Result<Self, String> {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let named = host.map(|host| parse_url(scheme, host)).transpose()?;
+        let host = host.map(HeaderValue::from_str).transpose();
         // A host that is an address would be connected to, past the resolver; so the URL keeps the target's
         // address then, and the certificate is checked for the host all the same.
         let (mut url, checked) = match named {
@@ -44,27 +55,32 @@ impl HttpTarget {
             None => (parse_url(scheme, &address.to_string())?, None),
         };
         url.set_port(Some(address.port())).map_err(|()| "the host takes no port".to_owned())?;
-        let (path, query) = spec.path.split_once('?').map_or((&*spec.path, None), |(p, q)| (p, Some(q)));
-        url.set_path(path);
-        url.set_query(query);
         // Plain HTTP uses no TLS, but the client would otherwise make its own, with all the system's
         // authorities, for each target.
-        let tls = client_config(spec.tls.as_ref().unwrap_or(&TlsTrust::Anything), checked, trust)?;
+        let tls = client_config(tls.unwrap_or(&TlsTrust::Anything), checked, trust)?;
         Ok(Self {
             client: client(address, tls)?,
             url,
             host: host.map_err(|_| "the host is not fit for a header".to_owned())?,
-            status: spec.status.clone(),
-            body_contains: spec.body_contains.clone(),
         })
+    }
+}
+
+impl HttpTarget {
+    pub(super) fn new(address: SocketAddr, spec: &HttpProbe, trust: &mut TrustCache) -> Result<Self, String> {
+        let mut origin = Origin::new(address, spec.host.as_deref(), spec.tls.as_ref(), trust)?;
+        let (path, query) = spec.path.split_once('?').map_or((&*spec.path, None), |(p, q)| (p, Some(q)));
+        origin.url.set_path(path);
+        origin.url.set_query(query);
+        Ok(Self { origin, status: spec.status.clone(), body_contains: spec.body_contains.clone() })
     }
 
     pub(super) async fn probe(&self) -> Finding {
-        let mut request = Request::new(reqwest::Method::GET, self.url.clone());
-        if let Some(host) = &self.host {
+        let mut request = Request::new(reqwest::Method::GET, self.origin.url.clone());
+        if let Some(host) = &self.origin.host {
             request.headers_mut().insert(HOST, host.clone());
         }
-        match self.client.execute(request).await {
+        match self.origin.client.execute(request).await {
             Ok(response) => self.judge(response).await,
             Err(error) => finding_of(&error),
         }
@@ -119,7 +135,7 @@ async fn find_in_body(mut response: Response, wanted: &[u8]) -> Finding {
     if wanted.is_empty() { Finding::Pass } else { Finding::Fail(Failure::Body) }
 }
 
-fn contains(body: &[u8], wanted: &[u8]) -> bool {
+pub(super) fn contains(body: &[u8], wanted: &[u8]) -> bool {
     wanted.is_empty() || body.windows(wanted.len()).any(|window| window == wanted)
 }
 

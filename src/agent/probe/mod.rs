@@ -6,6 +6,8 @@
 mod dns;
 mod file;
 mod http;
+mod icmp;
+mod journey;
 mod tcp;
 mod tls;
 
@@ -16,8 +18,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::illness::patience;
 use crate::config::probe::{DnsProbe, Probe, ProbeKind, Target};
 use crate::health::outcome::Failure;
+use crate::health::verdict::Share;
 
 pub(super) use http::Only;
 
@@ -26,9 +30,11 @@ pub(super) use http::Only;
 pub enum Finding {
     /// The target works.
     Pass,
+    /// It works, and so much of it is usable: less than the whole, more than nothing.
+    PassInPart(Share),
     /// The target does not work.
     Fail(Failure),
-    /// Nothing was learned of the target; why not.
+    /// Nothing was learned of the target; why not, or no words where that was told already.
     Nothing(String),
 }
 
@@ -36,6 +42,7 @@ pub enum Finding {
 pub struct Prober {
     address: SocketAddr,
     timeout: Duration,
+    interval: Duration,
     kind: Kind,
 }
 
@@ -47,7 +54,11 @@ enum Kind {
     File {
         file: Arc<file::StateFile>,
         key: String,
+        /// Who gets the outcomes knows of shares.
+        shares: bool,
     },
+    Icmp(Arc<icmp::Echoes>),
+    Journey(Box<journey::JourneyTarget>),
     /// The probe could not be made ready; why not.
     Unready(String),
 }
@@ -57,6 +68,7 @@ enum Kind {
 pub struct Shared {
     trust: tls::TrustCache,
     files: HashMap<std::path::PathBuf, Arc<file::StateFile>>,
+    echoes: Arc<icmp::Echoes>,
 }
 
 /// The longest text of a failure in characters: it travels in every report and stands in logs.
@@ -76,43 +88,47 @@ impl Prober {
                 tls::TlsTarget::new(target.address, spec, &mut shared.trust).map(Kind::Tls)
             }
             ProbeKind::Dns(spec) => Ok(Kind::Dns(spec.clone())),
-            ProbeKind::File { path } => {
+            ProbeKind::File { path, shares } => {
                 let file = shared.files.entry(path.clone()).or_insert_with(|| file::StateFile::new(path));
-                Ok(Kind::File { file: file.clone(), key: target.key.clone() })
+                Ok(Kind::File { file: file.clone(), key: target.key.clone(), shares: *shares })
             }
+            ProbeKind::Journey(spec) => {
+                let made = journey::JourneyTarget::new(target.address, spec, &mut shared.trust);
+                made.map(|journey| Kind::Journey(Box::new(journey)))
+            }
+            ProbeKind::Icmp => Ok(Kind::Icmp(Arc::clone(&shared.echoes))),
+            ProbeKind::Gauge(_) | ProbeKind::Composed(_) => Err("nothing is to be probed".to_owned()),
         };
-        Self { address: target.address, timeout: probe.timeout, kind: kind.unwrap_or_else(Kind::Unready) }
+        let kind = kind.unwrap_or_else(Kind::Unready);
+        Self { address: target.address, timeout: probe.timeout, interval: probe.interval, kind }
     }
 
-    /// Probes once. `id` numbers the query of a DNS probe.
-    pub async fn probe(&self, id: u16) -> Finding {
+    /// Probes once. `id` numbers the query of a DNS or ICMP probe; an agent that is ill itself waits longer.
+    pub async fn probe(&self, id: u16, is_ill: bool) -> Finding {
         let work = async {
             match &self.kind {
                 Kind::Http(http) => http.probe().await,
                 Kind::Tcp => tcp::probe(self.address).await,
                 Kind::Tls(tls) => tls.probe().await,
                 Kind::Dns(spec) => dns::probe(self.address, spec, id).await,
-                Kind::File { file, key } => file.probe(key).await,
+                Kind::File { file, key, shares } => match file.probe(key).await {
+                    Finding::PassInPart(_) if !shares => Finding::Pass,
+                    finding => finding,
+                },
+                Kind::Journey(journey) => journey.probe().await,
+                Kind::Icmp(echoes) => echoes.probe(self.address, id).await,
                 Kind::Unready(why) => Finding::Nothing(why.clone()),
             }
         };
-        match (tokio::time::timeout(self.timeout, work).await, &self.kind) {
+        let timeout = patience(self.timeout, self.interval, is_ill);
+        match (tokio::time::timeout(timeout, work).await, &self.kind) {
             (Ok(finding), _) => finding,
             (Err(_), Kind::File { .. }) => {
                 Finding::Nothing("the state file cannot be read in time".to_owned())
             }
+            (Err(_), Kind::Journey(journey)) => journey.failed_by(&Failure::TimedOut),
             (Err(_), _) => Finding::Fail(Failure::TimedOut),
         }
-    }
-}
-
-/// Whether a probe of this kind opens TCP connections to its target, so that one can be watched.
-#[must_use]
-pub fn uses_tcp(kind: &ProbeKind) -> bool {
-    match kind {
-        ProbeKind::Http(_) | ProbeKind::Tcp { .. } | ProbeKind::Tls(_) => true,
-        ProbeKind::Dns(spec) => spec.tcp,
-        ProbeKind::File { .. } => false,
     }
 }
 

@@ -5,14 +5,16 @@
 //!       ^                      ^      |
 //!       +---- targets ---------|------+     operator's socket, signals --requests--> control task
 //! ```
+//!
+//! Connections of clients have a runtime of their own, so that no crowd of them holds up a verdict.
 
 mod opened;
+mod settings;
 mod watchdog;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +32,7 @@ use super::{Configuration, log};
 use crate::agent::chance::Chance;
 use crate::agent::run::Snapshot;
 use crate::agent::world::Targets;
+use crate::answer::respond::Transport;
 use crate::config::generation::{self, Generation};
 use crate::config::{self, Config, Log, LogFormat};
 use crate::control;
@@ -43,13 +46,15 @@ use crate::ids::VantageId;
 use crate::process::handed::Estate;
 use crate::process::supervisor::Supervisor;
 use crate::process::{self, HardenFault, Needs, panics};
-use crate::serve::{BindFault, ClientNames, Running, Settings, TcpLimits};
+use crate::serve::{BindFault, Running, priority};
 
 /// A server at work, with a runtime of its own.
 #[derive(Debug)]
 pub(super) struct Server {
     /// Dropped last: what runs on it ends with it.
     runtime: Runtime,
+    /// What serves the connections of clients.
+    clients: Runtime,
     listeners: Running,
     addresses: Vec<SocketAddr>,
     signals: Signals,
@@ -92,10 +97,14 @@ pub(super) enum StartFault {
     Listen(BindFault),
     /// The address for metrics.
     Metrics(SocketAddr, io::Error),
+    /// The address for gauges.
+    Gauges(SocketAddr, io::Error),
     /// The operator's socket.
     OperatorSocket(PathBuf, io::Error),
     /// The address or the certificates for agents.
     Agents(String),
+    /// The certificate for encrypted transports.
+    Certificate(String),
     /// The folder of the state.
     StateDirectory(PathBuf, io::Error),
     /// The sockets of a supervisor.
@@ -136,7 +145,11 @@ impl Server {
         watched: Watched,
     ) -> Result<Self, StartFault> {
         let runtime = Builder::new_multi_thread().enable_all().build().map_err(StartFault::Runtime)?;
+        let clients = client_runtime().map_err(StartFault::Runtime)?;
         let config = Arc::clone(&generation.config);
+        if opened.fewer_connections {
+            warn!("the limit of open files is too low for the connections configured; fewer are taken");
+        }
         let local = opened.local(&config)?;
         let metrics = Arc::new(Metrics::default());
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
@@ -161,6 +174,9 @@ impl Server {
         if let Some(listener) = opened.metrics {
             takers.push(runtime.spawn(control::http::serve(listener, Arc::clone(&metrics))).abort_handle());
         }
+        if let Some(listener) = opened.gauges {
+            takers.push(runtime.spawn(control::gauges::serve(listener, inbox.clone())).abort_handle());
+        }
         let saved = SavedFile::inside(&config.server.state_directory);
         let (pulse, supervisor) = (Arc::clone(&watched.pulse), watched.supervisor.clone());
         let (task, published, in_force) =
@@ -173,6 +189,9 @@ impl Server {
             takers.push(runtime.spawn(intake).abort_handle());
         }
         let remembers = task.remembers();
+        if let Some(shown) = opened.shown {
+            runtime.spawn(shown.follow(Arc::clone(&metrics)));
+        }
         let control = runtime.spawn(task.run(messages, stopped));
         runtime.spawn(probe(in_force.clone(), inbox.clone()));
         if !remembers && !runtime.block_on(first_round(in_force, &mut signals)) {
@@ -182,8 +201,14 @@ impl Server {
         drop(guard);
 
         let addresses = opened.listeners.local_addrs();
+        for transport in [Transport::Tls, Transport::Https, Transport::Quic] {
+            let listen = opened.listeners.encrypted_addrs(transport);
+            if !listen.is_empty() {
+                info!(%transport, ?listen, "answering over an encrypted transport");
+            }
+        }
         let mut listeners =
-            opened.listeners.start(&published, runtime.handle()).map_err(StartFault::Runtime)?;
+            opened.listeners.start(&published, clients.handle()).map_err(StartFault::Runtime)?;
         estate.add(listeners.take_copies());
         metrics.of_workers(listeners.registry(), listeners.connection_counts());
         // The task lives as long as this.
@@ -194,6 +219,7 @@ impl Server {
         supervisor.ready();
         Ok(Self {
             runtime,
+            clients,
             listeners,
             addresses,
             signals,
@@ -236,6 +262,7 @@ impl Server {
     pub(super) fn stop(self) {
         self.supervisor.stopping();
         self.listeners.stop();
+        self.clients.shutdown_timeout(STOP_MAX);
         self.stop.send_replace(true);
         // A control task that panicked has ended the process already.
         let _ = self.runtime.block_on(self.control);
@@ -253,6 +280,7 @@ impl Server {
         }
         info!("a successor answers; finishing the open connections");
         self.runtime.block_on(self.listeners.finish(FINISH_MAX));
+        self.clients.shutdown_timeout(STOP_MAX);
         self.stop.send_replace(true);
         let _ = self.runtime.block_on(self.control);
         self.runtime.shutdown_timeout(STOP_MAX);
@@ -337,24 +365,13 @@ fn needs(path: &Path, config: &Config) -> Needs {
     }
 }
 
-fn settings(config: &Config) -> Settings {
-    let server = &config.server;
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let workers = server.workers.and_then(|workers| NonZeroUsize::new(workers.into()));
-    let tcp = TcpLimits {
-        connections: server.tcp.connections as usize,
-        connections_per_client: server.tcp.connections_per_address as usize,
-        idle: server.tcp.idle_timeout,
-        ..TcpLimits::default()
-    };
-    let clients = if config.log.shorten_clients { ClientNames::Shortened } else { ClientNames::Whole };
-    Settings {
-        listen: server.listen.clone(),
-        workers: workers.unwrap_or(cores),
-        pin_workers: false,
-        tcp,
-        clients,
-    }
+/// A runtime whose threads step back behind all others.
+fn client_runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .thread_name("clients")
+        .on_thread_start(priority::step_back)
+        .enable_all()
+        .build()
 }
 
 /// Waits until every endpoint is judged, or for [`FIRST_ROUND_MAX`]; false when a signal ends the server before.
@@ -380,7 +397,8 @@ async fn probe(mut in_force: watch::Receiver<InForce>, inbox: mpsc::Sender<Messa
     let (reports, snapshots) = broadcast::channel(SNAPSHOTS_MAX);
     // Its own failures it rechecks by itself, and there is nobody else here to see any.
     let (_, rechecks) = mpsc::channel(1);
-    tokio::spawn(crate::agent::run::run(targets_receiver, reports, rechecks, Chance::of_system()));
+    let (illness, chance) = (Arc::default(), Chance::of_system());
+    tokio::spawn(crate::agent::run::run(targets_receiver, reports, rechecks, illness, chance));
     tokio::spawn(forward(snapshots, Arc::clone(&current), inbox));
     let mut number = first.0;
     while in_force.changed().await.is_ok() {
@@ -438,9 +456,11 @@ impl fmt::Display for StartFault {
         match self {
             Self::Listen(fault) => write!(f, "{fault}"),
             Self::Metrics(address, error) => write!(f, "metrics.listen: {address} cannot be had: {error}"),
+            Self::Gauges(address, error) => write!(f, "gauges.listen: {address} cannot be had: {error}"),
             Self::OperatorSocket(path, error) => {
                 write!(f, "server.control-socket: {} cannot be bound: {error}", path.display())
             }
+            Self::Certificate(fault) => write!(f, "server.tls: {fault}"),
             Self::Agents(fault) => write!(f, "agents: {fault}"),
             Self::StateDirectory(path, error) => {
                 write!(f, "server.state-directory: {} cannot be used: {error}", path.display())

@@ -9,13 +9,14 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
-use super::{StartFault, settings};
+use super::StartFault;
+use super::settings::{Shown, settings};
 use crate::config::Config;
 use crate::control::socket::OperatorSocket;
 use crate::control::succession::Predecessor;
 use crate::process::handed::{Handed, Label, purpose};
 use crate::process::lock;
-use crate::serve::Listeners;
+use crate::serve::{Listeners, descriptors};
 
 /// The sockets that face the network, and what else was handed over.
 #[derive(Debug)]
@@ -23,6 +24,11 @@ pub(in crate::cli) struct Opened {
     pub(super) listeners: Listeners,
     pub(super) metrics: Option<TcpListener>,
     pub(super) agents: Option<TcpListener>,
+    pub(super) gauges: Option<TcpListener>,
+    /// What clients of encrypted transports are shown.
+    pub(super) shown: Option<Shown>,
+    /// The limit of open files allows for fewer connections than are configured.
+    pub(super) fewer_connections: bool,
     handed: Handed,
     /// Who handed over and is to be told.
     predecessor: Option<Predecessor>,
@@ -40,13 +46,18 @@ impl Opened {
     /// Opens what the configuration names. With `take_over` the sockets of the server that runs there are taken, if
     /// one does.
     pub(in crate::cli) fn new(config: &Config, take_over: bool) -> Result<Self, StartFault> {
+        // First of all, since a predecessor's descriptors count too.
+        let limit = descriptors::raise();
+        let shown = Shown::read(config).map_err(StartFault::Certificate)?;
+        let mut settings = settings(config, shown.as_ref());
+        let fewer_connections = descriptors::share(&mut settings, limit);
         let mut handed = Handed::of_environment().map_err(StartFault::Environment)?;
         let mut predecessor = None;
         if take_over {
             let asked = Predecessor::ask(&config.server.control_socket).map_err(StartFault::TakeOver)?;
             (predecessor, handed) = asked.map_or((None, handed), |(asked, theirs)| (Some(asked), theirs));
         }
-        let listeners = Listeners::obtain(&settings(config), &mut handed).map_err(StartFault::Listen)?;
+        let listeners = Listeners::obtain(&settings, &mut handed).map_err(StartFault::Listen)?;
         let mut listener = |purpose, address| match handed.take_one(purpose, Some(address)) {
             Some(given) => Ok(given.into()),
             None => TcpListener::bind(address),
@@ -58,10 +69,16 @@ impl Opened {
             listener(purpose::AGENTS, agents.listen)
                 .map_err(|error| StartFault::Agents(format!("{} cannot be had: {error}", agents.listen)))
         });
+        let gauges = config.gauges_listen.map(|address| {
+            listener(purpose::GAUGES, address).map_err(|error| StartFault::Gauges(address, error))
+        });
         Ok(Self {
             listeners,
             metrics: metrics.transpose()?,
             agents: agents.transpose()?,
+            gauges: gauges.transpose()?,
+            shown,
+            fewer_connections,
             handed,
             predecessor,
         })
@@ -91,10 +108,11 @@ impl Opened {
         let metrics = self.metrics.iter().zip(config.metrics_listen).map(|pair| (purpose::METRICS, pair));
         let agents = config.agents.as_ref().map(|agents| agents.listen);
         let agents = self.agents.iter().zip(agents).map(|pair| (purpose::AGENTS, pair));
+        let gauges = self.gauges.iter().zip(config.gauges_listen).map(|pair| (purpose::GAUGES, pair));
         let copy = |(purpose, (listener, address)): (&str, (&TcpListener, _))| {
             Ok((Label::new(purpose, Some(address)), listener.try_clone()?.into()))
         };
-        metrics.chain(agents).map(copy).collect()
+        metrics.chain(agents).chain(gauges).map(copy).collect()
     }
 }
 

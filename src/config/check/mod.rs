@@ -1,12 +1,14 @@
 //! What can only be judged when several tables are known: maps beside regions and databases, services beside
 //! maps and zones.
 
+mod composition;
 mod fence;
 mod in_zone;
 mod map;
 mod service;
 mod vantage;
 
+pub(super) use composition::check_compositions;
 pub use in_zone::HeldInZone;
 pub(super) use in_zone::zone_of;
 pub(super) use map::check_maps;

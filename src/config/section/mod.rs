@@ -1,14 +1,18 @@
 //! One file per table of the configuration: what may be written there, and what is believed of it.
 
 pub(super) mod agents;
+pub(super) mod check;
+pub(super) mod extensions;
 pub(super) mod geoip;
 pub(super) mod hardening;
+pub(super) mod journey;
 pub(super) mod map;
 pub(super) mod probe;
 pub(super) mod region;
 pub(super) mod server;
 pub(super) mod service;
 pub(super) mod service_region;
+pub(super) mod stream;
 pub(super) mod ttl;
 pub(super) mod zone;
 
@@ -22,6 +26,7 @@ pub(super) const TOP: Section = Section {
         "hardening",
         "log",
         "metrics",
+        "gauges",
         "geoip",
         "regions",
         "agents",
@@ -38,7 +43,13 @@ pub(super) const TOP: Section = Section {
 pub(super) const ALL: &[&Section] = &[
     &TOP,
     &server::SERVER,
-    &server::TCP,
+    &stream::TCP,
+    &stream::TLS,
+    &stream::HTTPS,
+    &stream::QUIC,
+    &extensions::COOKIES,
+    &extensions::CHAOS,
+    &extensions::RATE_LIMIT,
     &hardening::HARDENING,
     &server::LOG,
     &server::METRICS,
@@ -55,6 +66,14 @@ pub(super) const ALL: &[&Section] = &[
     &probe::DNS,
     &probe::TRUST,
     &probe::TLS_TRUST,
+    &journey::JOURNEY,
+    &journey::JOURNEY_TRUST,
+    &journey::STEP,
+    &journey::FIND,
+    &check::GAUGE,
+    &check::AT_LEAST,
+    &check::PART,
+    &server::GAUGES,
     &map::MAP,
     &map::RULE,
     &zone::ZONE,

@@ -3,12 +3,16 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::check::{GAUGE, read_composition, read_gauge};
+use super::journey::{JOURNEY, read_journey};
+use crate::config::directory::Directory;
 use crate::config::duration::write_duration;
 use crate::config::limit::{CODES_MAX, PROBE_TEXT_OCTETS_MAX};
 use crate::config::probe::{DnsProbe, HttpProbe, Probe, ProbeKind, TlsProbe, TlsTrust};
 use crate::config::table::{Entry, Section, Table};
 use crate::config::value::Value;
 use crate::health::streak::Thresholds;
+use crate::ids::ProbeId;
 use crate::wire::code::{Rcode, RecordType};
 
 pub(in crate::config) const PROBE: Section = Section {
@@ -20,6 +24,13 @@ pub(in crate::config) const PROBE: Section = Section {
         "tls",
         "dns",
         "file",
+        "icmp",
+        "journey",
+        "gauge",
+        "all",
+        "any",
+        "at-least",
+        "not",
         "interval",
         "timeout",
         "fall",
@@ -43,7 +54,13 @@ pub(in crate::config) const TRUST: Section = Section { path: "probes.*.https.tru
 pub(in crate::config) const TLS_TRUST: Section = Section { path: "probes.*.tls.trust", keys: &["file"] };
 
 /// The keys that say what is done; a probe has one of them.
-const KINDS: [&str; 6] = ["http", "https", "tcp", "tls", "dns", "file"];
+const KINDS: [&str; 13] = [
+    "http", "https", "tcp", "tls", "dns", "file", "icmp", "journey", "gauge", "all", "any", "at-least", "not",
+];
+/// The keys of the pace, which means nothing where nothing is sent.
+const PACE: [&str; 3] = ["interval", "timeout", "watch"];
+/// The keys of thresholds, which a composed check leaves to its parts.
+const THRESHOLDS: [&str; 5] = ["fall", "rise", "window", "window-failures", "together"];
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
@@ -53,11 +70,12 @@ const TIMEOUT_DEFAULT_MAX: Duration = Duration::from_secs(2);
 const COUNT: RangeInclusive<u8> = 1..=64;
 
 /// Reads one probe.
-pub(in crate::config) fn read_probe(entry: &Entry) -> Probe {
+pub(in crate::config) fn read_probe(entry: &Entry, probes: &Directory<ProbeId>) -> Probe {
     let table = entry.value.table(&PROBE);
     let interval = table.value("interval").and_then(|value| value.duration(INTERVAL));
     let interval = interval.unwrap_or(INTERVAL_DEFAULT);
-    let kind = read_kind(table).unwrap_or(ProbeKind::Tcp { port: 0 });
+    let kind = read_kind(table, probes).unwrap_or(ProbeKind::Tcp { port: 0 });
+    refuse_strange_keys(table, &kind);
     Probe {
         name: entry.key.to_owned(),
         interval,
@@ -69,7 +87,7 @@ pub(in crate::config) fn read_probe(entry: &Entry) -> Probe {
 }
 
 /// The one key that says what is done.
-fn read_kind(probe: Table) -> Option<ProbeKind> {
+fn read_kind(probe: Table, probes: &Directory<ProbeId>) -> Option<ProbeKind> {
     let written: Vec<_> =
         KINDS.iter().filter_map(|kind| probe.value(kind).map(|value| (*kind, value))).collect();
     let all = KINDS.join(", ");
@@ -89,7 +107,36 @@ fn read_kind(probe: Table) -> Option<ProbeKind> {
         "tcp" => read_port(value.table(&TCP), None).map(|port| ProbeKind::Tcp { port }),
         "tls" => Some(read_tls(value.table(&TLS))),
         "dns" => read_dns(value.table(&DNS)),
-        _ => value.path("health.state").map(|path| ProbeKind::File { path }),
+        "file" => value.path("health.state").map(|path| ProbeKind::File { path, shares: true }),
+        "icmp" => read_icmp(value),
+        "journey" => read_journey(value.table(&JOURNEY)),
+        "gauge" => read_gauge(value.table(&GAUGE)),
+        _ => read_composition(kind, value, probes),
+    }
+}
+
+fn read_icmp(value: Value) -> Option<ProbeKind> {
+    if !value.boolean()? {
+        value.error("the probe does not say what to do", "write icmp = true, or another kind");
+        return None;
+    }
+    Some(ProbeKind::Icmp)
+}
+
+/// What a kind of probe has no use for.
+fn refuse_strange_keys(table: Table, kind: &ProbeKind) {
+    let (strange, why) = match kind {
+        ProbeKind::Gauge(_) => (PACE.to_vec(), "a gauge is told, and not probed"),
+        ProbeKind::Composed(_) => (
+            [&PACE[..], &THRESHOLDS].concat(),
+            "each part is probed at its own pace and judged by its own count",
+        ),
+        _ => return,
+    };
+    for key in strange {
+        if let Some(value) = table.value(key) {
+            value.error(format!("{key} means nothing here: {why}"), "leave it out");
+        }
     }
 }
 
@@ -141,7 +188,7 @@ fn read_dns(table: Table) -> Option<ProbeKind> {
 }
 
 /// The port; without a usual one it must be written.
-fn read_port(table: Table, usual: Option<u16>) -> Option<u16> {
+pub(super) fn read_port(table: Table, usual: Option<u16>) -> Option<u16> {
     let value = match usual {
         Some(_) => table.value("port"),
         None => table.required("port", "5432"),
@@ -149,7 +196,7 @@ fn read_port(table: Table, usual: Option<u16>) -> Option<u16> {
     value.and_then(|value| value.integer(1..=u16::MAX)).or(usual)
 }
 
-fn read_trust(table: Table, section: &'static Section) -> TlsTrust {
+pub(super) fn read_trust(table: Table, section: &'static Section) -> TlsTrust {
     let Some(value) = table.value("trust") else { return TlsTrust::System };
     if !value.is_table() {
         let anything = value.choice(&[("system", false), ("anything", true)]);
@@ -166,7 +213,7 @@ fn warn_of_missing_name(table: Table, key: &str) {
     );
 }
 
-fn read_http_path(value: Value) -> Option<String> {
+pub(super) fn read_http_path(value: Value) -> Option<String> {
     let path = read_probe_text(value)?;
     if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains('#') {
         value.error(
@@ -177,7 +224,7 @@ fn read_http_path(value: Value) -> Option<String> {
     Some(path)
 }
 
-fn read_host(value: Value) -> Option<String> {
+pub(super) fn read_host(value: Value) -> Option<String> {
     let host = value.text("www.example.com")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if host.len() > 253 || !host.chars().all(plain) {
@@ -189,7 +236,7 @@ fn read_host(value: Value) -> Option<String> {
     Some(host.to_owned())
 }
 
-fn read_probe_text(value: Value) -> Option<String> {
+pub(super) fn read_probe_text(value: Value) -> Option<String> {
     let text = value.text("ok")?;
     if text.len() > PROBE_TEXT_OCTETS_MAX {
         let message = format!("the text has {} octets", text.len());
@@ -198,7 +245,7 @@ fn read_probe_text(value: Value) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn read_status(value: Value) -> Option<Vec<u16>> {
+pub(super) fn read_status(value: Value) -> Option<Vec<u16>> {
     let list = value.filled_list("[200, 204]", CODES_MAX)?;
     Some(list.into_iter().filter_map(|value| value.integer(100..=599)).collect())
 }
@@ -244,14 +291,10 @@ fn read_timeout(table: Table, interval: Duration) -> Duration {
 }
 
 fn read_watch(table: Table, kind: &ProbeKind) -> bool {
-    let has_connection = match kind {
-        ProbeKind::Http(_) | ProbeKind::Tcp { .. } | ProbeKind::Tls(_) => true,
-        ProbeKind::Dns(dns) => dns.tcp,
-        ProbeKind::File { .. } => false,
-    };
+    let has_connection = kind.uses_tcp();
     let Some(value) = table.value("watch") else { return has_connection };
     let watch = value.boolean().unwrap_or(has_connection);
-    if watch && !has_connection {
+    if watch && !has_connection && !matches!(kind, ProbeKind::Gauge(_) | ProbeKind::Composed(_)) {
         value.warning(
             "nothing is watched: this probe opens no connection",
             "leave it out, or write watch = false",

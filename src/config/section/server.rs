@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use super::stream::{Encrypted, Limits, read_encrypted, read_tcp};
 use crate::config::findings::Findings;
-use crate::config::limit::{CONNECTIONS_MAX, LISTEN_MAX, WORKERS_MAX};
+use crate::config::limit::{LISTEN_MAX, PROXIES_MAX, WORKERS_MAX};
+use crate::config::section::extensions::{Extensions, read_extensions};
 use crate::config::table::{Section, Table};
 use crate::config::value::Value;
+use crate::net::Prefix;
 
 /// How the server meets the network and the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,19 +22,14 @@ pub struct Server {
     pub state_directory: PathBuf,
     /// The local socket over which the verbs reach the running server.
     pub control_socket: PathBuf,
+    /// Networks of load balancers, whose connections and datagrams begin with who the client is.
+    pub proxies: Vec<Prefix>,
     /// What clients may take up by TCP.
-    pub tcp: TcpLimits,
-}
-
-/// What clients may take up by TCP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpLimits {
-    /// Connections in all.
-    pub connections: u32,
-    /// Connections from one client address.
-    pub connections_per_address: u32,
-    /// A connection without a query for so long is closed.
-    pub idle_timeout: Duration,
+    pub tcp: Limits,
+    /// The encrypted transports.
+    pub encrypted: Encrypted,
+    /// What is wanted of the protocol's extensions.
+    pub extensions: Extensions,
 }
 
 /// What is logged, and how.
@@ -65,18 +62,32 @@ pub enum LogLevel {
     Trace,
 }
 
-pub(in crate::config) const SERVER: Section =
-    Section { path: "server", keys: &["listen", "workers", "state-directory", "control-socket", "tcp"] };
-pub(in crate::config) const TCP: Section =
-    Section { path: "server.tcp", keys: &["connections", "connections-per-address", "idle-timeout"] };
+pub(in crate::config) const SERVER: Section = Section {
+    path: "server",
+    keys: &[
+        "listen",
+        "workers",
+        "state-directory",
+        "control-socket",
+        "proxy-from",
+        "nsid",
+        "error-reports",
+        "tcp",
+        "tls",
+        "https",
+        "quic",
+        "cookies",
+        "chaos",
+        "rate-limit",
+    ],
+};
 pub(in crate::config) const LOG: Section =
     Section { path: "log", keys: &["format", "level", "client-addresses"] };
 pub(in crate::config) const METRICS: Section = Section { path: "metrics", keys: &["listen"] };
+pub(in crate::config) const GAUGES: Section = Section { path: "gauges", keys: &["listen"] };
 
 /// The longest path of a local socket (`sun_path` of Linux, its final NUL left out).
 const SOCKET_PATH_OCTETS_MAX: usize = 107;
-const IDLE_TIMEOUT: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(100)..=Duration::from_secs(3_600);
 
 /// Reads `[server]`, which must be there.
 pub(in crate::config) fn read_server(top: Table, findings: &Findings) -> Server {
@@ -93,13 +104,18 @@ pub(in crate::config) fn read_server(top: Table, findings: &Findings) -> Server 
             format!("write a path of at most {SOCKET_PATH_OCTETS_MAX} octets"),
         );
     }
-    Server {
+    let server = Server {
         listen: read_listen(table),
         workers: table.value("workers").and_then(read_workers),
         state_directory: path("state-directory", "state"),
         control_socket,
-        tcp: read_tcp(table.table("tcp", &TCP)),
-    }
+        proxies: table.value("proxy-from").map(read_proxies).unwrap_or_default(),
+        tcp: read_tcp(table),
+        encrypted: read_encrypted(table, findings),
+        extensions: read_extensions(table),
+    };
+    check_overlaps(&server, table);
+    server
 }
 
 /// Reads `[log]`.
@@ -134,12 +150,30 @@ pub(in crate::config) fn read_metrics(top: Table) -> Option<SocketAddr> {
     Some(listen)
 }
 
+/// Reads `[gauges]`: where gauges may be told by HTTP, if anywhere.
+pub(in crate::config) fn read_gauges(top: Table) -> Option<SocketAddr> {
+    let value = top.table("gauges", &GAUGES).value("listen")?;
+    let listen = read_socket_address(value, "127.0.0.1:9154")?;
+    if !listen.ip().is_loopback() {
+        value.error(
+            "whoever reaches this address could take regions out of service",
+            "write a loopback address; from elsewhere tunnel to it, or run `rhumb gauge` on this machine",
+        );
+    }
+    Some(listen)
+}
+
 fn read_listen(table: Table) -> Vec<SocketAddr> {
-    let example = "[\"127.0.0.1:5300\"]";
-    let list = table.required("listen", example).and_then(|value| value.filled_list(example, LISTEN_MAX));
+    let example = "127.0.0.1:5300";
+    let value = table.required("listen", &format!("[{example:?}]"));
+    value.map(|value| read_addresses(value, example)).unwrap_or_default()
+}
+
+/// Reads a list of addresses to listen on, of at least one.
+pub(super) fn read_addresses(value: Value, example: &str) -> Vec<SocketAddr> {
     let mut listen = Vec::new();
-    for value in list.unwrap_or_default() {
-        let Some(address) = read_socket_address(value, "127.0.0.1:5300") else { continue };
+    for value in value.filled_list(&format!("[{example:?}]"), LISTEN_MAX).unwrap_or_default() {
+        let Some(address) = read_socket_address(value, example) else { continue };
         if listen.contains(&address) && address.port() != 0 {
             value.error(format!("{address} is listed twice"), "leave it out here");
         }
@@ -149,6 +183,37 @@ fn read_listen(table: Table) -> Vec<SocketAddr> {
         listen.push(address);
     }
     listen
+}
+
+/// One port has one listener: TCP, TLS and HTTPS share the ports of TCP, UDP and QUIC those of UDP.
+fn check_overlaps(server: &Server, table: Table) {
+    let Encrypted { tls, https, quic, .. } = &server.encrypted;
+    let pairs = [
+        ("listen", &server.listen, "tls", &tls.listen),
+        ("listen", &server.listen, "https", &https.listen),
+        ("tls.listen", &tls.listen, "https", &https.listen),
+        ("listen", &server.listen, "quic", &quic.listen),
+    ];
+    for (first, taken, second, wanted) in pairs {
+        for address in wanted.iter().filter(|address| address.port() != 0 && taken.contains(address)) {
+            if let Some(value) = table.value(second) {
+                value.error(
+                    format!("{address} is listed in server.{first} and in server.{second}.listen"),
+                    "write another port in one of them; the usual ones are 53, 853 and 443",
+                );
+            }
+        }
+    }
+}
+
+fn read_proxies(value: Value) -> Vec<Prefix> {
+    let example = "192.0.2.10/32";
+    let list = value.list(&format!("[{example:?}]"), PROXIES_MAX).unwrap_or_default();
+    let proxies: Vec<Prefix> = list.into_iter().filter_map(|value| value.parsed(example)).collect();
+    if proxies.iter().any(|proxy| proxy.length() == 0) {
+        value.error("everybody would be believed to be a proxy", "write the networks of your load balancers");
+    }
+    proxies
 }
 
 pub(in crate::config) fn read_socket_address(value: Value, example: &str) -> Option<SocketAddr> {
@@ -170,27 +235,5 @@ fn read_workers(value: Value) -> Option<u16> {
         Some("auto") => None,
         Some(_) => value.refuse_type("a number of workers", "\"auto\" or a whole number"),
         None => value.integer(1..=WORKERS_MAX),
-    }
-}
-
-fn read_tcp(table: Table) -> TcpLimits {
-    let count = |key: &str, default: u32| {
-        table.value(key).and_then(|value| value.integer(1..=CONNECTIONS_MAX)).unwrap_or(default)
-    };
-    let connections = count("connections", 1_000);
-    let connections_per_address = count("connections-per-address", connections.min(20));
-    if connections_per_address > connections
-        && let Some(value) = table.value("connections-per-address")
-    {
-        value.error(
-            "one address may open more connections than there may be in all",
-            format!("write at most {connections}"),
-        );
-    }
-    let idle_timeout = table.value("idle-timeout").and_then(|value| value.duration(IDLE_TIMEOUT));
-    TcpLimits {
-        connections,
-        connections_per_address,
-        idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(10)),
     }
 }

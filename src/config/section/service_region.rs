@@ -5,14 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::service::Known;
 use crate::config::limit::{ENDPOINTS_MAX, REGION_ENDPOINTS_MAX, REGIONS_MAX, WEIGHT_MAX};
-use crate::config::probe::{Probe, ProbeKind, Target};
+use crate::config::probe::Probe;
+use crate::config::rows::{Place, Rows, RowsRead};
 use crate::config::table::{Entry, Section, Table};
 use crate::config::text::Span;
 use crate::config::value::Value;
 use crate::ids::{EndpointId, ProbeId, TargetId};
 use crate::name::Name;
 use crate::policy::lots::key_of;
-use crate::policy::service::{Endpoint, ServiceRegion, Tier};
+use crate::policy::service::{Endpoint, Service, ServiceRegion, Tier};
 
 pub(in crate::config) const REGION: Section =
     Section { path: "services.*.regions.*", keys: &["endpoints", "tier", "weight", "cname"] };
@@ -27,9 +28,7 @@ const TIERS: [(&str, Tier); 3] =
 pub(in crate::config) struct Endpoints<'p> {
     probes: &'p [Probe],
     count: usize,
-    targets: Vec<Target>,
-    /// A state file tells endpoints apart by their keys; every other probe sees the address alone.
-    target_ids: HashMap<(SocketAddr, ProbeId, Option<String>), TargetId>,
+    rows: Rows<'p>,
     service: String,
     service_probe: Option<ProbeId>,
     addresses: HashMap<IpAddr, Span>,
@@ -40,8 +39,7 @@ impl<'p> Endpoints<'p> {
         Self {
             probes,
             count: 0,
-            targets: Vec::new(),
-            target_ids: HashMap::new(),
+            rows: Rows::new(probes),
             service: String::new(),
             service_probe: None,
             addresses: HashMap::new(),
@@ -60,21 +58,14 @@ impl<'p> Endpoints<'p> {
         self.count
     }
 
-    /// What is probed, once per distinct address, port and probe.
-    pub(in crate::config) fn into_targets(self) -> Vec<Target> {
-        self.targets
+    /// What judges them, each once; tells `services` which.
+    pub(in crate::config) fn finish(self, services: &mut [Service]) -> RowsRead {
+        self.rows.finish(services)
     }
 
     fn target(&mut self, probe: ProbeId, region: &str, address: IpAddr, at: ProbeAddress) -> TargetId {
-        let kind = &self.probes[probe.index()].kind;
-        let probed = SocketAddr::new(at.ip.unwrap_or(address), at.port.unwrap_or(port(kind)));
         let key = format!("{region}/{}/{address}", self.service);
-        let distinct = matches!(kind, ProbeKind::File { .. }).then(|| key.clone());
-        let targets = &mut self.targets;
-        *self.target_ids.entry((probed, probe, distinct)).or_insert_with(|| {
-            targets.push(Target { address: probed, probe, key });
-            TargetId::from_index(targets.len() - 1)
-        })
+        self.rows.row(&Place { key, ip: at.ip.unwrap_or(address), port: at.port }, probe)
     }
 }
 
@@ -167,6 +158,12 @@ fn read_endpoint(value: Value, region: &str, known: &Known, endpoints: &mut Endp
     if let (Some(value), None) = (table.value("probe-address"), probe) {
         value.warning("the endpoint is not probed", "give it, or its service, a probe");
     }
+    if let (Some(value), Some(probe)) = (table.value("probe-address"), probe)
+        && at.is_some_and(|at| at.port.is_some())
+        && endpoints.probes[probe.index()].kind.port().is_none()
+    {
+        value.error("one port cannot be that of every part of the probe", "write the address alone");
+    }
     if let Some(first) = endpoints.addresses.insert(address, written.span) {
         written.error(
             format!("{address} is an endpoint of this service already"),
@@ -244,14 +241,4 @@ fn read_probe_address(value: Value) -> Option<ProbeAddress> {
         value.error(format!("{text} is {why}"), "write the address that is probed");
     }
     Some(read)
-}
-
-fn port(kind: &ProbeKind) -> u16 {
-    match kind {
-        ProbeKind::Http(http) => http.port,
-        ProbeKind::Tcp { port } => *port,
-        ProbeKind::Tls(tls) => tls.port,
-        ProbeKind::Dns(dns) => dns.port,
-        ProbeKind::File { .. } => 0,
-    }
 }

@@ -60,6 +60,12 @@ impl Known {
         self.targets.get(&name).copied()
     }
 
+    /// Any target there is.
+    #[cfg(test)]
+    pub(super) fn any_target(&self) -> (TargetName, TargetId) {
+        (self.names[0], TargetId(0))
+    }
+
     /// The order that tells an agent of this vantage what to probe, if there is such a vantage.
     pub(super) fn line(&self, vantage: &str) -> Option<Bytes> {
         self.vantage(vantage).map(|vantage| self.lines[vantage.index()].clone())

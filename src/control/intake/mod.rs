@@ -6,13 +6,14 @@
 
 mod connections;
 mod known;
+mod memory;
 mod orders;
 mod refusal;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -27,15 +28,16 @@ use tokio::time::timeout;
 
 use self::connections::Peer;
 use self::known::Known;
+use self::memory::Memory;
 use self::refusal::Refusal;
-use super::arrival::{Arrivals, Stamp};
+use super::arrival::Stamp;
 use super::metrics::Metrics;
 use super::run::{InForce, Message, Rechecks};
 use crate::clock;
 use crate::config::Agents;
 use crate::credentials::{self, Contents, ServerSide};
 use crate::exchange::identity::Identity;
-use crate::exchange::report::{REPORT_OCTETS_MAX, read};
+use crate::exchange::report::{REPORT_OCTETS_MAX, open};
 use crate::exchange::{ORDERS_PATH, REPORT_PATH};
 use crate::health::board::AGENTS_MAX;
 
@@ -55,7 +57,8 @@ struct Shared {
     rechecks: broadcast::Sender<Rechecks>,
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
-    arrivals: Mutex<HashMap<Identity, Arrivals>>,
+    /// What is remembered of each agent between two of its reports.
+    memories: Mutex<HashMap<Identity, Arc<Mutex<Memory>>>>,
     /// Taken for each report that waits in the inbox.
     turns: Arc<Semaphore>,
 }
@@ -99,7 +102,7 @@ impl Intake {
         let (known_sender, known) = watch::channel(first);
         let (side_sender, side) = watch::channel(Arc::new(self.side));
         let turns = Arc::new(Semaphore::new(REPORTS_WAITING_MAX));
-        let shared = Shared { known, rechecks, inbox, metrics, arrivals: Mutex::default(), turns };
+        let shared = Shared { known, rechecks, inbox, metrics, memories: Mutex::default(), turns };
         tokio::join!(
             known::follow(in_force, known_sender),
             credentials::follow(self.agents.files, self.contents, ServerSide::new, side_sender),
@@ -139,29 +142,39 @@ impl Shared {
         let now = clock::now();
         let known = self.known.borrow().clone();
         let vantage = known.vantage(&identity.vantage).ok_or(Refusal::UnknownVantage)?;
-        let received = read(&octets, (vantage, identity.agent), |name| known.target(name))?;
-        if received.head.agent != identity.to_string() {
+        let opened = open(&octets)?;
+        if opened.head.agent != identity.to_string() {
             return Err(Refusal::OtherAgent);
         }
-        let report = received.report;
-        let stamp = Stamp { boot: report.boot, number: report.number, clock: received.head.clock };
-        self.check_time(identity, stamp, now)?;
+        let stamp = Stamp { boot: opened.boot, number: opened.number, clock: opened.head.clock };
+        let memory = self.memory(identity);
+        let mut memory = lock(&memory);
+        memory.check_time(stamp, now)?;
+        memory.begin(known.number, stamp.boot);
+        let place = (vantage, identity.agent);
+        let received = opened.read(place, |position, name| memory.find(position, name, &known))?;
         self.metrics.unknown_targets(received.unknown);
         let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Refusal::Busy)?;
-        let message = Message::Report { number: known.number, report: Arc::new(report), turn };
-        self.inbox.try_send(message).map_err(|_| Refusal::Busy)
-    }
-
-    fn check_time(&self, identity: &Identity, stamp: Stamp, now: crate::time::Moment) -> Result<(), Refusal> {
-        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = arrivals.get_mut(identity) {
-            return Ok(known.take(stamp, now)?);
-        }
-        // Identities come from certificates of our own authority, so this is a bound and no defence.
-        if arrivals.len() >= AGENTS_MAX * 2 {
-            arrivals.clear();
-        }
-        arrivals.insert(identity.clone(), Arrivals::new(stamp, now));
+        let report = Arc::new(received.report);
+        let message = Message::Report { number: known.number, report: Arc::clone(&report), turn };
+        self.inbox.try_send(message).map_err(|_| Refusal::Busy)?;
+        memory.taken(&report.targets);
         Ok(())
     }
+
+    fn memory(&self, identity: &Identity) -> Arc<Mutex<Memory>> {
+        let mut memories = lock(&self.memories);
+        if let Some(known) = memories.get(identity) {
+            return Arc::clone(known);
+        }
+        // Identities come from certificates of our own authority, so this is a bound and no defence.
+        if memories.len() >= AGENTS_MAX * 2 {
+            memories.clear();
+        }
+        Arc::clone(memories.entry(identity.clone()).or_default())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,14 +1,16 @@
 //! What the board keeps of one agent.
 
-use crate::health::outcome::Report;
+use crate::health::check::Said;
+use crate::health::outcome::{Failure, Report, TargetReport};
 use crate::health::streak::{Action, Condition, Streak};
-use crate::health::vantage::{Blindness, Census, Sight, Voice};
+use crate::health::vantage::{Blindness, Census, Sight};
 use crate::ids::VantageId;
 use crate::time::Moment;
 
-use super::{Change, Refusal, Target};
+use super::outline::Outline;
+use super::{Change, Refusal, Source, Target};
 
-/// An agent, with a streak and a voice per target.
+/// An agent, with a streak and what it says per target.
 #[derive(Clone, Debug)]
 pub(super) struct Agent {
     pub vantage: VantageId,
@@ -23,11 +25,11 @@ pub(super) struct Agent {
     /// Since when all of its targets fail.
     pub wholly_since: Option<Moment>,
     pub sight: Sight,
-    /// What the sight of the others was last compared with: whether it is live, and mostly sees failures.
-    pub outline: (bool, bool),
+    /// What of it is counted among the others: whether it is live, and mostly sees failures.
+    pub outline: Outline,
     pub heard_at: Moment,
     pub streaks: Vec<Streak>,
-    pub voices: Vec<Voice>,
+    pub said: Vec<Said>,
 }
 
 /// How many former boots of an agent are remembered.
@@ -46,16 +48,16 @@ impl Agent {
             census: Census::default(),
             wholly_since: None,
             sight: Sight::Clear,
-            outline: (false, false),
+            outline: Outline::default(),
             heard_at: Moment::START,
             streaks: vec![Streak::new(); targets],
-            voices: vec![Voice::Silent; targets],
+            said: vec![Said::NOTHING; targets],
         }
     }
 
     /// The same agent, for a generation with other targets.
     pub(super) fn without_streaks(&self) -> Self {
-        Self { streaks: Vec::new(), voices: Vec::new(), ..*self }
+        Self { streaks: Vec::new(), said: Vec::new(), outline: Outline::default(), ..*self }
     }
 
     /// The order in which agents are kept.
@@ -90,28 +92,23 @@ impl Agent {
         self.heard_at = now;
         for entry in &report.targets {
             let index = entry.target.index();
-            let (Some(streak), Some(known)) = (self.streaks.get_mut(index), targets.get(index)) else {
+            let Some(known) =
+                targets.get(index).filter(|known| matches!(known.source, Source::Probed { .. }))
+            else {
                 change.unknown_targets += 1;
                 continue;
             };
-            for outcome in streak.unseen(entry) {
-                if outcome.age > known.age_limit {
-                    change.late += 1;
-                    continue;
-                }
-                let at = (now - outcome.age).max(streak.newest_at());
-                match streak.record(at, &outcome.result, &known.thresholds, known.age_limit) {
-                    Action::Recheck => change.rechecks.push(entry.target),
-                    Action::Wait => {}
-                }
+            if let Some(negation) = known.negation {
+                hear(&mut self.streaks[negation], entry, &targets[negation], now, &mut Change::default());
             }
+            hear(&mut self.streaks[index], entry, known, now, change);
         }
     }
 
-    /// Notes what the others' sight is compared with; whether that changed.
-    pub(super) fn outline_changed(&mut self) -> bool {
-        let outline = (self.is_live(), self.census.mostly_fails());
-        std::mem::replace(&mut self.outline, outline) != outline
+    /// What the sight of others may be compared with.
+    pub(super) fn drawn(&self) -> Outline {
+        let live = self.is_live();
+        Outline { live, mostly_fails: live && self.census.mostly_fails() }
     }
 
     /// Whether its view of the world as a whole can be compared with others'.
@@ -122,7 +119,7 @@ impl Agent {
     /// Takes on a sight. Sight that came back by itself forgets what was seen blind: failures of a cut uplink
     /// must not count as soon as it heals, nor when all uplinks heal at once and each agent's memory confirms
     /// the others'. Where the others confirmed what it saw, or it lasted, it stays.
-    pub(super) fn see(&mut self, sight: Sight) {
+    pub(super) fn see(&mut self, sight: Sight, targets: &[Target]) {
         let clear = sight == Sight::Clear;
         let void = match self.sight {
             Sight::Clear => false,
@@ -133,10 +130,50 @@ impl Agent {
             }
         };
         if void {
-            for streak in self.streaks.iter_mut().filter(|streak| streak.condition() != Condition::Clear) {
-                streak.forget();
+            for (streak, target) in self.streaks.iter_mut().zip(targets) {
+                // Turned round, it is the passes that were seen blind.
+                if streak.condition() != Condition::Clear || matches!(target.source, Source::Negated(_)) {
+                    streak.forget();
+                }
             }
         }
         self.sight = sight;
     }
+}
+
+/// Takes the outcomes of `entry` that are new to `streak`, which is that of `known`.
+fn hear(streak: &mut Streak, entry: &TargetReport, known: &Target, now: Moment, change: &mut Change) {
+    for outcome in streak.unseen(entry) {
+        if outcome.age > known.age_limit {
+            change.late += 1;
+            continue;
+        }
+        let at = (now - outcome.age).max(streak.newest_at());
+        match record(streak, at, &outcome.result, known) {
+            Action::Recheck => change.rechecks.push(entry.target),
+            Action::Wait => {}
+        }
+        // Behind the outcome, which may begin the streak anew.
+        if outcome.result.is_ok() && !matches!(known.source, Source::Negated(_)) {
+            streak.note_share(outcome.usable);
+        }
+    }
+}
+
+/// Takes one outcome into the streak of `known`, turned round where that is wanted.
+pub(super) fn record(
+    streak: &mut Streak,
+    at: Moment,
+    result: &Result<(), Failure>,
+    known: &Target,
+) -> Action {
+    let Target { source, thresholds, age_limit, .. } = known;
+    if !matches!(source, Source::Negated(_)) {
+        return streak.record(at, result, thresholds, *age_limit);
+    }
+    let turned = match result {
+        Ok(()) => Err(Failure::Other("passes, and must not".to_owned())),
+        Err(_) => Ok(()),
+    };
+    streak.record(at, &turned, thresholds, *age_limit)
 }

@@ -1,13 +1,15 @@
 //! From tallies to verdicts: what single vantages do for their own clients, and what the quorum does for all.
 
-use super::{Board, Change, earliest};
+use super::{Board, Change, Source, earliest};
 use crate::health::evidence::{Evidence, FAILURES_TOLD, Move, Notice, Transition};
 use crate::health::limit::{Past, Wanted, may_withdraw};
-use crate::health::machine::Heard;
+use crate::health::machine::{Heard, Why};
+use crate::health::outcome::Failure;
 use crate::health::quorum::{Finding, Votes, count, judge};
 use crate::health::streak::Trail;
-use crate::health::vantage::voice;
-use crate::ids::{EndpointId, VantageId};
+use crate::health::usable::Usable;
+use crate::health::verdict::{Share, State};
+use crate::ids::{EndpointId, TargetId, VantageId};
 use crate::time::Moment;
 
 impl Board {
@@ -29,16 +31,19 @@ impl Board {
         let votes = Votes { blind: self.blind, awaited, ..counted };
         let finding = judge(&votes, self.domains_configured, together, &self.rules);
         let heard = Heard { finding, doubted: votes.doubted };
+        let measured = self.measured(target, &votes, finding);
         let mut wake = earliest(votes.ask_again, self.move_clients(target, now, change));
-        if awaited > 0 && votes.fails > 0 {
+        if awaited > 0 && (votes.fails > 0 || self.lessened[target] > 0) {
             wake = earliest(wake, Some(self.settled_at));
         }
         for position in 0..self.targets[target].endpoints.len() {
             let endpoint = self.targets[target].endpoints[position];
             self.note_freeze(endpoint, finding, change);
             let ask_again = self.advance(endpoint, heard, votes, now, change);
-            let machine = &self.records[endpoint.index()].machine;
-            wake = earliest(earliest(wake, ask_again), machine.wake(now));
+            self.follow_share(endpoint, measured, votes, now, change);
+            let record = &self.records[endpoint.index()];
+            let own = earliest(record.machine.wake(now), record.usable.wake(&self.rules.usable));
+            wake = earliest(earliest(wake, ask_again), own);
         }
         self.targets[target].wake = wake;
         self.wake = earliest(self.wake, wake);
@@ -68,7 +73,7 @@ impl Board {
             wake = earliest(wake, from.filter(|&from| from > now));
             if unreachable != self.moved[cell] {
                 self.moved[cell] = unreachable;
-                let failures = self.failures(target, Some(vantage), now);
+                let failures = self.failures(target, Some(vantage));
                 change.moves.extend(self.targets[target].endpoints.iter().map(|&endpoint| Move {
                     vantage,
                     endpoint,
@@ -119,7 +124,7 @@ impl Board {
                 break;
             };
             let target = self.specs[endpoint.index()].target.expect("only probed endpoints are judged");
-            let evidence = Evidence { votes, failures: self.failures(target.index(), None, now) };
+            let evidence = Evidence { votes, failures: self.failures(target.index(), None) };
             let record = &mut self.records[endpoint.index()];
             record.evidence = evidence.clone();
             change.transitions.push(Transition {
@@ -127,12 +132,64 @@ impl Board {
                 key: self.specs[endpoint.index()].key.clone(),
                 from,
                 to: record.machine.state(),
-                standing: record.machine.standing(&self.rules),
+                standing: record.standing(&self.rules),
                 why,
                 evidence,
             });
         }
         self.records[endpoint.index()].held_back_until
+    }
+
+    /// How much of a target is usable: the lower median over the vantages of the lower medians over their agents.
+    fn measured(&self, target: usize, votes: &Votes, finding: Finding) -> Option<Share> {
+        // Nor is it measured by who speaks first after a start.
+        let silent = matches!(finding, Finding::Frozen(_)) || votes.awaited > 0;
+        if silent || votes.fails >= votes.eligible {
+            return None;
+        }
+        if self.lessened[target] == 0 {
+            return Some(Share::WHOLE);
+        }
+        let vantages = self.agents.chunk_by(|a, b| a.vantage == b.vantage);
+        let of_vantages = vantages.filter_map(|agents| {
+            lower_median(agents.iter().filter_map(|agent| agent.said[target].measured()).collect())
+        });
+        lower_median(of_vantages.collect())
+    }
+
+    /// Lets the share in force of an endpoint follow what is measured.
+    fn follow_share(
+        &mut self,
+        endpoint: EndpointId,
+        measured: Option<Share>,
+        votes: Votes,
+        now: Moment,
+        change: &mut Change,
+    ) {
+        let record = &mut self.records[endpoint.index()];
+        let state = record.machine.state();
+        let changed = match state {
+            // What comes back from there is measured anew.
+            State::Down => {
+                record.usable = Usable::default();
+                false
+            }
+            State::Unknown => record.usable.step(None, now, &self.rules.usable),
+            State::Up | State::Suspect | State::Recovering => {
+                record.usable.step(measured, now, &self.rules.usable)
+            }
+        };
+        if changed {
+            change.transitions.push(Transition {
+                endpoint,
+                key: self.specs[endpoint.index()].key.clone(),
+                from: state,
+                to: state,
+                standing: record.standing(&self.rules),
+                why: Why::Share,
+                evidence: Evidence { votes, failures: Vec::new() },
+            });
+        }
     }
 
     /// Until when the speed limit forbids the withdrawal that the quorum asks for.
@@ -158,20 +215,32 @@ impl Board {
     }
 
     /// What the agents see fail, the most frequent first; of one vantage or of all.
-    fn failures(&self, target: usize, vantage: Option<VantageId>, now: Moment) -> Vec<(Trail, u32)> {
-        let known = &self.targets[target];
+    fn failures(&self, target: usize, vantage: Option<VantageId>) -> Vec<(Trail, u32)> {
+        let parts = match &self.targets[target].source {
+            Source::Composed(check) => check.targets().into_iter().map(TargetId::index).collect(),
+            _ => vec![target],
+        };
         let mut failures = Vec::new();
         for agent in self.agents.iter().filter(|agent| vantage.is_none_or(|v| v == agent.vantage)) {
-            let said = voice(&agent.streaks[target], agent.sight, now, known.age_limit);
-            let trail = said.is_trouble().then(|| agent.streaks[target].trail(&known.thresholds)).flatten();
-            if let Some(trail) = trail {
-                Evidence::add(&mut failures, trail);
+            for &part in parts.iter().filter(|part| agent.said[**part].voice.is_trouble()) {
+                let known = &self.targets[part];
+                let streak = if known.is_pushed { &known.pushed } else { &agent.streaks[part] };
+                let Some(trail) = streak.trail(&known.thresholds) else { continue };
+                let named = || Failure::Other(format!("{}: {}", known.probe, trail.failure));
+                let failure = if part == target { trail.failure.clone() } else { named() };
+                Evidence::add(&mut failures, Trail { failure, ..trail });
             }
         }
         failures.sort_by_key(|&(_, agents)| std::cmp::Reverse(agents));
         failures.truncate(FAILURES_TOLD);
         failures
     }
+}
+
+/// The middle one, of two in the middle the lesser; none of none.
+fn lower_median(mut shares: Vec<Share>) -> Option<Share> {
+    shares.sort_unstable();
+    shares.get(shares.len().saturating_sub(1) / 2).copied()
 }
 
 /// More transitions than this at one moment are a loop: all the ramp's steps at once are fewer.

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Agent, Board, BoardConfig, Change};
+use super::{Agent, Board, BoardConfig, Change, earliest};
+use crate::health::check::Said;
 use crate::health::machine::{Machine, SavedVerdict};
 use crate::health::streak::Streak;
-use crate::health::vantage::Voice;
+use crate::health::usable::Usable;
 use crate::ids::{EndpointId, VantageId};
 use crate::time::Moment;
 
@@ -19,6 +20,7 @@ impl Board {
     pub fn rebuilt(config: BoardConfig, old: &Board, now: Moment) -> (Self, Change) {
         let mut board = Self::new(config, now);
         board.carry_verdicts(old, now);
+        board.carry_pushed(old);
         board.carry_agents(old);
         let mut change = Change::default();
         let mut dirty: Vec<usize> = (0..board.targets.len()).collect();
@@ -35,7 +37,8 @@ impl Board {
     #[must_use]
     pub fn saved(&self, now: Moment) -> Vec<SavedVerdict> {
         let probed = self.specs.iter().zip(&self.records).filter(|(spec, _)| spec.target.is_some());
-        let saved = probed.map(|(spec, record)| record.machine.saved(&spec.key, now, &self.rules));
+        let saved = probed
+            .map(|(spec, record)| record.machine.saved(&spec.key, record.usable.share(), now, &self.rules));
         saved.filter(SavedVerdict::is_known).collect()
     }
 
@@ -46,6 +49,7 @@ impl Board {
         for (spec, record) in self.specs.iter().zip(&mut self.records) {
             if let Some(one) = by_key.get(spec.key.as_str()) {
                 record.machine = Machine::restored(one, age, spec.way_back, &self.rules, now);
+                record.usable = Usable::restored(one.usable);
             }
         }
         let every_target = (0..self.targets.len()).collect();
@@ -70,6 +74,16 @@ impl Board {
         }
     }
 
+    fn carry_pushed(&mut self, old: &Board) {
+        for (row, from) in self.targets_in(old).into_iter().enumerate() {
+            let Some(from) = from.map(|from| &old.targets[from]).filter(|from| from.is_pushed) else {
+                continue;
+            };
+            (self.targets[row].pushed, self.targets[row].stale_at) = (from.pushed.clone(), from.stale_at);
+            self.wake = earliest(self.wake, from.stale_at);
+        }
+    }
+
     fn carry_agents(&mut self, old: &Board) {
         let targets = self.targets_in(old);
         let mut agents: Vec<Agent> = Vec::with_capacity(old.agents.len());
@@ -82,7 +96,7 @@ impl Board {
             agents.push(Agent {
                 vantage,
                 streaks: targets.iter().map(streak).collect(),
-                voices: vec![Voice::Silent; targets.len()],
+                said: vec![Said::NOTHING; targets.len()],
                 ..agent.without_streaks()
             });
         }

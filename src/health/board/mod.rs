@@ -5,17 +5,21 @@
 //!
 //! ```text
 //!  agents[a].streaks[t]    what agent a saw of target t          every outcome
+//!  agents[a].said[t]       what a says of t, composed or not     a streak changed
 //!  tallies[t][v]           the voices of vantage v about t       a voice changed
 //!  records[e].machine      the verdict of endpoint e of t        a tally changed, or its time has come
 //! ```
 //!
 //! Cost: a report without news is O(targets) over two dense arrays, without allocation; a changed voice costs
 //! O(vantages) plus the endpoints of its target. Endpoints may share a target: streaks are per target, verdicts
-//! per endpoint.
+//! per endpoint. A [`check`](super::check) is a target that is judged from others, and a gauge one whose outcomes come
+//! from outside rather than from agents.
 
 mod agent;
 mod judge;
 mod keep;
+mod outline;
+mod push;
 mod sight;
 mod spec;
 #[cfg(test)]
@@ -25,14 +29,17 @@ use std::fmt;
 use std::time::Duration;
 
 use self::agent::Agent;
-pub use self::spec::{BoardConfig, EndpointSpec, TargetSpec, VantageSpec};
+use self::outline::{Outline, Outlines};
+pub use self::push::Opinion;
+pub use self::spec::{BoardConfig, EndpointSpec, Source, TargetSpec, VantageSpec};
 use self::spec::{build_targets, group_services, number_domains};
 use super::evidence::{Change, Evidence};
 use super::machine::Machine;
 use super::outcome::Report;
 use super::quorum::Freeze;
 use super::rules::Rules;
-use super::streak::Thresholds;
+use super::streak::{Streak, Thresholds};
+use super::usable::Usable;
 use super::vantage::{Sight, Tally, Voice};
 use super::verdict::{Share, Standing, State};
 use crate::ids::{EndpointId, TargetId, VantageId};
@@ -76,13 +83,19 @@ pub struct Board {
     services: Vec<(Vec<EndpointId>, u64)>,
     /// Ordered by vantage and id.
     agents: Vec<Agent>,
+    /// What they see in outline.
+    outlines: Outlines,
     /// How many vantages have an agent that is blind or lags.
     blind: u32,
     /// `targets` rows of `vantages` tallies.
     tallies: Vec<Tally>,
     /// Like `tallies`: whether the vantage moves its own clients away.
     moved: Vec<bool>,
+    /// By target: how many agents say that it is usable in part.
+    lessened: Vec<u32>,
     records: Vec<Record>,
+    /// What was heard and is not judged yet: targets about which something was said anew, and what changed.
+    unsettled: (Vec<usize>, Change),
     /// Until then vantages that were not heard yet are waited for.
     settled_at: Moment,
     /// Nothing changes by time alone before this; it may be too early.
@@ -93,8 +106,17 @@ pub struct Board {
 #[derive(Clone, Debug)]
 struct Target {
     key: String,
+    probe: String,
     age_limit: Duration,
     thresholds: Thresholds,
+    source: Source,
+    /// The target that has its outcomes turned round.
+    negation: Option<usize>,
+    /// Its outcomes, or those that it turns round, are pushed: they are kept here and not with the agents.
+    is_pushed: bool,
+    pushed: Streak,
+    /// When what was pushed grows too old.
+    stale_at: Option<Moment>,
     endpoints: Vec<EndpointId>,
     /// When its endpoints must be judged again without any news.
     wake: Option<Moment>,
@@ -104,6 +126,7 @@ struct Target {
 #[derive(Clone, Debug)]
 struct Record {
     machine: Machine,
+    usable: Usable,
     /// Why the votes carry no verdict.
     frozen: Option<Freeze>,
     /// Whether they ever did: before the first reports nothing is alarming about silence.
@@ -130,6 +153,8 @@ pub struct Status<'a> {
     pub held_back_until: Option<Moment>,
     /// Until when flap damping keeps it down.
     pub suppressed_until: Option<Moment>,
+    /// It works, and comes back when a person says so.
+    pub awaits_word: bool,
 }
 
 impl Board {
@@ -138,9 +163,11 @@ impl Board {
     pub fn new(config: BoardConfig, now: Moment) -> Self {
         let BoardConfig { rules, vantages, targets, endpoints } = config;
         let (domains, domains_configured) = number_domains(&vantages);
-        let cells = targets.len() * vantages.len();
+        let rows = targets.len();
+        let cells = rows * vantages.len();
         let record = Record {
             machine: Machine::unknown(now),
+            usable: Usable::default(),
             frozen: None,
             judged: false,
             held_back_until: None,
@@ -152,10 +179,13 @@ impl Board {
             services: group_services(&endpoints),
             targets: build_targets(targets, &endpoints, &rules),
             agents: Vec::new(),
+            outlines: Outlines::new(vantages.len()),
             blind: 0,
             tallies: vec![Tally::default(); cells],
             moved: vec![false; cells],
+            lessened: vec![0; rows],
             records: vec![record; endpoints.len()],
+            unsettled: (Vec::new(), Change::default()),
             settled_at: now + START_WAIT,
             wake: None,
             specs: endpoints,
@@ -167,21 +197,37 @@ impl Board {
         board
     }
 
-    /// Takes a report. One that was refused changes nothing.
+    /// Takes a report and judges what it says. One that was refused changes nothing.
     pub fn apply(&mut self, report: &Report, now: Moment) -> Result<Change, Refusal> {
+        self.hear(report, now)?;
+        Ok(self.settle(now))
+    }
+
+    /// Takes a report, to be judged by [`Board::settle`] at the same moment: of reports that come together, each is
+    /// heard, and every target that they say something new about is judged once. One that was refused changes
+    /// nothing.
+    pub fn hear(&mut self, report: &Report, now: Moment) -> Result<(), Refusal> {
         if report.vantage.index() >= self.vantages.len() {
             return Err(Refusal::UnknownVantage);
         }
         let index = self.agent_of(report)?;
         self.agents[index].check(report)?;
-        let mut change = self.tick(now);
+        let ticked = self.tick(now);
+        let (mut dirty, mut change) = std::mem::take(&mut self.unsettled);
+        change.absorb(ticked);
         self.agents[index].take(report, &self.targets, now, &mut change);
-        let mut dirty = Vec::new();
         self.review(index, now, &mut dirty, &mut change);
+        self.unsettled = (dirty, change);
+        Ok(())
+    }
+
+    /// Judges what was heard.
+    pub fn settle(&mut self, now: Moment) -> Change {
+        let (dirty, mut change) = std::mem::take(&mut self.unsettled);
         self.judge_all(dirty, now, &mut change);
         change.rechecks.sort_unstable();
         change.rechecks.dedup();
-        Ok(change)
+        change
     }
 
     /// Lets time pass: what grew too old, what is due. Cheap when nothing is.
@@ -196,11 +242,13 @@ impl Board {
                 self.review(index, now, &mut dirty, &mut change);
             }
         }
+        self.expire(now, &mut dirty);
         let due = |target: &Target| target.wake.is_some_and(|wake| wake <= now);
         dirty.extend((0..self.targets.len()).filter(|&index| due(&self.targets[index])));
         self.judge_all(dirty, now, &mut change);
         let agents = (0..self.agents.len()).filter_map(|index| self.agent_wake(index));
-        self.wake = agents.chain(self.targets.iter().filter_map(|target| target.wake)).min();
+        let targets = self.targets.iter().flat_map(|target| [target.wake, target.stale_at]).flatten();
+        self.wake = agents.chain(targets).min();
         change
     }
 
@@ -211,7 +259,7 @@ impl Board {
     }
 
     /// A person's word that an endpoint may come back; it is kept until the endpoint works, and void unless it
-    /// is down.
+    /// is down or held.
     pub fn allow(&mut self, endpoint: EndpointId, now: Moment) -> Change {
         let mut change = self.tick(now);
         self.records[endpoint.index()].machine.allow();
@@ -224,7 +272,7 @@ impl Board {
     #[must_use]
     pub fn standing(&self, endpoint: EndpointId) -> Standing {
         match self.specs[endpoint.index()].target {
-            Some(_) => self.records[endpoint.index()].machine.standing(&self.rules),
+            Some(_) => self.records[endpoint.index()].standing(&self.rules),
             None => Standing::UP,
         }
     }
@@ -254,6 +302,7 @@ impl Board {
             frozen: record.frozen.map(|freeze| freeze.with_blind(self.blind)),
             held_back_until: record.held_back_until,
             suppressed_until: record.machine.suppressed_until(now),
+            awaits_word: record.machine.awaits_word(self.specs[endpoint.index()].way_back.fail_back),
         }
     }
 
@@ -274,11 +323,18 @@ impl Board {
         let place = (report.vantage, report.agent);
         let found = self.agents.binary_search_by_key(&place, Agent::place);
         if found.is_err() && self.agents.len() >= AGENTS_MAX {
-            let silent = |agent: &&Agent| agent.voices.iter().all(|&voice| voice == Voice::Silent);
+            let silent = |agent: &&Agent| agent.said.iter().all(|said| said.voice == Voice::Silent);
             let forgotten =
                 self.agents.iter().filter(silent).min_by_key(|agent| (agent.heard_at, agent.place()));
             let forgotten = forgotten.map(Agent::place).ok_or(Refusal::TooManyAgents)?;
-            self.agents.retain(|agent| agent.place() != forgotten);
+            let outlines = &mut self.outlines;
+            self.agents.retain(|agent| {
+                let stays = agent.place() != forgotten;
+                if !stays {
+                    outlines.replace(agent.vantage, agent.outline, Outline::default());
+                }
+                stays
+            });
             return self.agent_of(report);
         }
         Ok(found.unwrap_or_else(|index| {
@@ -289,6 +345,14 @@ impl Board {
 
     fn cell(&self, target: usize, vantage: VantageId) -> usize {
         target * self.vantages.len() + vantage.index()
+    }
+}
+
+impl Record {
+    /// What the choice of answers reads: the verdict, and no more than is usable.
+    fn standing(&self, rules: &Rules) -> Standing {
+        let standing = self.machine.standing(rules);
+        Standing { usable: standing.usable.min(self.usable.share()), ..standing }
     }
 }
 

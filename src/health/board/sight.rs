@@ -1,10 +1,11 @@
 //! From an agent's streaks to its voices: what it sees as a whole, and whether that can be believed.
 
-use super::{Board, Change, earliest};
+use super::{Board, Change, Source, earliest};
+use crate::health::check::Said;
 use crate::health::evidence::Notice;
-use crate::health::rules::HALF;
-use crate::health::vantage::{Blindness, Census, Sight, voice};
-use crate::ids::VantageId;
+use crate::health::streak::Streak;
+use crate::health::vantage::{Blindness, Census, Sight, Voice, negated_voice, voice};
+use crate::health::verdict::Share;
 use crate::time::Moment;
 
 impl Board {
@@ -19,7 +20,7 @@ impl Board {
             agent.wholly_since = Some(now);
         }
         self.look(index, now, dirty, change);
-        if self.agents[index].outline_changed() && self.vantages.len() > 1 {
+        if self.outlines.is_news() && self.vantages.len() > 1 {
             for other in (0..self.agents.len()).filter(|&other| other != index) {
                 self.look(other, now, dirty, change);
             }
@@ -30,8 +31,14 @@ impl Board {
 
     pub(super) fn take_census(&mut self, index: usize, now: Moment) {
         let agent = &mut self.agents[index];
-        let limits = self.targets.iter().map(|target| target.age_limit);
+        let limits = self
+            .targets
+            .iter()
+            .map(|target| (target.age_limit, matches!(target.source, Source::Probed { shows_sight: true })));
         agent.census = Census::of(&agent.streaks, limits, now);
+        let outline = agent.drawn();
+        let before = std::mem::replace(&mut agent.outline, outline);
+        self.outlines.replace(agent.vantage, before, outline);
     }
 
     /// Judges an agent's sight; if it changed, all it says may have.
@@ -43,7 +50,7 @@ impl Board {
         }
         let (vantage, id) = agent.place();
         change.notices.push(Notice::Sight { vantage, agent: id, sight });
-        agent.see(sight);
+        agent.see(sight, &self.targets);
         self.count_blind();
         self.take_census(index, now);
         self.speak(index, now, dirty);
@@ -64,7 +71,7 @@ impl Board {
             return Sight::Blind(Blindness::Control);
         }
         if self.vantages.len() > 1 {
-            let alone = agent.census.mostly_fails() && !self.others_mostly_fail(agent.vantage);
+            let alone = agent.census.mostly_fails() && !self.outlines.others_mostly_fail(agent.vantage);
             return if alone { Sight::Blind(Blindness::Alone) } else { Sight::Clear };
         }
         // Control targets that pass prove that a lone vantage sees.
@@ -72,34 +79,38 @@ impl Board {
         if news && agent.control.is_none() { Sight::Blind(Blindness::Everything) } else { Sight::Clear }
     }
 
-    /// Whether most of the other vantages see over half of everything fail too.
-    fn others_mostly_fail(&self, vantage: VantageId) -> bool {
-        let (mut others, mut failing) = (0, 0);
-        for agents in self.agents.chunk_by(|a, b| a.vantage == b.vantage) {
-            let live = agents.iter().filter(|agent| agent.is_live());
-            let count = live.clone().count() as u64;
-            if agents[0].vantage != vantage && count > 0 {
-                let mostly = live.filter(|agent| agent.census.mostly_fails()).count() as u64;
-                others += 1;
-                failing += u64::from(HALF.is_exceeded(mostly, count));
-            }
-        }
-        HALF.is_exceeded(failing, others)
-    }
-
     /// Puts the changed voices of an agent into the tallies.
     pub(super) fn speak(&mut self, index: usize, now: Moment, dirty: &mut Vec<usize>) {
         let vantages = self.vantages.len();
         let agent = &mut self.agents[index];
-        let row = agent.streaks.iter().zip(&mut agent.voices).zip(&self.targets).enumerate();
-        for (target, ((streak, known), spec)) in row {
-            let said = voice(streak, agent.sight, now, spec.age_limit);
-            if said != *known {
-                let tally = &mut self.tallies[target * vantages + agent.vantage.index()];
-                tally.replace(*known, said, streak.troubled_since());
-                *known = said;
-                dirty.push(target);
+        let sight = agent.sight;
+        let mut is_news = false;
+        for (target, spec) in self.targets.iter().enumerate() {
+            let streak = if spec.is_pushed { &spec.pushed } else { &agent.streaks[target] };
+            let heard = match &spec.source {
+                // What it rests on stands before it.
+                Source::Composed(_) if !is_news => continue,
+                Source::Composed(check) => {
+                    let parts = &agent.said;
+                    check.judge(&|part| parts[part.index()])
+                }
+                Source::Negated(_) => streak.said(negated_voice(streak, sight, now, spec.age_limit)),
+                Source::Probed { .. } | Source::Pushed { .. } => {
+                    streak.said(voice(streak, sight, now, spec.age_limit))
+                }
+            };
+            let known = &mut agent.said[target];
+            if (heard.voice, heard.share) == (known.voice, known.share) {
+                continue;
             }
+            let tally = &mut self.tallies[target * vantages + agent.vantage.index()];
+            tally.replace(known.voice, heard.voice, heard.since);
+            let is_less = |said: &Said| said.measured().is_some_and(|share| share < Share::WHOLE);
+            self.lessened[target] += u32::from(is_less(&heard));
+            self.lessened[target] -= u32::from(is_less(known));
+            *known = heard;
+            is_news = true;
+            dirty.push(target);
         }
     }
 
@@ -109,5 +120,12 @@ impl Board {
         let believed = agent.wholly_since.map(|since| since + self.rules.lone_wait);
         let waits = agent.sight == Sight::Blind(Blindness::Everything);
         earliest(agent.census.stale_at, believed.filter(|_| waits))
+    }
+}
+
+impl Streak {
+    /// What goes with a voice that was made of it.
+    fn said(&self, voice: Voice) -> Said {
+        Said::of(voice, self.troubled_since(), self.share())
     }
 }

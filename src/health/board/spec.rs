@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Target;
+use crate::health::check::Check;
 use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
-use crate::health::streak::Thresholds;
+use crate::health::streak::{Streak, Thresholds};
 use crate::ids::{EndpointId, RegionId, ServiceId, TargetId, VantageId};
 
 /// What the board is about. Positions in the lists are the ids.
@@ -35,10 +36,33 @@ pub struct VantageSpec {
 pub struct TargetSpec {
     /// What it is, by which its streaks persist through a reload: address and probe.
     pub key: String,
+    /// The name of its probe, for evidence.
+    pub probe: String,
+    /// Where its outcomes come from.
+    pub source: Source,
     /// From one probe to the next; sets how old an outcome may be.
     pub interval: Duration,
     /// When it counts as failing.
     pub thresholds: Thresholds,
+}
+
+/// Where the outcomes of a target come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Agents probe it.
+    Probed {
+        /// Its failures tell of an agent's sight too: of a target that may well fail, or has no vote, they do not.
+        shows_sight: bool,
+    },
+    /// Somebody outside tells the server; it counts for so long, for every agent alike.
+    Pushed {
+        /// What is older says nothing.
+        max_age: Duration,
+    },
+    /// The outcomes of another, turned round.
+    Negated(TargetId),
+    /// It has none of its own: it is judged from others, which stand before it.
+    Composed(Check),
 }
 
 /// What a verdict is about.
@@ -96,20 +120,37 @@ pub(super) fn group_services(endpoints: &[EndpointSpec]) -> Vec<(Vec<EndpointId>
 /// What is probed, with the endpoints that rely on it.
 ///
 /// # Panics
-/// When an endpoint names a target that is not there.
+/// When an endpoint, or a target that rests on another, names one that is not there.
 pub(super) fn build_targets(
     specs: Vec<TargetSpec>,
     endpoints: &[EndpointSpec],
     rules: &Rules,
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::with_capacity(specs.len());
-    targets.extend(specs.into_iter().map(|spec| Target {
-        key: spec.key,
-        age_limit: rules.age_limit(spec.interval),
-        thresholds: spec.thresholds,
-        endpoints: Vec::new(),
-        wake: None,
-    }));
+    for spec in specs {
+        let own = rules.age_limit(spec.interval);
+        let (age_limit, is_pushed) = match spec.source {
+            Source::Pushed { max_age } => (max_age, true),
+            Source::Negated(of) => (targets[of.index()].age_limit, targets[of.index()].is_pushed),
+            Source::Probed { .. } | Source::Composed(_) => (own, false),
+        };
+        if let Source::Negated(of) = spec.source {
+            targets[of.index()].negation = Some(targets.len());
+        }
+        targets.push(Target {
+            key: spec.key,
+            probe: spec.probe,
+            age_limit,
+            thresholds: spec.thresholds,
+            source: spec.source,
+            negation: None,
+            is_pushed,
+            pushed: Streak::new(),
+            stale_at: None,
+            endpoints: Vec::new(),
+            wake: None,
+        });
+    }
     for (index, spec) in endpoints.iter().enumerate() {
         if let Some(target) = spec.target {
             targets[target.index()].endpoints.push(EndpointId::from_index(index));

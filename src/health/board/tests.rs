@@ -1,8 +1,11 @@
 //! Stories: what agents see second by second, and what comes of it.
 
+mod liars;
+
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::health::check::{Check, Part};
 use crate::health::evidence::Notice;
 use crate::health::machine::{FailBack, SavedVerdict, WayBack, Why};
 use crate::health::outcome::{Failure, Outcome, TargetReport};
@@ -32,6 +35,8 @@ struct World {
 fn config(vantages: usize, regions: usize) -> BoardConfig {
     let target = |region| TargetSpec {
         key: format!("192.0.2.{region} web"),
+        probe: "web".to_owned(),
+        source: Source::Probed { shows_sight: true },
         interval: Duration::from_secs(1),
         thresholds: Thresholds::default(),
     };
@@ -73,8 +78,8 @@ impl World {
         }
     }
 
-    /// One second in which each vantage sees its column of `rows`: per region `.` passed, `x` failed, `-`
-    /// not probed; a column of spaces is a vantage that says nothing.
+    /// One second in which each vantage sees its column of `rows`: per region `.` passed, a digit passed
+    /// with so many tenths usable, `x` failed, `-` not probed; a column of spaces is a vantage that says nothing.
     fn second(&mut self, columns: &[&str]) {
         self.second += 1;
         self.number += 1;
@@ -120,7 +125,8 @@ impl World {
     fn report(&mut self, vantage: usize, column: &str) -> Report {
         let entry = |(region, letter): (usize, char)| {
             let result = if letter == 'x' { Err(Failure::Refused) } else { Ok(()) };
-            let outcome = Outcome { age: Duration::ZERO, latency: Duration::ZERO, result };
+            let usable = letter.to_digit(10).map_or(Share::WHOLE, |t| Share::of_ratio(f64::from(t) / 10.0));
+            let outcome = Outcome { age: Duration::ZERO, latency: Duration::ZERO, result, usable };
             let tested = letter != '-';
             self.seen[vantage][region] += u64::from(tested);
             TargetReport {
@@ -266,13 +272,14 @@ fn manual_fail_back_waits_for_a_person() {
     world.seconds(5, &[".."]);
     world.seconds(5, &["x."]);
     world.seconds(500, &[".."]);
-    assert_eq!(world.state(0), State::Down);
+    assert_eq!((world.state(0), world.standing(0).ramp), (State::Recovering, Share::NONE));
+    assert!(world.board.status(EndpointId(0), at(world.second)).awaits_word);
     let change = world.board.allow(EndpointId(0), at(world.second));
     assert_eq!(change.transitions[0].why, Why::RampBegins);
     assert_eq!(world.standing(0).ramp, Share::of_ratio(0.05));
     world.seconds(10, &["x."]);
     world.seconds(500, &[".."]);
-    assert_eq!(world.state(0), State::Down, "the word was for one return");
+    assert_eq!(world.standing(0).ramp, Share::NONE, "the word was for one return");
 }
 
 #[test]
@@ -284,12 +291,23 @@ fn a_word_given_while_it_is_down_is_kept_until_it_works() {
     world.board.allow(EndpointId(0), at(world.second));
     world.seconds(5, &["x."]);
     world.seconds(10, &[".."]);
-    assert_eq!(world.state(0), State::Down, "given while it was up it is void");
+    assert_eq!(world.standing(0).ramp, Share::NONE, "given while it was up it is void");
     world.seconds(5, &["x."]);
     world.board.allow(EndpointId(0), at(world.second));
     assert_eq!(world.state(0), State::Down);
     world.seconds(5, &[".."]);
-    assert_eq!(world.state(0), State::Recovering);
+    assert_eq!(world.standing(0).ramp, Share::of_ratio(0.05));
+}
+
+#[test]
+fn a_persons_word_ends_a_hold() {
+    let mut world = World::of(config(1, 2));
+    world.seconds(5, &[".."]);
+    world.seconds(5, &["x."]);
+    world.seconds(10, &[".."]);
+    assert_eq!((world.state(0), world.standing(0).ramp), (State::Recovering, Share::NONE));
+    world.board.allow(EndpointId(0), at(world.second));
+    assert_eq!(world.standing(0).ramp, Share::of_ratio(0.05));
 }
 
 #[test]
@@ -484,7 +502,7 @@ fn what_every_vantage_sees_goes_at_once() {
 }
 
 #[test]
-fn a_flapping_endpoint_stays_down_though_it_works() {
+fn a_flapping_endpoint_is_kept_away_though_it_works() {
     let mut config = config(1, 2);
     config.endpoints[0].way_back.fail_back = FailBack::Automatic { hold: Duration::ZERO };
     let mut world = World::of(config);
@@ -493,7 +511,8 @@ fn a_flapping_endpoint_stays_down_though_it_works() {
         world.seconds(4, &["x."]);
     }
     world.seconds(60, &[".."]);
-    assert_eq!(world.state(0), State::Down);
+    assert_eq!((world.state(0), world.standing(0).ramp), (State::Recovering, Share::NONE));
+    assert_eq!(world.standing(0).usable, Share::WHOLE, "the first last resort");
     assert!(world.board.status(EndpointId(0), at(world.second)).suppressed_until.is_some());
     world.seconds(840, &[".."]);
     assert_eq!(world.state(0), State::Up);
@@ -659,6 +678,7 @@ fn an_endpoint_that_is_alone_in_its_new_service_serves_at_once() {
 fn endpoints_share_a_target_but_not_a_verdict() {
     let mut shared = config(1, 2);
     shared.endpoints[1].target = Some(TargetId(0));
+    shared.endpoints[0].way_back.fail_back = FailBack::Automatic { hold: Duration::from_secs(2) };
     shared.endpoints[1].way_back.fail_back = FailBack::Manual;
     shared.endpoints[1].service = ServiceId(1);
     shared.targets.truncate(1);
@@ -667,7 +687,7 @@ fn endpoints_share_a_target_but_not_a_verdict() {
     world.seconds(3, &["x"]);
     assert_eq!([0, 1].map(|r| world.state(r)), [State::Down, State::Down]);
     world.seconds(10, &["."]);
-    assert_eq!([0, 1].map(|r| world.state(r)), [State::Recovering, State::Down]);
+    assert_eq!([0, 1].map(|r| world.standing(r).ramp), [Share::of_ratio(0.05), Share::NONE]);
 }
 
 #[test]
@@ -984,4 +1004,256 @@ fn a_restart_makes_no_quorum_of_who_speaks_first() {
     assert_ne!(world.state(0), State::Down, "the fourth may yet say otherwise");
     world.wake_until(at(2));
     assert_eq!(world.state(0), State::Down, "it said nothing: two of three are a quorum");
+}
+
+// Composed checks, gauges and shares.
+
+/// One endpoint, judged by a check of so many targets.
+fn composed(vantages: usize, targets: usize, check: Check) -> BoardConfig {
+    let mut config = config(vantages, targets);
+    config.targets.push(TargetSpec {
+        key: "r0/www/192.0.2.0 by whole".to_owned(),
+        probe: "whole".to_owned(),
+        source: Source::Composed(check),
+        interval: Duration::from_secs(1),
+        thresholds: Thresholds::default(),
+    });
+    config.endpoints.truncate(1);
+    config.endpoints[0].target = Some(TargetId::from_index(targets));
+    for (target, spec) in config.targets.iter_mut().enumerate().take(targets) {
+        spec.probe = format!("p{target}");
+    }
+    config
+}
+
+fn parts(targets: &[usize]) -> Vec<Part> {
+    targets.iter().map(|target| Part::Target(TargetId::from_index(*target))).collect()
+}
+
+fn all_of(targets: &[usize]) -> Check {
+    Check { least: targets.len(), of: parts(targets) }
+}
+
+impl World {
+    fn usable(&self) -> Share {
+        self.board.standing(EndpointId(0)).usable
+    }
+}
+
+#[test]
+fn one_failing_part_of_all_withdraws_and_is_named() {
+    let mut world = World::of(composed(3, 3, all_of(&[0, 1])));
+    world.seconds(6, &["...", "...", "..."]);
+    assert_eq!(world.state(0), State::Up);
+    world.seconds(4, &[".x.", ".x.", ".x."]);
+    assert_eq!(world.state(0), State::Down);
+    let told = world.log.last().unwrap();
+    assert!(told.contains("p1: connection refused"), "{told}");
+}
+
+#[test]
+fn a_slow_part_that_failed_once_is_not_counted_again_with_each_outcome_of_the_others() {
+    let mut world = World::of(composed(3, 2, all_of(&[0, 1])));
+    world.seconds(6, &["..", "..", ".."]);
+    world.second(&[".x", ".x", ".x"]);
+    world.seconds(4, &[".-", ".-", ".-"]);
+    assert_ne!(world.state(0), State::Down, "{:?}", world.log);
+    world.seconds(3, &["..", "..", ".."]);
+    assert_eq!(world.state(0), State::Up);
+}
+
+#[test]
+fn any_is_withdrawn_only_when_the_last_part_fails() {
+    let mut world = World::of(composed(3, 3, Check { least: 1, of: parts(&[0, 1]) }));
+    world.seconds(6, &["...", "...", "..."]);
+    world.seconds(8, &["x..", "x..", "x.."]);
+    assert_eq!(world.state(0), State::Up);
+    world.seconds(5, &["xx.", "xx.", "xx."]);
+    assert_eq!(world.state(0), State::Down);
+}
+
+#[test]
+fn a_part_that_is_silent_leaves_the_whole_unknown_unless_another_decides() {
+    let mut world = World::of(composed(3, 3, all_of(&[0, 1])));
+    world.seconds(6, &["...", "...", "..."]);
+    world.seconds(8, &[".-.", ".-.", ".-."]);
+    assert_eq!(world.state(0), State::Up, "the last verdict stays");
+    assert!(world.board.status(EndpointId(0), at(world.second)).frozen.is_some(), "and says so");
+    world.seconds(4, &["x-.", "x-.", "x-."]);
+    assert_eq!(world.state(0), State::Down, "what fails anyhow fails");
+}
+
+#[test]
+fn a_part_without_a_vote_changes_nothing_and_is_seen() {
+    let mut config = composed(3, 3, all_of(&[0, 1]));
+    config.targets[2].source = Source::Probed { shows_sight: false };
+    let mut world = World::of(config);
+    world.seconds(6, &["...", "...", "..."]);
+    world.seconds(8, &["..x", "..x", "..x"]);
+    assert_eq!(world.state(0), State::Up);
+    let opinion = world.board.opinion(TargetId(2));
+    assert_eq!((opinion.fails, opinion.word()), (3, "fails"));
+    assert!(world.board.agents.iter().all(|agent| agent.census.tested == 2), "nor has it to do with sight");
+}
+
+/// All of one target and the negation of another: rows 0 and 1, the negation 2, the whole 3.
+fn with_negation(vantages: usize) -> BoardConfig {
+    let mut config = composed(vantages, 2, all_of(&[0, 2]));
+    config.targets[1].source = Source::Probed { shows_sight: false };
+    let negation = TargetSpec {
+        key: "not r1".to_owned(),
+        source: Source::Negated(TargetId(1)),
+        ..config.targets[1].clone()
+    };
+    config.targets.insert(2, negation);
+    config.endpoints[0].target = Some(TargetId(3));
+    config
+}
+
+#[test]
+fn what_must_not_pass_withdraws_when_it_does() {
+    let mut world = World::of(with_negation(3));
+    world.seconds(8, &[".x", ".x", ".x"]);
+    assert_eq!(world.state(0), State::Up);
+    world.seconds(4, &["..", "..", ".."]);
+    assert_eq!(world.state(0), State::Down);
+    assert!(world.log.last().unwrap().contains("passes, and must not"), "{:?}", world.log.last());
+}
+
+#[test]
+fn a_blind_agents_failures_are_no_passes_of_what_must_not_pass() {
+    let mut world = World::of(with_negation(1));
+    world.control = Some(false);
+    world.seconds(8, &["xx"]);
+    assert_eq!(world.board.agents[0].said[2].voice, Voice::Silent);
+    world.control = Some(true);
+    world.seconds(2, &[".x"]);
+    assert_eq!(world.board.agents[0].said[2].voice, Voice::Works, "not proven by what was seen blind");
+}
+
+/// The check at most as a part of another: as if each target had an endpoint of its own.
+#[test]
+fn a_composed_check_is_no_further_target_to_be_blind_by() {
+    let mut world = World::of(composed(1, 3, all_of(&[0, 1, 2])));
+    world.seconds(3, &["x.."]);
+    let census = world.board.agents[0].census;
+    assert_eq!((census.tested, census.failing), (3, 1));
+}
+
+#[test]
+fn a_share_is_in_force_at_the_first_quorum_and_then_followed_slowly() {
+    let mut world = World::new(3, 2);
+    world.seconds(6, &["6.", "6.", "6."]);
+    assert_eq!((world.state(0), world.usable()), (State::Up, Share::of_ratio(0.6)));
+    world.seconds(4, &["3.", "3.", "3."]);
+    assert_eq!(world.usable(), Share::of_ratio(0.6));
+    world.seconds(4, &["3.", "3.", "3."]);
+    assert_eq!(world.usable(), Share::of_ratio(0.3));
+    assert!(world.log.last().unwrap().ends_with("30% of it is usable"), "{:?}", world.log.last());
+    world.seconds(25, &["..", "..", ".."]);
+    assert_eq!(world.usable(), Share::of_ratio(0.3));
+    world.seconds(10, &["..", "..", ".."]);
+    assert_eq!(world.usable(), Share::WHOLE);
+}
+
+#[test]
+fn the_lower_median_of_the_vantages_holds() {
+    let mut world = World::new(3, 2);
+    world.seconds(6, &["1.", "6.", "8."]);
+    assert_eq!(world.usable(), Share::of_ratio(0.6));
+    let mut world = World::new(4, 2);
+    world.seconds(6, &["1.", "4.", "6.", "8."]);
+    assert_eq!(world.usable(), Share::of_ratio(0.4), "the lesser of two in the middle");
+    let mut world = World::new(5, 2);
+    world.seconds(6, &["1.", "1.", "..", "..", ".."]);
+    assert_eq!(world.usable(), Share::WHOLE, "two of five liars move nothing");
+}
+
+#[test]
+fn a_share_outlives_a_restart_and_not_a_fall() {
+    let mut world = World::new(3, 2);
+    world.seconds(6, &["6.", "6.", "6."]);
+    let saved = world.board.saved(at(6));
+    let mut board = Board::new(config(3, 2), at(0));
+    board.restore(&saved, Duration::from_secs(1), at(0));
+    assert_eq!(board.standing(EndpointId(0)).usable, Share::of_ratio(0.6));
+    world.seconds(5, &["x.", "x.", "x."]);
+    assert_eq!(world.usable(), Share::NONE);
+    world.seconds(10, &["9.", "9.", "9."]);
+    assert_eq!((world.state(0), world.usable()), (State::Recovering, Share::of_ratio(0.9)));
+}
+
+#[test]
+fn the_worst_of_several_gauges_holds() {
+    let mut world = World::of(composed(3, 2, all_of(&[0, 1])));
+    world.seconds(6, &["84", "84", "84"]);
+    assert_eq!(world.usable(), Share::of_ratio(0.4));
+}
+
+/// A page that is probed and a gauge that is pushed, judged as one.
+fn gauged(vantages: usize) -> BoardConfig {
+    let mut config = composed(vantages, 2, all_of(&[0, 1]));
+    config.targets[1].source = Source::Pushed { max_age: Duration::from_secs(10) };
+    config.targets[1].interval = Duration::ZERO;
+    config
+}
+
+const GAUGE: TargetId = TargetId(1);
+
+impl World {
+    fn push(&mut self, share: f64) {
+        let now = at(self.second) + Duration::from_millis(500);
+        self.wake_until(now);
+        let result = if share > 0.0 { Ok(()) } else { Err(Failure::Other("too much".to_owned())) };
+        let change = self.board.push(GAUGE, &result, Share::of_ratio(share), now);
+        self.note(now, change);
+    }
+}
+
+#[test]
+fn a_gauge_counts_for_every_vantage_alike() {
+    let mut world = World::of(gauged(3));
+    world.seconds(6, &[".-", ".-", ".-"]);
+    assert_eq!(world.state(0), State::Unknown, "nothing was told yet");
+    world.push(0.7);
+    world.second(&[".-", ".-", ".-"]);
+    assert_eq!((world.state(0), world.usable()), (State::Up, Share::of_ratio(0.7)));
+    for _ in 0..4 {
+        world.push(0.0);
+        world.second(&[".-", ".-", ".-"]);
+    }
+    assert_eq!(world.state(0), State::Down);
+    assert!(world.log.last().unwrap().contains("p1: too much"), "{:?}", world.log);
+}
+
+#[test]
+fn a_gauge_that_falls_silent_is_unknown_and_not_down() {
+    let mut world = World::of(gauged(3));
+    world.push(1.0);
+    world.seconds(6, &[".-", ".-", ".-"]);
+    world.push(0.6);
+    world.seconds(7, &[".-", ".-", ".-"]);
+    assert_eq!((world.state(0), world.usable()), (State::Up, Share::of_ratio(0.6)));
+    world.seconds(10, &[".-", ".-", ".-"]);
+    assert_eq!(world.board.opinion(GAUGE).silent, 3);
+    assert_eq!((world.state(0), world.usable()), (State::Up, Share::of_ratio(0.6)), "the last word stays");
+    assert!(world.board.status(EndpointId(0), at(world.second)).frozen.is_some());
+}
+
+#[test]
+fn what_agents_say_of_a_gauge_means_nothing() {
+    let mut world = World::of(gauged(3));
+    world.seconds(6, &["..", "..", ".."]);
+    assert_eq!(world.board.opinion(GAUGE).silent, 3);
+    assert!(world.changes.iter().any(|(_, change)| change.unknown_targets > 0));
+}
+
+#[test]
+fn a_gauge_outlives_a_reload() {
+    let mut world = World::of(gauged(3));
+    world.push(0.7);
+    world.seconds(3, &[".-", ".-", ".-"]);
+    let (board, _) = Board::rebuilt(gauged(3), &world.board, at(world.second));
+    assert_eq!(board.opinion(GAUGE).works, 3);
+    assert_eq!(board.standing(EndpointId(0)).usable, world.usable());
 }

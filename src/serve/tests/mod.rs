@@ -1,6 +1,11 @@
 //! The listeners from outside, by real sockets on loopback, with stand-ins for `respond`.
 
+mod certificate;
+mod https;
+mod proxy;
+mod quic;
 mod tcp;
+mod tls;
 mod udp;
 
 use std::time::Duration;
@@ -16,40 +21,70 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Server {
     running: Option<Running>,
     addresses: Vec<SocketAddr>,
+    encrypted: Vec<(Transport, SocketAddr)>,
     published: Arc<Published>,
     runtime: Runtime,
 }
 
 /// Generous limits; a test names the one that it is about.
-fn limits() -> TcpLimits {
-    TcpLimits {
+fn limits() -> Limits {
+    Limits {
         connections: 64,
         connections_per_client: 64,
+        handshake: PATIENCE,
         idle: PATIENCE,
         message: PATIENCE,
         write: PATIENCE,
+        ..Limits::default()
     }
 }
 
-fn start(listen: &[&str], tcp: TcpLimits, respond: impl Responder) -> Server {
-    let listen = listen.iter().map(|text| text.parse().unwrap()).collect();
-    let settings = Settings {
-        listen,
+fn settings(listen: &[&str], tcp: Limits) -> Settings {
+    Settings {
+        listen: listen.iter().map(|text| text.parse().unwrap()).collect(),
         workers: NonZeroUsize::new(2).unwrap(),
         pin_workers: true,
         tcp,
+        proxies: Arc::default(),
+        encrypted: None,
         clients: ClientNames::Whole,
+    }
+}
+
+fn start(listen: &[&str], tcp: Limits, respond: impl Responder) -> Server {
+    serve(&settings(listen, tcp), respond)
+}
+
+/// A server on loopback with the same limits on all transports, and the certificate that it shows.
+fn start_encrypted(limits: Limits, respond: impl Responder) -> (Server, certificate::Shown) {
+    let shown = certificate::Shown::new("ns.example.net");
+    let listener = || Listener { listen: vec!["127.0.0.1:0".parse().unwrap()], limits };
+    let encrypted = Encrypted {
+        side: shown.side.subscribe(),
+        tls: listener(),
+        https: listener(),
+        path: "/dns-query".into(),
+        quic: listener(),
     };
+    let settings = Settings { encrypted: Some(encrypted), ..settings(&["127.0.0.1:0"], limits) };
+    (serve(&settings, respond), shown)
+}
+
+fn serve(settings: &Settings, respond: impl Responder) -> Server {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let published = Arc::new(Published::new(Arc::new(AnswerTable::default())));
-    let listeners = Listeners::bind(&settings).unwrap();
+    let listeners = Listeners::bind(settings).unwrap();
     let addresses = listeners.local_addrs();
+    let encrypted = [Transport::Tls, Transport::Https, Transport::Quic]
+        .into_iter()
+        .flat_map(|transport| listeners.encrypted_addrs(transport).into_iter().map(move |a| (transport, a)))
+        .collect();
     let running = listeners.start_with(respond, &published, runtime.handle()).unwrap();
-    Server { running: Some(running), addresses, published, runtime }
+    Server { running: Some(running), addresses, encrypted, published, runtime }
 }
 
 /// Says nothing to a message that begins with 0xff, else replies with the message itself.
-fn echo(_: &AnswerTable, packet: &[u8], _: IpAddr, _: Transport, reply: &mut [u8], _: &Counters) -> Action {
+fn echo(_: &AnswerTable, packet: &[u8], _: Envelope, reply: &mut [u8], _: &Counters) -> Action {
     if packet.first() == Some(&0xff) {
         return Action::Ignore;
     }
@@ -80,8 +115,13 @@ impl Server {
             .sum()
     }
 
-    fn connections(&self) -> ConnectionCounts {
-        self.running.as_ref().unwrap().connections()
+    fn connections(&self, transport: Transport) -> ConnectionCounts {
+        self.running.as_ref().unwrap().connections(transport)
+    }
+
+    /// Where an encrypted transport is served.
+    fn at(&self, transport: Transport) -> SocketAddr {
+        self.encrypted.iter().find(|(of, _)| *of == transport).unwrap().1
     }
 }
 
@@ -95,17 +135,11 @@ impl Drop for Server {
 fn stopping_is_prompt_and_frees_the_ports_and_the_table() {
     let mut server = start(&["127.0.0.1:0", "[::1]:0"], limits(), echo);
     let _idle = std::net::TcpStream::connect(server.addresses[0]).unwrap();
-    eventually("connected", || server.connections().open == 1);
+    eventually("connected", || server.connections(Transport::Tcp).open == 1);
     let begun = crate::clock::now();
     server.running.take().unwrap().stop();
     assert!(crate::clock::now().0 - begun.0 < 1_000_000_000);
-    let settings = Settings {
-        listen: server.addresses.clone(),
-        workers: NonZeroUsize::MIN,
-        pin_workers: false,
-        clients: ClientNames::Shortened,
-        tcp: limits(),
-    };
+    let settings = Settings { listen: server.addresses.clone(), ..settings(&[], limits()) };
     eventually("bound again", || Listeners::bind(&settings).is_ok());
     server.published.publish(Arc::default());
     assert_eq!(server.published.reap(), 0);

@@ -17,7 +17,7 @@ fn connect(server: &Server) -> TcpStream {
 }
 
 /// A message of `length` octets that begins with `id`, behind its length.
-fn framed(id: u16, length: u16) -> Vec<u8> {
+pub(super) fn framed(id: u16, length: u16) -> Vec<u8> {
     let mut octets = length.to_be_bytes().to_vec();
     octets.extend(id.to_be_bytes());
     octets.resize(2 + usize::from(length), 0);
@@ -31,7 +31,7 @@ fn expect(stream: &mut TcpStream, message: &[u8]) {
 }
 
 /// Whether the server ended the connection, in whichever way, without another octet.
-fn is_closed(stream: &mut TcpStream) -> bool {
+pub(super) fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0; 1]) {
         Ok(count) => count == 0,
         Err(error) => matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
@@ -104,7 +104,7 @@ fn a_client_that_closes_its_side_still_gets_its_replies() {
         expect(&mut stream, queries);
     });
     assert!(is_closed(&mut stream));
-    eventually("the seat is free", || server.connections().open == 0);
+    eventually("the seat is free", || server.connections(Transport::Tcp).open == 0);
 }
 
 #[test]
@@ -131,41 +131,44 @@ fn a_message_without_reply_leaves_no_gap() {
 
 #[test]
 fn an_idle_connection_is_closed_and_a_used_one_is_not() {
-    let server = start(&["127.0.0.1:0"], TcpLimits { idle: SHORT, ..limits() }, echo);
+    let server = start(&["127.0.0.1:0"], Limits { idle: SHORT, ..limits() }, echo);
     let (mut used, mut idle) = (connect(&server), connect(&server));
     for _ in 0..12 {
         assert!(is_served(&mut used));
         thread::sleep(SHORT / 4);
     }
     assert!(is_closed(&mut idle));
-    assert_eq!((server.connections().timed_out, server.connections().open), (1, 1));
+    assert_eq!(
+        (server.connections(Transport::Tcp).timed_out, server.connections(Transport::Tcp).open),
+        (1, 1)
+    );
     assert!(is_closed(&mut used));
 }
 
 #[test]
 fn a_message_has_its_time_however_its_octets_dribble() {
-    let server = start(&["127.0.0.1:0"], TcpLimits { message: SHORT, ..limits() }, echo);
+    let server = start(&["127.0.0.1:0"], Limits { message: SHORT, ..limits() }, echo);
     let mut stream = connect(&server);
     eventually("closed", || stream.write_all(&[1]).is_err());
-    assert_eq!(server.connections().timed_out, 1);
+    assert_eq!(server.connections(Transport::Tcp).timed_out, 1);
 }
 
 #[test]
 fn a_client_that_does_not_read_is_bounded_and_ended() {
-    let server = start(&["127.0.0.1:0"], TcpLimits { write: SHORT, ..limits() }, |_, _, _, _, reply, _| {
+    let server = start(&["127.0.0.1:0"], Limits { write: SHORT, ..limits() }, |_, _, _, reply, _| {
         Action::Send(reply.len())
     });
     let mut stream = connect(&server);
     let queries: Vec<u8> = (0..1000).flat_map(|id| framed(id, 12)).collect();
     eventually("ended", || stream.write_all(&queries).is_err());
-    assert_eq!(server.connections().timed_out, 1);
+    assert_eq!(server.connections(Transport::Tcp).timed_out, 1);
     // 65 MB would have been due for the first burst alone; what was answered fits the buffers of the kernel and ours.
     assert!(server.total(Transport::Tcp, |counters| counters.received.get()) < 500);
 }
 
 #[test]
 fn a_client_has_so_many_connections_and_another_client_its_own() {
-    let server = start(&["0.0.0.0:0"], TcpLimits { connections_per_client: 2, ..limits() }, echo);
+    let server = start(&["0.0.0.0:0"], Limits { connections_per_client: 2, ..limits() }, echo);
     let port = server.addresses[0].port();
     let from = |client: [u8; 4]| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -180,30 +183,30 @@ fn a_client_has_so_many_connections_and_another_client_its_own() {
     assert!(is_closed(&mut from([127, 0, 0, 1])));
     assert!(is_served(&mut from([127, 0, 0, 2])));
     assert!(first.iter_mut().all(is_served));
-    assert_eq!(server.connections().refused, 1);
+    assert_eq!(server.connections(Transport::Tcp).refused, 1);
     drop(first);
-    eventually("seats are free again", || server.connections().open == 0);
+    eventually("seats are free again", || server.connections(Transport::Tcp).open == 0);
     assert!(is_served(&mut from([127, 0, 0, 1])));
 }
 
 #[test]
 fn when_all_seats_are_taken_the_longest_idle_makes_room() {
-    let server = start(&["127.0.0.1:0"], TcpLimits { connections: 3, ..limits() }, echo);
+    let server = start(&["127.0.0.1:0"], Limits { connections: 3, ..limits() }, echo);
     let mut streams = [connect(&server), connect(&server), connect(&server)];
-    eventually("all connected", || server.connections().open == 3);
+    eventually("all connected", || server.connections(Transport::Tcp).open == 3);
     thread::sleep(SHORT);
     assert!(is_served(&mut streams[0]) && is_served(&mut streams[2]));
     let mut newcomer = connect(&server);
     assert!(is_served(&mut newcomer));
     assert!(is_closed(&mut streams[1]));
     assert!(is_served(&mut streams[0]) && is_served(&mut streams[2]) && is_served(&mut newcomer));
-    let counts = server.connections();
+    let counts = server.connections(Transport::Tcp);
     assert_eq!((counts.open, counts.accepted, counts.evicted, counts.refused), (3, 4, 1, 0));
 }
 
 #[test]
 fn of_clients_that_never_finish_the_slowest_makes_room() {
-    let server = start(&["127.0.0.1:0"], TcpLimits { connections: 2, ..limits() }, echo);
+    let server = start(&["127.0.0.1:0"], Limits { connections: 2, ..limits() }, echo);
     let mut streams = [connect(&server), connect(&server)];
     for stream in &mut streams {
         stream.write_all(&[0, 20, 1]).unwrap();
@@ -221,7 +224,7 @@ fn serve_with_few_descriptors() {
     let server = start(&["127.0.0.1:0"], limits(), echo);
     println!("\nlistening {}", server.addresses[0]);
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-    println!("\nfailed {}", server.connections().accept_failed);
+    println!("\nfailed {}", server.connections(Transport::Tcp).accept_failed);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn what_deserves_no_reply_gets_none_and_keeps_none_from_others() {
 
 #[test]
 fn an_empty_datagram_reaches_the_responder() {
-    let server = start(&["127.0.0.1:0"], limits(), |_, packet, _, _, reply, _| {
+    let server = start(&["127.0.0.1:0"], limits(), |_, packet, _, reply, _| {
         reply[0] = packet.len() as u8;
         Action::Send(1)
     });

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What the clocks of agents show as the world begins.
+const CLOCKS_SHOW: Duration = Duration::from_secs(1_000_000);
+
 impl World<'_> {
     pub(super) fn plan_probes(&mut self, agent: usize) {
         let Some(wake) = self.agents[agent].plan.next_wake() else { return };
@@ -29,7 +32,10 @@ impl World<'_> {
                     let failed = (self.bug != Some(Bug::HangsUnseen)).then_some(Failure::TimedOut);
                     self.push(self.now + TIMEOUT, Event::ProbeEnds { agent, target, failed });
                 }
-                failed => self.agents[agent].done(target, Some(failed.map_or(Ok(()), Err)), self.now),
+                failed => {
+                    let usable = self.truth.usable(target % self.scenario.regions);
+                    self.agents[agent].done(target, Some(failed.map_or(Ok(usable), Err)), self.now);
+                }
             }
         }
         self.plan_probes(agent);
@@ -73,7 +79,7 @@ impl World<'_> {
             self.agents[agent].reports_at = later;
             return self.push(later, Event::Reports(agent));
         }
-        if self.truth.parted_somewhere(agent) {
+        if self.truth.unsure_somewhere(agent, self.now) {
             self.agents[agent].tell_all = true;
         }
         let control = (self.bug != Some(Bug::ControlIgnored)).then(|| !self.truth.isolated(agent));
@@ -91,16 +97,32 @@ impl World<'_> {
 
     pub(super) fn send(&mut self, agent: usize, report: Report) {
         let report = Arc::new(report);
+        let clock = self.clock(agent);
         for server in 0..self.servers.len() {
             if !self.truth.parted(agent, server) {
                 self.played.reports += 1;
-                self.push(self.now + WAY, Event::Arrives { server, agent, report: Arc::clone(&report) });
+                let arrives = self.now + self.way(agent, server);
+                self.push(arrives, Event::Arrives { server, agent, clock, report: Arc::clone(&report) });
             } else if self.bug == Some(Bug::SilenceIsDown) {
                 let mut taken = Report::clone(&report);
                 let failed = |one: &mut crate::health::outcome::Outcome| one.result = Err(Failure::TimedOut);
                 taken.targets.iter_mut().for_each(|entry| entry.outcomes.iter_mut().for_each(failed));
-                self.push(self.now + WAY, Event::Arrives { server, agent, report: Arc::new(taken) });
+                self.push(self.now + WAY, Event::Arrives { server, agent, clock, report: Arc::new(taken) });
             }
         }
+    }
+
+    /// How long a report travels.
+    fn way(&mut self, agent: usize, server: usize) -> Duration {
+        let slow = self.truth.slow(agent, server);
+        if slow.is_zero() { WAY } else { WAY + slow.mul_f64(self.chance.ratio()) }
+    }
+
+    /// What the agent's clock shows.
+    fn clock(&self, agent: usize) -> Duration {
+        let seconds = self.truth.clock(agent);
+        let shown = CLOCKS_SHOW + self.now.since(Moment::START);
+        let off = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 { shown.saturating_sub(off) } else { shown + off }
     }
 }

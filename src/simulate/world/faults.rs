@@ -12,7 +12,9 @@ impl World<'_> {
         match fault {
             Fault::Region(region, health) => self.falls(region, health),
             Fault::Restart(server) => self.restart(server)?,
-            Fault::Reload(server) => self.reload(server)?,
+            Fault::Reload(server, takes) => self.push(self.now + takes, Event::Reloaded(server)),
+            // Until it is heard again it tells all that it sees, and at its full pace.
+            Fault::Jump(agent, _) => self.agents[agent].is_troubled(self.now),
             _ => {}
         }
         Ok(())
@@ -52,7 +54,9 @@ impl World<'_> {
         let witness = Witness::new(server, self.scenario.vantages, self.scenario.regions);
         let table = Arc::clone(state.table());
         let started = self.now;
-        self.servers[server] = Server { table, state, twin, witness, started, ticks_at: Moment(u64::MAX) };
+        let arrivals = vec![None; self.scenario.vantages];
+        self.servers[server] =
+            Server { table, state, twin, witness, arrivals, started, ticks_at: Moment(u64::MAX) };
         self.agents.iter_mut().for_each(|agent| agent.tell_all = true);
         self.plan_tick(server);
         let serves = |standing: &Standing| standing.state != Verdict::Down && standing.ramp.parts() > 0;
@@ -115,15 +119,35 @@ impl World<'_> {
         for server in 0..self.servers.len() {
             for service in 0..self.scenario.services {
                 let endpoint = service * self.scenario.regions + expected.region;
-                let state = self.standings(server)[endpoint].state;
+                if expected.believed == Believed::Given {
+                    self.is_given(server, service, expected.region)?;
+                    continue;
+                }
+                let standing = self.standings(server)[endpoint];
+                let state = standing.state;
                 let is = match expected.believed {
                     Believed::Down => state == Verdict::Down,
                     Believed::Up => state == Verdict::Up,
+                    Believed::Share(share) => state == Verdict::Up && standing.usable == share,
                     Believed::Serving => matches!(state, Verdict::Up | Verdict::Suspect | Verdict::Unknown),
+                    Believed::Held => state == Verdict::Recovering && standing.ramp.parts() == 0,
+                    Believed::Given => unreachable!("that is seen in the answers"),
                 };
                 if !is {
                     return Err(format!("{expected:?}, but s{server} believes {state}"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether clients near every region are given this one.
+    fn is_given(&self, server: usize, service: usize, region: usize) -> Result<(), String> {
+        for near in 0..self.scenario.regions {
+            let given =
+                given(&self.servers[server].table, service, client(near, 0)).map(|(region, _)| region);
+            if given != Some(region) {
+                return Err(format!("s{server} gives {given:?} to clients near r{near}, not r{region}"));
             }
         }
         Ok(())
@@ -137,9 +161,29 @@ impl World<'_> {
         self.push(self.now + LOOK_EVERY, Event::IsBack);
     }
 
+    /// A person says that what works may come back.
+    fn let_back(&mut self) -> Result<(), String> {
+        let all = self.scenario.services * self.scenario.regions;
+        for server in 0..self.servers.len() {
+            let now = self.now;
+            let one = &mut self.servers[server];
+            let word = || state::Event::AllowFailBack((0..all).map(EndpointId::from_index).collect());
+            let effects = one.state.step(word(), now);
+            if let Some(twin) = &mut one.twin {
+                let _ = twin.step(word(), now);
+            }
+            self.follow(server, effects.change, effects.table)?;
+            self.plan_tick(server);
+        }
+        Ok(())
+    }
+
     pub(super) fn is_back(&mut self) -> Result<(), String> {
+        if self.scenario.manual_fail_back {
+            self.let_back()?;
+        }
         let mended = self.mended_at.expect("it is looked only after the mending");
-        let up = |standing: &Standing| standing.state == Verdict::Up;
+        let up = |standing: &Standing| standing.state == Verdict::Up && standing.usable == Share::WHOLE;
         if (0..self.servers.len()).all(|server| self.standings(server).iter().all(up)) {
             self.ended = true;
         } else if self.now.since(mended) > BACK_WITHIN && self.scenario.loss < 0.01 {

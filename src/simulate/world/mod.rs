@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::agent::Agent;
-use super::build::{TIMEOUT, generation};
+use super::build::{TIMEOUT, client, generation};
 use super::invariants::{WITHDRAWN_WITHIN, Witness};
-use super::resolvers::Resolver;
+use super::resolvers::{Resolver, given};
 use super::sabotage::Bug;
 use super::scenario::{Believed, Expectation, Fault, Health, Mood, Scenario};
 use super::truth::Truth;
@@ -17,10 +17,11 @@ use super::{Broken, Played};
 use crate::agent::chance::Chance;
 use crate::agent::plan::Pace;
 use crate::answer::table::AnswerTable;
+use crate::control::arrival::{Arrivals, Stamp};
 use crate::control::state::{self, State};
 use crate::health::evidence::Change;
 use crate::health::outcome::{Failure, Report};
-use crate::health::verdict::{Standing, State as Verdict};
+use crate::health::verdict::{Share, Standing, State as Verdict};
 use crate::ids::{EndpointId, TargetId, VantageId};
 use crate::time::Moment;
 
@@ -44,10 +45,11 @@ enum Event {
     Probes(usize),
     ProbeEnds { agent: usize, target: usize, failed: Option<Failure> },
     Reports(usize),
-    Arrives { server: usize, agent: usize, report: Arc<Report> },
+    Arrives { server: usize, agent: usize, clock: Duration, report: Arc<Report> },
     Recheck { agent: usize, targets: Arc<[TargetId]> },
     Ticks(usize),
     Befalls(Fault),
+    Reloaded(usize),
     MustBeWithdrawn { region: usize, since: Moment },
     Expected(Expectation),
     Asks { resolver: usize, service: usize },
@@ -69,6 +71,8 @@ struct Server {
     /// What it answers from.
     table: Arc<AnswerTable>,
     witness: Witness,
+    /// By agent: when its reports came.
+    arrivals: Vec<Option<Arrivals>>,
     started: Moment,
     ticks_at: Moment,
 }
@@ -192,13 +196,16 @@ impl<'s> World<'s> {
                 self.plan_report(agent);
             }
             Event::Reports(agent) => self.report(agent),
-            Event::Arrives { server, agent, report } => return self.arrives(server, agent, &report),
+            Event::Arrives { server, agent, clock, report } => {
+                return self.arrives(server, agent, clock, &report);
+            }
             Event::Recheck { agent, targets } => {
                 targets.iter().for_each(|target| self.agents[agent].plan.hurry(target.index(), self.now));
                 self.plan_probes(agent);
             }
             Event::Ticks(server) => return self.step(server, None),
             Event::Befalls(fault) => return self.befall(fault),
+            Event::Reloaded(server) => return self.reload(server),
             Event::MustBeWithdrawn { region, since } => return self.must_be_withdrawn(region, since),
             Event::Expected(expected) => return self.expected(expected),
             Event::Asks { resolver, service } => self.asks(resolver, service),

@@ -16,6 +16,7 @@ impl World<'_> {
         Server {
             table: Arc::clone(state.table()),
             witness: Witness::new(server, self.scenario.vantages, self.scenario.regions),
+            arrivals: vec![None; self.scenario.vantages],
             started: self.now,
             ticks_at: Moment(u64::MAX),
             state,
@@ -27,10 +28,14 @@ impl World<'_> {
         &mut self,
         server: usize,
         agent: usize,
+        clock: Duration,
         report: &Arc<Report>,
     ) -> Result<(), String> {
         // What was on its way when the connection broke is lost.
         if self.truth.parted(agent, server) && self.bug != Some(Bug::SilenceIsDown) {
+            return Ok(());
+        }
+        if !self.is_timely(server, agent, clock, report) {
             return Ok(());
         }
         self.step(server, Some(report))?;
@@ -43,6 +48,18 @@ impl World<'_> {
         Ok(())
     }
 
+    /// Whether the intake lets a report pass.
+    fn is_timely(&mut self, server: usize, agent: usize, clock: Duration, report: &Report) -> bool {
+        let stamp = Stamp { boot: report.boot, number: report.number, clock };
+        match &mut self.servers[server].arrivals[agent] {
+            Some(arrivals) => arrivals.take(stamp, self.now).is_ok(),
+            none => {
+                *none = Some(Arrivals::new(stamp, self.now));
+                true
+            }
+        }
+    }
+
     /// Gives a server a report, or the time.
     pub(super) fn step(&mut self, server: usize, report: Option<&Arc<Report>>) -> Result<(), String> {
         let now = self.now;
@@ -53,7 +70,8 @@ impl World<'_> {
         let give = |state: &mut State| {
             let event = match report {
                 Some(report) => {
-                    state::Event::Report { generation: state.number(), report: Arc::clone(report) }
+                    let reports = vec![Arc::clone(report)];
+                    state::Event::Reports { generation: state.number(), reports }
                 }
                 None => state::Event::Tick,
             };
@@ -122,7 +140,11 @@ impl World<'_> {
     /// A server answers from a new table from now on.
     pub(super) fn apply(&mut self, server: usize, table: Arc<AnswerTable>) -> Result<(), String> {
         let services = self.scenario.services;
-        let table = if self.bug == Some(Bug::RotatingLots) { self.with_other_lots(server) } else { table };
+        let table = match self.bug {
+            Some(Bug::RotatingLots) => self.with_other_lots(server),
+            Some(Bug::SharesIgnored) => self.with_whole_shares(server),
+            _ => table,
+        };
         let one = &mut self.servers[server];
         let old = std::mem::replace(&mut one.table, Arc::clone(&table));
         one.witness.table(&old, &table, services, one.state.board())?;
@@ -135,6 +157,18 @@ impl World<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The table of the moment if what is usable in part were wholly usable.
+    fn with_whole_shares(&self, server: usize) -> Arc<AnswerTable> {
+        let state = &self.servers[server].state;
+        let whole = |endpoint: EndpointId| {
+            let standing = state.board().standing(endpoint);
+            let usable = if standing.usable > Share::NONE { Share::WHOLE } else { Share::NONE };
+            Standing { usable, ..standing }
+        };
+        let mut counters = Default::default();
+        Arc::new(state.generation().plan.table(state.table().generation(), &whole, &mut counters))
     }
 
     /// The table of the moment if lots fell otherwise in each generation.

@@ -1,8 +1,11 @@
 //! Who may stay connected: each connection has a seat, seats are limited in all and per client, and one keeper
 //! watches the time of all of them. A connection notes what it waits for and since when; no timer of its own is
-//! ever set, no clock read.
+//! ever set, no clock read. Each transport has seats of its own, so that a crowd at one door shuts no other.
 //!
 //! ```text
+//!  Handshake (of TLS or QUIC, or the header of a proxy)
+//!    |
+//!    v
 //!   Idle ---- octets of a message ----> Reading ---- the message is whole ----> (answered)
 //!    ^                                                                         |        |
 //!    +------------- all replies taken by the kernel ---------------------------+        | not all
@@ -11,7 +14,7 @@
 //!
 //! When all seats are taken, the connection that has been idle for longest gives up its own: idle connections cost
 //! their clients nothing, so refusing newcomers would let a few of them shut everyone out, and a client must expect
-//! an idle connection to be closed (RFC 7766 section 6.2.3). Where none is idle, the one that has kept us waiting for
+//! an idle connection to be closed (RFC 7766 section 6.2.3). A handshake counts as idle: it was asked nothing yet. Where none is idle, the one that has kept us waiting for
 //! longest goes, be it with the rest of a query or by not reading. When one client has all that it may have, its newest is
 //! refused: it should use those that it has.
 
@@ -26,10 +29,11 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tracing::info;
 
+use crate::answer::respond::Transport;
 use crate::net::truncate;
 use crate::serve::ClientNames;
 
-/// The resolution of all time limits of TCP: a limit is kept to within one of these.
+/// The resolution of all time limits of connections: a limit is kept to within one of these.
 const TICK: Duration = Duration::from_millis(100);
 /// How many ticks pass after a logged refusal before another is logged: whoever is refused can make many.
 const REFUSALS_SILENT_TICKS: u32 = 100;
@@ -37,22 +41,34 @@ const REFUSALS_SILENT_TICKS: u32 = 100;
 /// IPv6 addresses that share so many bits are one client: a host commonly has a whole /64 to choose from.
 const CLIENT_V6_BITS: u8 = 64;
 
-/// What a TCP client may ask of the server. The time limits are kept to within 100 ms.
+/// One part in so many of the seats taken is a crowd.
+const CROWDED_SHARE: usize = 4;
+
+/// What the clients of one transport may take up. The time limits are kept to within 100 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpLimits {
+pub struct Limits {
     /// Connections in all.
     pub connections: usize,
     /// Connections of one client: an IPv4 address, or an IPv6 /64.
     pub connections_per_client: usize,
+    /// Queries of one connection, which is closed after the last of them.
+    pub queries: u64,
+    /// Queries under way at a time on one connection, where those are streams of their own: HTTP/2 and QUIC.
+    pub streams: u32,
+    /// How long the handshake may take, and the header of a proxy.
+    pub handshake: Duration,
     /// How long a connection may be without a query.
     pub idle: Duration,
     /// How long a query may take from its first octet to its last.
     pub message: Duration,
     /// How long the client may take to make room for the replies that it waits for.
     pub write: Duration,
+    /// How long a connection may last, whatever it does: it is closed at the first pause after, and without one
+    /// after [`Limits::message`] more.
+    pub lifetime: Duration,
 }
 
-/// What became of TCP connections, since the start.
+/// What became of the connections of one transport, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionCounts {
     /// Connections now.
@@ -65,13 +81,34 @@ pub struct ConnectionCounts {
     pub evicted: u64,
     /// Connections that were closed because a time limit passed.
     pub timed_out: u64,
+    /// Connections that were closed for what their client did: no handshake, octets without a question, questions
+    /// beyond the limit.
+    pub broken_off: u64,
     /// Times that the system had no descriptor or memory for a connection.
     pub accept_failed: u64,
+}
+
+impl ConnectionCounts {
+    /// Each with its name.
+    pub(super) fn named(self) -> [(&'static str, u64); 7] {
+        let Self { open, accepted, refused, evicted, timed_out, broken_off, accept_failed } = self;
+        [
+            ("open", open),
+            ("accepted", accepted),
+            ("refused", refused),
+            ("evicted", evicted),
+            ("timed-out", timed_out),
+            ("broken-off", broken_off),
+            ("accept-failed", accept_failed),
+        ]
+    }
 }
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// The end of the handshake.
+    Handshake,
     /// The first octet of a message.
     Idle,
     /// The rest of a message.
@@ -82,8 +119,10 @@ pub(super) enum Phase {
 
 /// All seats.
 #[derive(Debug)]
-pub(in crate::serve) struct Seats {
-    limits: TcpLimits,
+pub(super) struct Seats {
+    limits: Limits,
+    /// Whose seats they are, for the log.
+    transport: Transport,
     /// How refused clients are named in the log.
     clients: ClientNames,
     /// Ticks since the start. 32 bits of 100 ms last for 13 years; the subtractions wrap.
@@ -104,7 +143,10 @@ struct Taken {
 
 #[derive(Debug)]
 struct Occupant {
-    client: IpAddr,
+    /// None while a proxy has yet to say who it is.
+    client: Option<IpAddr>,
+    /// The tick at which it came.
+    since: u32,
     state: Arc<State>,
     /// Ends the connection; none for the instant between admission and the first poll.
     task: Option<AbortHandle>,
@@ -122,28 +164,34 @@ pub(super) struct Seat {
     seats: Arc<Seats>,
 }
 
-impl Default for TcpLimits {
+impl Default for Limits {
     /// Enough for resolvers' fallback from UDP; each connection has at most about 200 KB of buffers, and only while
     /// its client sends long messages or does not read.
     fn default() -> Self {
         Self {
             connections: 4096,
             connections_per_client: 256,
+            queries: 100_000,
+            streams: 100,
+            handshake: Duration::from_secs(5),
             idle: Duration::from_secs(10),
             message: Duration::from_secs(5),
             write: Duration::from_secs(5),
+            lifetime: Duration::from_secs(3600),
         }
     }
 }
 
 impl Seats {
     /// The seats, and the task that watches the time.
-    pub(in crate::serve) fn open(
-        limits: TcpLimits,
+    pub(super) fn open(
+        transport: Transport,
+        limits: Limits,
         clients: ClientNames,
         runtime: &Handle,
     ) -> (Arc<Self>, AbortHandle) {
-        let seats = Arc::new(Self { limits, clients, ticks: AtomicU32::new(0), taken: Mutex::default() });
+        let seats =
+            Arc::new(Self { transport, limits, clients, ticks: AtomicU32::new(0), taken: Mutex::default() });
         let watched = Arc::clone(&seats);
         let keeper = runtime.spawn(async move {
             loop {
@@ -155,13 +203,13 @@ impl Seats {
     }
 
     /// What became of connections so far.
-    pub(in crate::serve) fn counts(&self) -> ConnectionCounts {
+    pub(super) fn counts(&self) -> ConnectionCounts {
         let taken = self.taken();
         ConnectionCounts { open: taken.by_number.len() as u64, ..taken.counts }
     }
 
     /// Ends all connections.
-    pub(in crate::serve) fn close(&self) {
+    pub(super) fn close(&self) {
         let mut taken = self.taken();
         taken.closed = true;
         taken.by_client.clear();
@@ -170,20 +218,43 @@ impl Seats {
         occupants.into_values().for_each(Occupant::end);
     }
 
-    /// Gives the client a seat and starts its connection, or drops the connection unstarted.
-    pub(super) fn admit<F>(self: &Arc<Self>, source: IpAddr, connection: impl FnOnce(Seat) -> F)
-    where
+    /// What clients may take up.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Gives the client a seat and starts its connection, or drops the connection unstarted. Without a client it is
+    /// one behind a proxy, which [`Seat::introduce`] says later.
+    pub(super) fn admit<F>(
+        self: &Arc<Self>,
+        client: Option<IpAddr>,
+        phase: Phase,
+        connection: impl FnOnce(Seat) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        if let Some(seat) = self.seat(source) {
-            let number = seat.number;
-            let task = tokio::spawn(connection(seat)).abort_handle();
-            match self.taken().by_number.get_mut(&number) {
-                Some(occupant) => occupant.task = Some(task),
-                // It has ended already, or its seat was taken away before it could be told.
-                None => task.abort(),
-            }
+        if let Some(seat) = self.seat(client, phase) {
+            self.employ(seat.number, tokio::spawn(connection(seat)).abort_handle());
         }
+    }
+
+    /// From now on the task is what ends with the seat.
+    fn employ(&self, number: u64, task: AbortHandle) {
+        match self.taken().by_number.get_mut(&number) {
+            Some(occupant) => occupant.task = Some(task),
+            // It has ended already, or its seat was taken away before it could be told.
+            None => task.abort(),
+        }
+    }
+
+    /// Whether so many seats are taken that newcomers should prove that they are where they say.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.taken().by_number.len() * CROWDED_SHARE >= self.limits.connections
+    }
+
+    /// A connection ended for what its client did.
+    pub(super) fn broke_off(&self) {
+        self.taken().counts.broken_off += 1;
     }
 
     /// The system has no descriptor or memory for a connection: an idle one makes room.
@@ -195,27 +266,33 @@ impl Seats {
         evicted.into_iter().for_each(Occupant::end);
     }
 
-    fn seat(self: &Arc<Self>, source: IpAddr) -> Option<Seat> {
-        let client = truncate(source, if source.is_ipv4() { 32 } else { CLIENT_V6_BITS });
+    fn seat(self: &Arc<Self>, client: Option<IpAddr>, phase: Phase) -> Option<Seat> {
+        let client = client.map(whole_client);
         let now = self.now();
         let mut taken = self.taken();
-        let crowded = taken.by_client.get(&client).is_some_and(|n| *n >= self.limits.connections_per_client);
+        let crowded = client.is_some_and(|client| taken.has_all(client, &self.limits));
         let full = taken.by_number.len() >= self.limits.connections;
         let evicted = if full && !crowded { taken.evict(now) } else { None };
         if taken.closed || crowded || (full && evicted.is_none()) {
-            taken.counts.refused += 1;
-            if taken.silent_until <= now {
-                taken.silent_until = now.saturating_add(REFUSALS_SILENT_TICKS);
-                let client = self.clients.shown(client);
-                info!(%client, crowded, "refusing TCP connections; more are counted, not logged, for a while");
-            }
+            self.refuse(&mut taken, client, crowded, now);
             return None;
         }
-        let state = Arc::new(State::new(Phase::Idle, now));
-        let number = taken.seat(Occupant { client, state: Arc::clone(&state), task: None });
+        let state = Arc::new(State::new(phase, now));
+        let number = taken.seat(Occupant { client, since: now, state: Arc::clone(&state), task: None });
         drop(taken);
         evicted.into_iter().for_each(Occupant::end);
         Some(Seat { number, state, seats: Arc::clone(self) })
+    }
+
+    fn refuse(&self, taken: &mut Taken, client: Option<IpAddr>, crowded: bool, now: u32) {
+        taken.counts.refused += 1;
+        if taken.silent_until <= now {
+            taken.silent_until = now.saturating_add(REFUSALS_SILENT_TICKS);
+            let client =
+                client.map_or_else(|| "behind a proxy".to_owned(), |client| self.clients.shown(client));
+            let transport = self.transport;
+            info!(%client, %transport, crowded, "refusing connections; more are counted, not logged, for a while");
+        }
     }
 
     /// One tick of the keeper: the time of some connections may be over.
@@ -225,7 +302,7 @@ impl Seats {
         let late: Vec<_> = taken
             .by_number
             .iter()
-            .filter(|(_, occupant)| self.is_late(&occupant.state, now))
+            .filter(|(_, occupant)| self.is_late(occupant, now))
             .map(|(number, _)| *number)
             .collect();
         taken.counts.timed_out += late.len() as u64;
@@ -234,15 +311,18 @@ impl Seats {
         late.into_iter().for_each(Occupant::end);
     }
 
-    fn is_late(&self, state: &State, now: u32) -> bool {
-        let (phase, since) = state.read();
-        let limit = match phase {
-            Phase::Idle => self.limits.idle,
-            Phase::Reading => self.limits.message,
-            Phase::Writing => self.limits.write,
+    fn is_late(&self, occupant: &Occupant, now: u32) -> bool {
+        let (phase, since) = occupant.state.read();
+        let Limits { handshake, idle, message, write, lifetime, .. } = self.limits;
+        let (limit, lifetime) = match phase {
+            Phase::Handshake => (handshake, lifetime),
+            Phase::Idle => (idle, lifetime),
+            Phase::Reading => (message, lifetime + message),
+            Phase::Writing => (write, lifetime + message),
         };
         // The tick during which it began is not a whole one.
-        TICK * now.wrapping_sub(since).saturating_sub(1) >= limit
+        let lasted = |since: u32| TICK * ticks_since(since, now).saturating_sub(1);
+        lasted(since) >= limit || lasted(occupant.since) >= lifetime
     }
 
     fn now(&self) -> u32 {
@@ -255,21 +335,29 @@ impl Seats {
 }
 
 impl Taken {
+    fn has_all(&self, client: IpAddr, limits: &Limits) -> bool {
+        self.by_client.get(&client).is_some_and(|count| *count >= limits.connections_per_client)
+    }
+
     fn seat(&mut self, occupant: Occupant) -> u64 {
         let number = self.next;
         self.next += 1;
         self.counts.accepted += 1;
-        *self.by_client.entry(occupant.client).or_default() += 1;
+        if let Some(client) = occupant.client {
+            *self.by_client.entry(client).or_default() += 1;
+        }
         self.by_number.insert(number, occupant);
         number
     }
 
     fn free(&mut self, number: u64) -> Option<Occupant> {
         let occupant = self.by_number.remove(&number)?;
-        if let Some(count) = self.by_client.get_mut(&occupant.client) {
+        if let Some(client) = occupant.client
+            && let Some(count) = self.by_client.get_mut(&client)
+        {
             *count -= 1;
             if *count == 0 {
-                self.by_client.remove(&occupant.client);
+                self.by_client.remove(&client);
             }
         }
         Some(occupant)
@@ -281,7 +369,8 @@ impl Taken {
     fn evict(&mut self, now: u32) -> Option<Occupant> {
         let waiting = |(number, occupant): (&u64, &Occupant)| {
             let (phase, since) = occupant.state.read();
-            let (idle, ticks) = (phase == Phase::Idle, now.wrapping_sub(since));
+            let idle = matches!(phase, Phase::Idle | Phase::Handshake);
+            let ticks = ticks_since(since, now);
             (idle || ticks > 1).then_some((idle, ticks, Reverse(*number)))
         };
         let (_, _, Reverse(number)) = self.by_number.iter().filter_map(waiting).max()?;
@@ -308,12 +397,48 @@ impl Seat {
     pub(super) fn phase(&self) -> Phase {
         self.state.read().0
     }
+
+    /// A proxy has said who the client is: whether it may have one more connection.
+    pub(super) fn introduce(&self, client: IpAddr) -> bool {
+        let client = whole_client(client);
+        let seats = &self.seats;
+        let mut taken = seats.taken();
+        if taken.has_all(client, &seats.limits) {
+            seats.refuse(&mut taken, Some(client), true, seats.now());
+            return false;
+        }
+        let Some(occupant) = taken.by_number.get_mut(&self.number) else { return false };
+        assert!(occupant.client.replace(client).is_none(), "a client is introduced once");
+        *taken.by_client.entry(client).or_default() += 1;
+        true
+    }
+
+    /// What the client may take up.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.seats.limits
+    }
+
+    /// The connection ends for what its client did.
+    pub(super) fn break_off(&self) {
+        self.seats.broke_off();
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.seats.taken().free(self.number);
     }
+}
+
+/// Ticks from `since` to `now`; none where another thread saw a tick that `now` does not count yet.
+fn ticks_since(since: u32, now: u32) -> u32 {
+    let ticks = now.wrapping_sub(since);
+    if ticks > u32::MAX / 2 { 0 } else { ticks }
+}
+
+/// Who counts as one client.
+fn whole_client(source: IpAddr) -> IpAddr {
+    truncate(source, if source.is_ipv4() { 32 } else { CLIENT_V6_BITS })
 }
 
 impl State {
@@ -326,6 +451,7 @@ impl State {
             Phase::Idle => 0,
             Phase::Reading => 1,
             Phase::Writing => 2,
+            Phase::Handshake => 3,
         };
         u64::from(since) << 2 | code
     }
@@ -335,7 +461,8 @@ impl State {
         let phase = match packed & 3 {
             0 => Phase::Idle,
             1 => Phase::Reading,
-            _ => Phase::Writing,
+            2 => Phase::Writing,
+            _ => Phase::Handshake,
         };
         let since = u32::try_from(packed >> 2).expect("only `pack` writes, and it shifts 32 bits");
         (phase, since)

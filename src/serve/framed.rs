@@ -1,23 +1,22 @@
-//! One TCP connection: read what is there, answer it, write the replies, read on. No more is read while replies
-//! wait to be written, so a client that does not read is soon not listened to, and [`Seats`] ends it.
+//! A connection of messages behind their length, in clear or inside TLS (RFC 7766, RFC 7858): read what is there,
+//! answer it, write the replies, read on. No more is read while replies wait to be written, so a client that does not
+//! read is soon not listened to, and the keeper of the seats ends it. Answering waits for nothing, so that order is
+//! the order of asking and nobody is held up by it.
 //!
-//! While the client is silent, a connection holds its socket, a task, and no buffer.
-//!
-//! [`Seats`]: super::Seats
+//! While the client is silent, a connection holds its socket, its seat, a task, and no buffer but those of TLS.
 
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::Responder;
+use super::office::{LENGTH_OCTETS, MESSAGE_OCTETS_MAX, Office, next_message};
 use super::seats::{Phase, Seat};
-use super::{LENGTH_OCTETS, MESSAGE_OCTETS_MAX, Office, next_message};
-use crate::serve::Responder;
 
 /// The room for queries that a connection starts with, in octets: a dozen of them.
 const INBOX_OCTETS_MIN: usize = 1024;
@@ -26,14 +25,16 @@ const INBOX_OCTETS_MIN: usize = 1024;
 const INBOX_OCTETS_MAX: usize = LENGTH_OCTETS + MESSAGE_OCTETS_MAX;
 
 /// A connection in service.
-struct Connection<R> {
-    stream: TcpStream,
+struct Connection<S, R> {
+    stream: S,
     source: IpAddr,
     seat: Seat,
     office: Arc<Office<R>>,
     inbox: Inbox,
-    /// Replies that the kernel did not take at once.
+    /// Replies that the stream did not take at once.
     unsent: Vec<u8>,
+    /// Queries that may still be asked.
+    left: u64,
 }
 
 /// Octets received and not yet answered.
@@ -44,29 +45,39 @@ struct Inbox {
 }
 
 /// Serves a connection until either side ends it.
-pub(super) async fn serve<R: Responder>(
-    stream: TcpStream,
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin, R: Responder>(
+    stream: S,
     source: IpAddr,
     seat: Seat,
-    office: Arc<Office<R>>,
+    office: &Arc<Office<R>>,
 ) {
+    let (office, left) = (Arc::clone(office), seat.limits().queries);
     let mut connection =
-        Connection { stream, source, seat, office, inbox: Inbox::default(), unsent: Vec::new() };
+        Connection { stream, source, seat, office, inbox: Inbox::default(), unsent: Vec::new(), left };
     // How a connection failed is the client's business; it is closed either way.
-    let _ = connection.converse().await;
+    if connection.converse().await.is_ok() {
+        // Inside TLS the end is said, so that nobody takes a cut for it.
+        connection.seat.enter(Phase::Writing);
+        let _ = connection.stream.shutdown().await;
+    }
 }
 
-impl<R: Responder> Connection<R> {
+impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
     async fn converse(&mut self) -> io::Result<()> {
         // A client that has closed its side still got its replies: they were written before this read.
         while self.inbox.read(&mut self.stream).await? > 0 {
             let mut answered = false;
             while self.inbox.has_message() {
-                self.answer()?;
+                if self.left == 0 {
+                    self.seat.break_off();
+                    return Ok(());
+                }
+                poll_fn(|context| Poll::Ready(self.answer(context))).await?;
                 self.flush().await?;
                 answered = true;
             }
             if !self.inbox.is_in_step() {
+                self.seat.break_off();
                 return Ok(());
             }
             self.mark(answered);
@@ -74,31 +85,39 @@ impl<R: Responder> Connection<R> {
         Ok(())
     }
 
-    /// Answers what is there, up to a full desk, and writes what the kernel takes at once.
-    fn answer(&mut self) -> io::Result<()> {
-        let Self { stream, source, office, inbox, unsent, .. } = self;
-        let (taken, sent) = office.answer(inbox.filled(), *source, |replies| {
-            if replies.is_empty() {
-                return Ok(());
+    /// Answers what is there, up to a full desk, and writes what the stream takes at once.
+    fn answer(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Self { stream, source, office, inbox, unsent, left, .. } = self;
+        let (answered, sent) = office.answer(inbox.filled(), *left, *source, |replies| {
+            let mut written = 0;
+            while written < replies.len() {
+                match Pin::new(&mut *stream).poll_write(context, &replies[written..]) {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(count) => written += count?,
+                    Poll::Pending => break,
+                }
             }
-            let written = match stream.try_write(replies) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                written => written?,
-            };
             unsent.extend_from_slice(&replies[written..]);
             Ok(())
         });
-        inbox.take(taken);
+        inbox.take(answered.octets);
+        *left -= answered.messages;
         sent
     }
 
+    /// Waits until all replies are with the kernel.
     async fn flush(&mut self) -> io::Result<()> {
-        if !self.unsent.is_empty() {
-            self.seat.enter(Phase::Writing);
-            self.stream.write_all(&self.unsent).await?;
-            self.unsent = Vec::new();
+        if self.unsent.is_empty() {
+            let flushed =
+                poll_fn(|context| Poll::Ready(Pin::new(&mut self.stream).poll_flush(context))).await;
+            if let Poll::Ready(flushed) = flushed {
+                return flushed;
+            }
         }
-        Ok(())
+        self.seat.enter(Phase::Writing);
+        self.stream.write_all(&self.unsent).await?;
+        self.unsent = Vec::new();
+        self.stream.flush().await
     }
 
     /// A message has its time from its first octet; more octets give it no more.
@@ -124,7 +143,7 @@ impl Inbox {
     }
 
     /// Waits for octets; how many came, zero when the client sends no more.
-    async fn read(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
+    async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         poll_fn(|context| {
             self.make_room();
             let mut room = ReadBuf::new(&mut self.octets[self.filled..]);

@@ -1,0 +1,95 @@
+//! What was promised of the query path, as ratios, beside what this run found.
+
+use super::{Figures, ratios, spread};
+
+/// A figure of rhumb over another figure, and what their ratio must be.
+struct Promise {
+    what: &'static str,
+    ours: (&'static str, &'static str),
+    theirs: (&'static str, &'static str, &'static str),
+    bound: Bound,
+}
+
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+use Bound::{AtLeast, AtMost};
+
+const CPU: &str = "CPU, ns";
+const USER: &str = "of it user, ns";
+const RATE: &str = "queries/s";
+
+const PROMISES: &[Promise] = &[
+    over("CPU / reflector, plain, 50,000/s", "Plain at a rate", CPU, "reflector", AtMost(1.05)),
+    over("CPU / reflector, steered, 20,000/s", "Steered at a rate", CPU, "reflector", AtMost(1.06)),
+    over("user CPU / gdnsd, plain, saturated", "Plain saturated", USER, "gdnsd", AtMost(0.65)),
+    over("user CPU / gdnsd, steered, saturated", "Steered saturated", USER, "gdnsd", AtMost(0.65)),
+    over("user CPU / Knot, steered, saturated", "Steered saturated", USER, "knot", AtMost(0.25)),
+    within("user CPU, NXDOMAIN / positive", "Missing saturated", "Plain saturated", USER, AtMost(1.3)),
+    within("user CPU, 10^6 names / 10^4", "Large saturated", "Plain saturated", USER, AtMost(1.3)),
+    over("queries/s / reflector, plain", "Plain saturated", RATE, "reflector", AtLeast(0.97)),
+    over("queries/s / reflector, steered", "Steered saturated", RATE, "reflector", AtLeast(0.93)),
+    over("queries/s / gdnsd, plain", "Plain saturated", RATE, "gdnsd", AtLeast(1.0)),
+    over("queries/s / gdnsd, steered", "Steered saturated", RATE, "gdnsd", AtLeast(1.0)),
+    over("TCP CPU / gdnsd", "Tcp persistent", CPU, "gdnsd", AtMost(0.9)),
+    over("10^6 names, ready / Knot", "Load", "ready, s", "knot", AtMost(0.8)),
+    over("10^6 names, memory / gdnsd", "Load", "memory, MiB", "gdnsd", AtMost(1.0)),
+    change("worker's CPU, verdicts / peace", "Change Verdicts", "worker's CPU, ns", AtMost(1.03)),
+    change("worker's CPU, reloads / peace", "Change Reloads", "worker's CPU, ns", AtMost(1.03)),
+    change("worker's CPU, databases / peace", "Change Databases", "worker's CPU, ns", AtMost(1.03)),
+    change("p99, verdicts / peace", "Change Verdicts", "p99, us", AtMost(1.5)),
+    change("p99, reloads / peace", "Change Reloads", "p99, us", AtMost(1.5)),
+    change("p99, databases / peace", "Change Databases", "p99, us", AtMost(1.5)),
+];
+
+const fn over(
+    what: &'static str,
+    work: &'static str,
+    figure: &'static str,
+    peer: &'static str,
+    bound: Bound,
+) -> Promise {
+    Promise { what, ours: (work, figure), theirs: (work, figure, peer), bound }
+}
+
+const fn within(
+    what: &'static str,
+    work: &'static str,
+    base: &'static str,
+    figure: &'static str,
+    bound: Bound,
+) -> Promise {
+    Promise { what, ours: (work, figure), theirs: (base, figure, "rhumb"), bound }
+}
+
+const fn change(what: &'static str, work: &'static str, figure: &'static str, bound: Bound) -> Promise {
+    within(what, work, "Change None", figure, bound)
+}
+
+/// Prints every promise of which both sides were measured.
+pub(super) fn print(figures: &Figures) {
+    println!("\n| promise | bound | found, median [range] | holds |\n|---|---|---|---|");
+    let values = |(work, figure): (&str, &'static str), peer: &str| {
+        figures.get(&(work.to_owned(), figure)).and_then(|by_peer| by_peer.get(peer))
+    };
+    for Promise { what, ours, theirs: (work, figure, peer), bound } in PROMISES {
+        let (Some(ours), Some(theirs)) = (values(*ours, "rhumb"), values((*work, *figure), peer)) else {
+            continue;
+        };
+        let found = ratios(ours, theirs);
+        let median = median(&found);
+        let (word, holds) = match bound {
+            AtMost(limit) => (format!("at most {limit}"), median <= *limit),
+            AtLeast(limit) => (format!("at least {limit}"), median >= *limit),
+        };
+        println!("| {what} | {word} | {} | {} |", spread(&found), if holds { "yes" } else { "no" });
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}

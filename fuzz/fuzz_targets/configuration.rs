@@ -1,0 +1,6 @@
+#![no_main]
+#[path = "../../tests/fuzz/targets.rs"]
+#[allow(dead_code)]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| targets::configuration(octets));

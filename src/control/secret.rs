@@ -1,0 +1,21 @@
+//! A secret from the system's random numbers.
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+
+use crate::wire::cookie::Secret;
+
+/// A secret that nobody has had before and nobody will have again.
+#[must_use]
+pub(super) fn made_up() -> Secret {
+    let mut octets = [0; 16];
+    let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut octets));
+    if read.is_err() {
+        // Where the device is out of reach, the keys of new hashers come from the system by another way.
+        for half in octets.as_chunks_mut::<8>().0 {
+            *half = RandomState::new().hash_one(0).to_le_bytes();
+        }
+    }
+    Secret::new(octets)
+}

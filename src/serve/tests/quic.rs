@@ -1,0 +1,190 @@
+//! DNS over QUIC, by RFC 9250: a stream a query, zero ids, and the codes that a connection ends with.
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, VarInt};
+
+use super::certificate::Shown;
+use super::tcp::framed;
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn connect(shown: &Shown, address: SocketAddr, protocol: &[u8]) -> Result<Connection, ConnectionError> {
+    let crypto = QuicClientConfig::try_from(shown.client_config(protocol)).unwrap();
+    let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
+    endpoint.connect(address, "ns.example.net").unwrap().await
+}
+
+async fn ask(connection: &Connection, octets: &[u8]) -> Option<Vec<u8>> {
+    let (mut query, mut reply) = connection.open_bi().await.ok()?;
+    query.write_all(octets).await.ok()?;
+    query.finish().unwrap();
+    reply.read_to_end(70_000).await.ok()
+}
+
+fn ended_with(connection: &Connection) -> Option<VarInt> {
+    match connection.close_reason()? {
+        ConnectionError::ApplicationClosed(close) => Some(close.error_code),
+        _ => None,
+    }
+}
+
+fn start_quic(limits: Limits) -> (Server, Shown, SocketAddr) {
+    let (server, shown) = start_encrypted(limits, echo);
+    let address = server.at(Transport::Quic);
+    (server, shown, address)
+}
+
+#[test]
+fn each_query_has_its_stream_and_its_reply() {
+    let (server, shown, address) = start_quic(limits());
+    server.runtime.block_on(async {
+        let connection = connect(&shown, address, b"doq").await.unwrap();
+        for length in [12, 13, 1200, 40_000, 65_535] {
+            let query = framed(0, length);
+            assert_eq!(ask(&connection, &query).await, Some(query));
+        }
+        let together = (0..50).map(|more| {
+            let connection = connection.clone();
+            tokio::spawn(async move {
+                let query = framed(0, 20 + more);
+                assert_eq!(ask(&connection, &query).await, Some(query));
+            })
+        });
+        for task in together.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+    });
+    assert_eq!(server.total(Transport::Quic, |counters| counters.received.get()), 55);
+    assert_eq!(server.connections(Transport::Quic).accepted, 1);
+}
+
+#[test]
+fn breaches_of_the_protocol_end_the_connection_with_their_code() {
+    let (server, shown, address) = start_quic(limits());
+    let keepalive = {
+        let mut octets = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1];
+        octets.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0]);
+        [&(octets.len() as u16).to_be_bytes(), &octets[..]].concat()
+    };
+    let two = [framed(0, 20), framed(0, 20)].concat();
+    for breach in [framed(7, 20), framed(0, 20)[..10].to_vec(), vec![], vec![0], two, keepalive] {
+        server.runtime.block_on(async {
+            let connection = connect(&shown, address, b"doq").await.unwrap();
+            assert_eq!(ask(&connection, &breach).await, None, "{breach:?}");
+            assert_eq!(ended_with(&connection), Some(VarInt::from_u32(2)), "{breach:?}");
+        });
+    }
+    assert_eq!(server.connections(Transport::Quic).broken_off, 6);
+}
+
+#[test]
+fn only_doq_is_spoken() {
+    let (server, shown, address) = start_quic(limits());
+    server.runtime.block_on(async {
+        assert!(connect(&shown, address, b"h3").await.is_err());
+        assert!(connect(&shown, address, b"").await.is_err());
+        assert!(connect(&shown, address, b"doq").await.is_ok());
+    });
+}
+
+#[test]
+fn streams_of_one_direction_are_not_to_be_had() {
+    let (server, shown, address) = start_quic(limits());
+    server.runtime.block_on(async {
+        let connection = connect(&shown, address, b"doq").await.unwrap();
+        assert!(tokio::time::timeout(SHORT, connection.open_uni()).await.is_err());
+    });
+}
+
+#[test]
+fn a_connection_has_so_many_queries_and_ends_without_an_error() {
+    let (server, shown, address) = start_quic(Limits { queries: 3, ..limits() });
+    server.runtime.block_on(async {
+        let connection = connect(&shown, address, b"doq").await.unwrap();
+        for _ in 0..3 {
+            assert!(ask(&connection, &framed(0, 20)).await.is_some());
+        }
+        connection.closed().await;
+        assert_eq!(ended_with(&connection), Some(VarInt::from_u32(0)));
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_however_it_is_kept_alive() {
+    let (server, shown, address) = start_quic(Limits { idle: SHORT, ..limits() });
+    server.runtime.block_on(async {
+        let crypto = QuicClientConfig::try_from(shown.client_config(b"doq")).unwrap();
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        let mut transport = quinn::TransportConfig::default();
+        transport.keep_alive_interval(Some(SHORT / 10));
+        config.transport_config(Arc::new(transport));
+        let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let connection = endpoint.connect_with(config, address, "ns.example.net").unwrap().await.unwrap();
+        assert!(tokio::time::timeout(PATIENCE, connection.closed()).await.is_ok());
+    });
+    assert_eq!(server.connections(Transport::Quic).timed_out, 1);
+}
+
+#[test]
+fn a_stream_that_dribbles_is_given_up_and_others_go_on() {
+    let (server, shown, address) = start_quic(Limits { message: SHORT, ..limits() });
+    server.runtime.block_on(async {
+        let connection = connect(&shown, address, b"doq").await.unwrap();
+        let (mut slow, mut never) = connection.open_bi().await.unwrap();
+        slow.write_all(&[0, 20, 0]).await.unwrap();
+        assert!(ask(&connection, &framed(0, 20)).await.is_some());
+        assert!(never.read_to_end(10).await.is_err());
+        assert!(ask(&connection, &framed(0, 20)).await.is_some());
+    });
+}
+
+#[test]
+fn a_flood_of_streams_that_ask_nothing_ends_the_connection() {
+    let (server, shown, address) = start_quic(limits());
+    server.runtime.block_on(async {
+        let connection = connect(&shown, address, b"doq").await.unwrap();
+        let flood = async {
+            while let Ok((mut query, _)) = connection.open_bi().await {
+                let _ = query.write_all(&[0]).await;
+                let _ = query.reset(VarInt::from_u32(3));
+            }
+        };
+        tokio::time::timeout(PATIENCE, flood).await.unwrap();
+        assert_eq!(ended_with(&connection), Some(VarInt::from_u32(4)));
+    });
+}
+
+#[test]
+fn a_crowd_must_prove_its_address_and_is_bounded() {
+    let (server, shown, address) = start_quic(Limits { connections: 8, ..limits() });
+    server.runtime.block_on(async {
+        let mut connections = Vec::new();
+        for _ in 0..20 {
+            let connection = connect(&shown, address, b"doq").await.unwrap();
+            assert!(ask(&connection, &framed(0, 20)).await.is_some());
+            connections.push(connection);
+        }
+    });
+    let counts = server.connections(Transport::Quic);
+    assert!(counts.open <= 8 && counts.accepted == 20, "{counts:?}");
+}
+
+#[test]
+fn a_new_certificate_is_shown_to_new_connections() {
+    let (server, mut shown, address) = start_quic(limits());
+    let renewed = Shown::new("ns.example.net");
+    server.runtime.block_on(async {
+        assert!(connect(&shown, address, b"doq").await.is_ok());
+        shown.side.send_replace(Arc::clone(&renewed.side.borrow()));
+        shown.certificate = renewed.certificate.clone();
+        for _ in 0..100 {
+            if connect(&shown, address, b"doq").await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(PATIENCE / 1000).await;
+        }
+        panic!("the old certificate is still shown");
+    });
+}

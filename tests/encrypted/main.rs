@@ -1,0 +1,80 @@
+//! The encrypted transports of the real binary: asked by programs of others, and besieged.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod oracle;
+mod peers;
+mod server;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+
+use server::{PATIENCE, Server, answers_by_udp, question};
+use socket2::{Domain, Socket, Type};
+
+/// Connects from an address of loopback.
+fn connect_from(client: [u8; 4], server: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((client, 0)).into())?;
+    socket.connect_timeout(&server.into(), PATIENCE)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn is_served(stream: &mut TcpStream) -> bool {
+    let query = question(9);
+    let framed = [&(query.len() as u16).to_be_bytes(), &query[..]].concat();
+    let mut reply = [0; 40];
+    stream.write_all(&framed).is_ok() && stream.read_exact(&mut reply).is_ok() && reply[2..4] == [0, 9]
+}
+
+fn descriptors(server: &Server) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
+}
+
+#[test]
+fn without_descriptors_udp_the_operator_and_metrics_go_on() {
+    let server = Server::start("connections-per-address = 50", "", Some(160));
+    let before = descriptors(&server);
+    let addresses = [server.plain, server.tls, server.https];
+    let crowd: Vec<_> = (0..300u16)
+        .filter_map(|number| {
+            let client = [127, 1, (number / 100) as u8, (number % 100 + 1) as u8];
+            connect_from(client, addresses[usize::from(number) % 3]).ok()
+        })
+        .collect();
+    assert!(crowd.len() > 200, "{} connections", crowd.len());
+    let taken = descriptors(&server);
+    assert!(taken > before + 50 && taken < 160, "{before} descriptors, then {taken}");
+    for _ in 0..100 {
+        assert!(answers_by_udp(server.plain));
+    }
+    let status = server.run("status");
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    let mut page = TcpStream::connect(server.metrics).unwrap();
+    page.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    page.read_to_string(&mut text).unwrap();
+    assert!(text.contains("rhumb_connections{transport=\"tls\",what=\"evicted\"}"), "{text}");
+    assert!(is_served(&mut connect_from([127, 2, 0, 1], server.plain).unwrap()));
+    drop(crowd);
+    for _ in 0..1000 {
+        if descriptors(&server) <= before {
+            return;
+        }
+        thread::sleep(PATIENCE / 1000);
+    }
+    panic!("{before} descriptors before, {} after", descriptors(&server));
+}
+
+#[test]
+fn a_key_that_others_may_read_keeps_the_server_from_starting() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start("", "", None);
+    std::fs::set_permissions(server.path("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let check = server.run("check");
+    assert_eq!(check.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&check.stderr).contains("server.key: others than its owner may open this secret"));
+}

@@ -1,0 +1,114 @@
+//! The real server under load while verdicts, its configuration and its database change: every query is answered, and
+//! rightly. How much a change may cost is measured by `cargo bench --bench peers -- --suite change`, on a machine that
+//! has nothing else to do.
+
+#![allow(clippy::unwrap_used, reason = "a server that cannot be set up fails the test")]
+
+#[path = "../benches/world/mod.rs"]
+mod world;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use world::restless::{REGIONS, Restless, Unrest, endpoint};
+
+/// Services, and how many queries are asked during each unrest.
+const SERVICES: usize = 100;
+const QUERIES: usize = 4_000;
+/// How many are under way at once: a batch of the worker holds more.
+const UNDER_WAY: usize = 20;
+
+/// Ends the server with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn no_query_is_lost_while_everything_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let networks = world::networks(500);
+    let countries = world::countries();
+    let databases = [0, 1].map(|moved| {
+        let networks = networks.iter();
+        let networks: Vec<_> =
+            networks.map(|(prefix, country)| (*prefix, (country + moved) % countries.len())).collect();
+        world::mmdb::write(&networks, &countries)
+    });
+    let restless = Restless {
+        folder: folder.path().to_owned(),
+        services: SERVICES,
+        address: free_address(),
+        metrics: free_address(),
+    };
+    let file = restless.write("100ms", databases);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
+    command.args(["serve", "-c"]).arg(file).stdin(Stdio::null());
+    let server = Ended(command.spawn().unwrap());
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(restless.address).unwrap();
+    wait_for_answer(&client, &restless.queries(1)[0]);
+
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    for unrest in [Unrest::Verdicts, Unrest::Reloads, Unrest::Databases] {
+        let before = restless.metric("rhumb_generation").unwrap();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| restless.disturb(unrest, server.0.id(), &stop));
+            let queries = restless.queries(QUERIES);
+            // Until the table has changed a few times, however slow the machine is.
+            while restless.metric("rhumb_generation").unwrap() < before + 3.0 {
+                queries.chunks(UNDER_WAY).for_each(|queries| exchange(&client, queries));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Asks all of these, and looks at all answers.
+fn exchange(client: &UdpSocket, queries: &[Vec<u8>]) {
+    for query in queries {
+        assert_eq!(client.send(query).unwrap(), query.len());
+    }
+    for _ in queries {
+        let mut reply = [0; 1500];
+        let length = client.recv(&mut reply).expect("no query is lost");
+        let reply = &reply[..length];
+        assert_eq!((reply[3] & 0x0f, &reply[6..8]), (0, &[0, 1][..]), "one record, no error: {reply:?}");
+        let name = reply[13..].split(|octet| *octet == 7).next().unwrap();
+        let service: usize = std::str::from_utf8(&name[1..]).unwrap().parse().unwrap();
+        let question_end = 12 + reply[12..].iter().position(|octet| *octet == 0).unwrap() + 5;
+        let address: [u8; 4] = reply[question_end + 12..question_end + 16].try_into().unwrap();
+        let known = (0..REGIONS).map(|region| endpoint(service, region));
+        assert!(known.into_iter().any(|known| known == Ipv4Addr::from(address)), "{service}: {address:?}");
+    }
+}
+
+/// An address that nobody has now, with a port that the system gives to nobody by itself.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let mut ports = std::iter::repeat_with(|| 14_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000);
+    let free = ports.find(|port| {
+        TcpListener::bind(("127.0.0.1", *port)).is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok()
+    });
+    SocketAddr::from(([127, 0, 0, 1], free.unwrap()))
+}
+
+fn wait_for_answer(client: &UdpSocket, query: &[u8]) {
+    client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    for _ in 0..600 {
+        // A server that is not there yet is an error, too.
+        if client.send(query).is_ok() && client.recv(&mut [0; 1500]).is_ok() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the server does not answer");
+}
