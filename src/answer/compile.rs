@@ -378,7 +378,8 @@ impl Variants<'_, '_> {
             Fitness::Drained => "drained",
             Fitness::Held => "not back yet",
             Fitness::Usable if first.degraded => "degraded",
-            Fitness::Usable => "on a ramp",
+            Fitness::Usable if first.health.ramping => "on a ramp",
+            Fitness::Usable => "usable in part",
         };
         let choice = ["first", "second", "third", "fourth"].get(place).copied().unwrap_or("next");
         format!("{} {why}, {answers} is the {choice} choice", self.plan.region_name(first.region))

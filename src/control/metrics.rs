@@ -3,26 +3,23 @@
 //! the task no more with ten thousand services than with ten, and what is gone from the configuration is gone from
 //! the page.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{collections::BTreeMap, collections::HashMap, fmt};
 
 use metrics::{Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use super::page::{Current, Page};
 use super::state::{Refused, State};
 use crate::answer::compile::CounterKey;
 use crate::answer::count::{Counter, Counters, Registry};
 use crate::answer::respond::Transport;
-use crate::answer::table::AnswerTable;
 use crate::config::Config;
 use crate::config::generation::OWN_VANTAGE;
-use crate::config::rows::DerivedPart;
 use crate::exchange::identity::Identity;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
-use crate::health::verdict::Standing;
-use crate::ids::{EndpointId, ServiceId, VantageId};
+use crate::ids::VantageId;
 use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
@@ -50,17 +47,6 @@ type CountByName = dyn Fn() -> Vec<(Transport, &'static str, u64)> + Send + Sync
 
 /// A name, its meaning, and which counter of each worker is summed.
 type Summed = (&'static str, &'static str, fn(&Counters) -> &Counter);
-
-/// What is so at the moment, as far as the page tells it.
-struct Current {
-    config: Arc<Config>,
-    configuration: u64,
-    table: Arc<AnswerTable>,
-    /// By endpoint.
-    standings: Vec<Standing>,
-    /// The parts of composed probes, and how many vantages see each fail.
-    parts: Vec<(EndpointId, DerivedPart, u32)>,
-}
 
 /// What cookies are worth, in the order in which they are counted.
 const COOKIES: [&str; 3] = ["client-only", "valid", "invalid"];
@@ -222,17 +208,7 @@ impl Metrics {
 
     /// Takes note of what is so now.
     pub(super) fn follow(&self, state: &State) {
-        let config = &state.generation().config;
-        let endpoints = config.services.iter().flat_map(|service| &service.regions);
-        let endpoints = endpoints.flat_map(|region| &region.endpoints);
-        let current = Current {
-            config: Arc::clone(config),
-            configuration: state.number(),
-            table: Arc::clone(state.table()),
-            parts: parts(state),
-            standings: endpoints.map(|endpoint| state.board().standing(endpoint.id)).collect(),
-        };
-        let replaced = lock(&self.current).replace(Arc::new(current));
+        let replaced = lock(&self.current).replace(Arc::new(Current::of(state)));
         drop(replaced);
         let mut answers = lock(&self.answers);
         let told = answers.len();
@@ -380,24 +356,6 @@ fn identities(config: &Config) -> impl Iterator<Item = (std::net::SocketAddr, &s
     })
 }
 
-/// The parts of all composed probes of endpoints, in the order of the endpoints.
-fn parts(state: &State) -> Vec<(EndpointId, DerivedPart, u32)> {
-    let config = &state.generation().config;
-    if config.derived.is_empty() {
-        return Vec::new();
-    }
-    let endpoints = config.services.iter().flat_map(|service| &service.regions);
-    let endpoints = endpoints.flat_map(|region| &region.endpoints);
-    let told = endpoints.flat_map(|endpoint| {
-        let parts = config.derived_at(endpoint.target).map(|derived| derived.parts.as_slice());
-        parts
-            .unwrap_or_default()
-            .iter()
-            .map(move |part| (endpoint.id, *part, state.board().opinion(part.target).fails))
-    });
-    told.collect()
-}
-
 fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "udp",
@@ -413,120 +371,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Current {
-    fn tell(&self, page: &mut Page) {
-        page.family("rhumb_generation", "gauge", "Generation of the answer table; grows with every change.");
-        page.sample("rhumb_generation", &[], self.table.generation());
-        page.family(
-            "rhumb_configuration",
-            "gauge",
-            "How many configurations were in force, the first included.",
-        );
-        page.sample("rhumb_configuration", &[], self.configuration);
-        self.tell_services(page);
-        self.tell_verdicts(page);
-    }
-
-    fn tell_services(&self, page: &mut Page) {
-        let services = || {
-            let numbered = self.config.services.iter().enumerate();
-            numbered.map(|(index, service)| (&service.name, self.table.service(ServiceId::from_index(index))))
-        };
-        let name = "rhumb_all_down";
-        page.family(
-            name,
-            "gauge",
-            "1 where some clients are answered though no region they may have is usable.",
-        );
-        for (service, steering) in services() {
-            page.sample(name, &[("service", service)], u64::from(steering.all_down));
-        }
-        let name = "rhumb_ttl_seconds";
-        page.family(name, "gauge", "The shortest TTL in a service's answers.");
-        for (service, steering) in services() {
-            let shortest = steering.variants.iter().filter_map(|variant| variant.ttl()).min();
-            page.sample(name, &[("service", service)], shortest.unwrap_or(0));
-        }
-    }
-
-    /// One series per endpoint, for the verdict that it has: a series for each verdict that it has not would make
-    /// five of them, and say nothing more.
-    fn tell_verdicts(&self, page: &mut Page) {
-        let name = "rhumb_verdict";
-        page.family(name, "gauge", "1 for the verdict that an endpoint has.");
-        self.each_endpoint(|labels, endpoint| {
-            let state = self.standings[endpoint.index()].state.as_str();
-            page.sample(name, &[labels, &[("state", state)]].concat(), 1);
-        });
-        let name = "rhumb_usable_share";
-        page.family(name, "gauge", "How much of an endpoint is usable, from 0 to 1.");
-        self.each_endpoint(|labels, endpoint| {
-            page.sample(name, labels, f64::from(self.standings[endpoint.index()].usable.parts()) / 1024.0);
-        });
-        let name = "rhumb_part_failing_vantages";
-        page.family(name, "gauge", "How many vantages see a part of a composed probe fail.");
-        self.each_endpoint(|labels, endpoint| {
-            let from = self.parts.partition_point(|(of, ..)| *of < endpoint);
-            for (_, part, failing) in self.parts[from..].iter().take_while(|(of, ..)| *of == endpoint) {
-                let probe = self.config.probes[part.probe.index()].name.as_str();
-                let of_part = [("probe", probe), ("role", part.role.as_str())];
-                page.sample(name, &[labels, &of_part].concat(), failing);
-            }
-        });
-    }
-
-    fn each_endpoint(&self, mut tell: impl FnMut(&[(&str, &str)], EndpointId)) {
-        for service in &self.config.services {
-            for region in &service.regions {
-                for endpoint in &region.endpoints {
-                    let labels = [
-                        ("service", service.name.as_str()),
-                        ("region", self.config.regions[region.region.index()].name.as_str()),
-                        ("address", &endpoint.address.to_string()),
-                    ];
-                    tell(&labels, endpoint.id);
-                }
-            }
-        }
-    }
-}
-
-/// A page in Prometheus' text format. Label values need no escapes: the configuration takes plain names only.
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
-        self.0.push_str(name);
-        for (position, (label, of)) in labels.iter().enumerate() {
-            let _ = write!(self.0, "{}{label}=\"{of}\"", if position == 0 { '{' } else { ',' });
-        }
-        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
-}
-
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_prometheus_text() {
-        let mut page = Page(String::new());
-        page.family("a_total", "counter", "What it is.");
-        page.sample("a_total", &[], 3);
-        page.sample("a_total", &[("x", "1"), ("y", "z")], 4);
-        assert_eq!(
-            page.0,
-            "# HELP a_total What it is.\n# TYPE a_total counter\na_total 3\na_total{x=\"1\",y=\"z\"} 4\n"
-        );
     }
 }

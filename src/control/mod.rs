@@ -16,6 +16,7 @@ pub mod gauges;
 pub mod http;
 pub mod metrics;
 pub mod news;
+mod page;
 pub mod request;
 pub mod socket;
 pub mod succession;
