@@ -10,3 +10,4 @@ mod place;
 mod privileges;
 mod succession;
 mod supervisor;
+mod transports;

@@ -9,6 +9,8 @@
 //!
 //! Files are read beside it, so that verdicts go on while a large zone loads.
 
+mod save;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,19 +22,19 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
-use super::challenge::challenged;
-use super::gauges;
-use super::metrics::Metrics;
-use super::news::News;
-use super::request::{Request, Response};
-use super::saved::SavedFile;
-use super::secret;
-use super::state::{Effects, Event, State};
-use super::tell;
 use crate::answer::table::AnswerTable;
 use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
+use crate::control::challenge::challenged;
+use crate::control::gauges;
+use crate::control::metrics::Metrics;
+use crate::control::news::News;
+use crate::control::request::{Request, Response};
+use crate::control::saved::SavedFile;
+use crate::control::secret;
+use crate::control::state::{Effects, Event, State};
+use crate::control::tell;
 use crate::fault::Fault;
 use crate::health::outcome::Report;
 use crate::ids::TargetId;
@@ -102,8 +104,6 @@ const RECHECKS_MAX: usize = 256;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Verdicts that do not change are written again after so long: their age counts from when they were written.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-/// How long an end waits for the disk.
-const LAST_SAVE_MAX: Duration = Duration::from_secs(2);
 
 /// The task's belongings.
 #[derive(Debug)]
@@ -477,49 +477,6 @@ impl Control {
             task::spawn_blocking(move || {
                 let _ = inbox.blocking_send(Message::Saved(write()));
             });
-        }
-    }
-
-    /// What writes the verdicts of this moment: a disk may take its time, so never this task.
-    fn save(&self, now: Moment) -> impl FnOnce() -> io::Result<()> + Send + use<> {
-        let (verdicts, wall, file) = (self.state.board().saved(now), clock::wall(), self.saved.clone());
-        move || file.write(&verdicts, wall)
-    }
-
-    fn hand_over(&mut self, reply: oneshot::Sender<()>) {
-        self.handed_over = true;
-        let write = self.save(clock::now());
-        let inbox = self.inbox.clone();
-        task::spawn_blocking(move || {
-            let _ = inbox.blocking_send(Message::Saved(write()));
-            // After everything that was being written before.
-            let _ = reply.send(());
-        });
-    }
-
-    fn saved(&mut self, result: io::Result<()>) {
-        self.saving = false;
-        let file = self.saved.path().display();
-        match result {
-            Ok(()) if !self.save_works => info!(%file, "the verdicts can be written again"),
-            Err(ref error) if self.save_works => {
-                warn!(%error, %file, "the verdicts cannot be written; a restart would not know them");
-            }
-            _ => {}
-        }
-        self.save_works = result.is_ok();
-        if result.is_err() {
-            self.metrics.write_failed();
-            self.save_due = clock::now();
-        }
-    }
-
-    /// The last of all: waits for the disk, but not for ever.
-    async fn save_last(mut self) {
-        let write = task::spawn_blocking(self.save(clock::now()));
-        match tokio::time::timeout(LAST_SAVE_MAX, write).await {
-            Ok(Ok(result)) => self.saved(result),
-            _ => warn!("the verdicts could not be written in time"),
         }
     }
 }
