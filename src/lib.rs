@@ -2,10 +2,10 @@
 //!
 //! Read in this order. The ground: [`name`], [`net`], [`pattern`], [`place`], [`ids`], [`time`]. What is known: [`wire`]
 //! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
-//! [`policy`] (which region suits). What is answered: [`answer`]; how a new table reaches who
-//! answers: [`publish`]. What was written: [`config`]. What agents and servers say to each other: [`exchange`],
-//! [`credentials`]. What the process may do:
-//! [`process`]. The rims, where the sockets, clocks and logs live: [`serve`], [`agent`], [`control`];
+//! [`policy`] (which region suits), [`dnssec`] (keys and signatures). What is answered: [`answer`]; how a new table
+//! reaches who answers: [`publish`]. What was written: [`config`]. What agents and servers say to each other: [`exchange`],
+//! [`credentials`]. What the process may do: [`process`]. The rims, where the sockets, clocks and logs live: [`serve`],
+//! [`agent`], [`control`];
 //! [`simulate`] plays their pure parts in virtual time; [`cli`] puts them together.
 //! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
 
@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod place;
 pub mod time;
 
+pub mod dnssec;
 pub mod geo;
 pub mod health;
 pub mod policy;

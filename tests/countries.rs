@@ -87,7 +87,7 @@ fn clients_of_twenty_eight_countries_get_their_nearest_region() {
         "$TTL 60\n@ SOA ns.example.net. a 1 1 1 1 1\n@ NS ns.example.net.\n",
     )
     .unwrap();
-    let loaded = generation::load(&folder.path().join("rhumb.toml"));
+    let loaded = generation::load(&folder.path().join("rhumb.toml"), WallTime(0));
     let (generation, _) = loaded.unwrap_or_else(|faults| panic!("{}", faults[0]));
     let all_up = |_: EndpointId| Standing::UP;
     let table = generation.plan.table(1, &all_up, &mut CounterNumbers::default());

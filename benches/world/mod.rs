@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use rhumb::answer::compile::{CounterNumbers, Plan, World};
+use rhumb::answer::compile_signed::Dnssec;
 use rhumb::answer::maps::Databases;
 use rhumb::answer::table::AnswerTable;
 use rhumb::geo::database::Database;
@@ -195,7 +196,15 @@ pub(crate) fn plan(zones: Vec<Zone>, networks: &[(Prefix, usize)], services: usi
     };
     let services = (0..services).map(|at| service(at, regions.len())).collect();
     let databases = Databases { countries: database, ..Databases::default() };
-    let world = World { zones, regions, vantages: Vec::new(), maps: vec![map], services, databases };
+    let world = World {
+        zones,
+        regions,
+        vantages: Vec::new(),
+        maps: vec![map],
+        services,
+        databases,
+        dnssec: Dnssec::default(),
+    };
     Plan::new(world).expect("zones that compile")
 }
 
@@ -203,7 +212,15 @@ pub(crate) fn plan(zones: Vec<Zone>, networks: &[(Prefix, usize)], services: usi
 pub(crate) fn nearest_plan(zones: Vec<Zone>, map: Map, regions: Vec<Region>, countries: Database) -> Plan {
     let services = vec![service(0, regions.len())];
     let databases = Databases { countries: Some(countries), ..Databases::default() };
-    let world = World { zones, regions, vantages: Vec::new(), maps: vec![map], services, databases };
+    let world = World {
+        zones,
+        regions,
+        vantages: Vec::new(),
+        maps: vec![map],
+        services,
+        databases,
+        dnssec: Dnssec::default(),
+    };
     Plan::new(world).expect("zones that compile")
 }
 

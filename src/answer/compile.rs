@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::compile_signed::Dnssec;
 use super::encode;
 use super::extensions::Extensions;
 use super::maps::{self, CompiledMap, Databases};
 use super::names::Names;
+use super::reason;
 use super::steering::{Answers, Choice, Lots, Pick, Steering, Variant};
 use super::table::{AnswerTable, Services, ZoneTop};
 use super::zones::{self, SteeredNames, ZonesFault};
@@ -17,7 +19,6 @@ use crate::geo::tree::Tree;
 use crate::health::verdict::Standing;
 use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId, VantageId};
 use crate::net::Family;
-use crate::policy::fitness::Fitness;
 use crate::policy::map::{Class, Map, Region};
 use crate::policy::select::{First, Outcome, Selection, Situation, first_preference, select, select_first};
 use crate::policy::service::{AnswerKind, Families, Service, ServiceRegion, Tier};
@@ -41,6 +42,8 @@ pub struct World {
     pub services: Vec<Service>,
     /// What is known of addresses.
     pub databases: Databases,
+    /// What of it is signed.
+    pub dnssec: Dnssec,
 }
 
 /// Everything that tables of one generation of the configuration share.
@@ -56,8 +59,8 @@ pub struct Plan {
     pub databases: Databases,
     /// What is wanted of the protocol's extensions.
     pub extensions: Arc<Extensions>,
-    names: Arc<Names>,
-    zones: Arc<[ZoneTop]>,
+    pub(super) names: Arc<Names>,
+    pub(super) zones: Arc<[ZoneTop]>,
     trees: Arc<[Tree]>,
     /// The classes as each service sees them, by service id.
     views: Vec<Arc<View>>,
@@ -129,8 +132,9 @@ pub enum Special {
 impl Plan {
     /// Compiles everything that does not depend on verdicts.
     pub fn new(world: World) -> Result<Self, Vec<ZonesFault>> {
-        let World { zones, regions, vantages, maps, services, databases } = world;
-        let (names, zones) = zones::compile(&zones, &steered_names(&services))?;
+        let World { zones, regions, vantages, maps, services, databases, dnssec } = world;
+        let (names, mut tops) = zones::compile(&zones, &steered_names(&services))?;
+        dnssec.sign(zones, &steered_names(&services), &services, &mut tops)?;
         let mut trees = Vec::new();
         let mut planned = Vec::new();
         for map in maps {
@@ -150,7 +154,7 @@ impl Plan {
             databases,
             extensions: Arc::default(),
             names: Arc::new(names),
-            zones: zones.into(),
+            zones: tops.into(),
             trees: trees.into(),
             views,
         })
@@ -168,6 +172,7 @@ impl Plan {
         let services: Vec<_> =
             all.map(|service| Arc::new(self.steering(service, standings, numbers))).collect();
         AnswerTable {
+            signatures: Box::default(),
             generation,
             names: Arc::clone(&self.names),
             zones: Arc::clone(&self.zones),
@@ -193,12 +198,20 @@ impl Plan {
         next.generation += 1;
         for service in touched {
             next.services.replace(*service, Arc::new(self.steering(*service, standings, numbers)));
+            if let Some(signatures) = next.signatures.get_mut(service.index()) {
+                *signatures = Arc::default();
+            }
         }
         next.answer_counters = numbers.keys.len();
         next
     }
 
-    fn steering(&self, id: ServiceId, standings: &dyn Standings, numbers: &mut CounterNumbers) -> Steering {
+    pub(super) fn steering(
+        &self,
+        id: ServiceId,
+        standings: &dyn Standings,
+        numbers: &mut CounterNumbers,
+    ) -> Steering {
         let service = &self.services[id.index()];
         let view = &self.views[id.index()];
         let mut variants = Variants {
@@ -319,7 +332,8 @@ impl Variants<'_, '_> {
 
     /// The position of a variant among the encoded ones.
     fn number(&mut self, laid_out: Option<variant::Variant>, selection: &Selection) -> u32 {
-        let text = self.text(laid_out.as_ref(), selection);
+        let name = |region| self.plan.region_name(region);
+        let text = reason::text(&self.service.name, laid_out.as_ref(), selection, &name);
         let key = (laid_out, selection.outcome, text);
         if let Some(at) = self.known.get(&key) {
             return *at;
@@ -342,47 +356,6 @@ impl Variants<'_, '_> {
         let region = region.map(|region| self.numbers.position(self.plan.region_name(region)));
         let special = laid_out.map_or(Special::Empty(outcome), |variant| Special::Given(variant.reason));
         self.numbers.number(self.service_name, region, special)
-    }
-
-    /// What the extended error says, where the answer is not what the class would rather have.
-    fn text(&self, laid_out: Option<&variant::Variant>, selection: &Selection) -> Option<String> {
-        let name = &self.service.name;
-        let Some(variant) = laid_out else {
-            return Some(format!("{name}: {}", selection.outcome));
-        };
-        let region = variant.region.map_or("the fallback", |region| self.plan.region_name(region));
-        match variant.reason {
-            Reason::Steady | Reason::Suspect | Reason::Shifting => None,
-            Reason::Moved => Some(format!("{name}: {}", self.moved(variant.region, selection))),
-            Reason::Degraded => Some(format!("{name}: {region} answers, degraded; nothing better is left")),
-            Reason::FailOpen => {
-                Some(format!("{name}: no region is usable; {region} answers as the last resort"))
-            }
-            Reason::Fallback => Some(format!("{name}: no region is usable; the fallback answers")),
-        }
-    }
-}
-
-impl Variants<'_, '_> {
-    /// Why the first preference does not answer, and what does: "eu-west withdrawn, us-east is the second choice".
-    fn moved(&self, region: Option<RegionId>, selection: &Selection) -> String {
-        let place = selection.candidates.iter().position(|candidate| Some(candidate.region) == region);
-        let answers = region.map_or("the fallback", |region| self.plan.region_name(region));
-        let first = selection.candidates.first().filter(|first| Some(first.region) != region);
-        let (Some(first), Some(place)) = (first, place) else {
-            return format!("{answers} answers in place of the first preference");
-        };
-        let why = match first.health.weakest {
-            Fitness::ForcedDown => "forced down",
-            Fitness::Down | Fitness::Absent => "withdrawn",
-            Fitness::Drained => "drained",
-            Fitness::Held => "not back yet",
-            Fitness::Usable if first.degraded => "degraded",
-            Fitness::Usable if first.health.ramping => "on a ramp",
-            Fitness::Usable => "usable in part",
-        };
-        let choice = ["first", "second", "third", "fourth"].get(place).copied().unwrap_or("next");
-        format!("{} {why}, {answers} is the {choice} choice", self.plan.region_name(first.region))
     }
 }
 
@@ -443,7 +416,7 @@ fn steered_names(services: &[Service]) -> SteeredNames {
     steered
 }
 
-fn answers(service: &Service) -> Answers {
+pub(super) fn answers(service: &Service) -> Answers {
     if service.answer == AnswerKind::Cname {
         return Answers::Cname;
     }

@@ -7,15 +7,19 @@ mod chaos;
 pub mod count;
 pub mod extensions;
 pub mod limit;
+mod reason;
 mod resolve;
+mod resolve_signed;
 pub mod respond;
 
 pub mod names;
 pub mod records;
+pub mod signed;
 pub mod steering;
 pub mod table;
 
 pub mod compile;
+pub mod compile_signed;
 pub mod dig;
 mod encode;
 pub mod explain;

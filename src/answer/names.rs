@@ -267,7 +267,7 @@ impl<'t> Entry<'t> {
     }
 
     /// All its sets of records.
-    pub fn records(&self) -> impl Iterator<Item = Records<'t>> {
+    pub fn records(&self) -> impl Iterator<Item = Records<'t>> + use<'t> {
         let (begin, length) = (self.records_at(), self.records_octets());
         let mut rest = &self.rest[begin..begin + length];
         std::iter::from_fn(move || {

@@ -26,6 +26,8 @@ pub enum Role {
     SiblingGlue = 3,
     /// The SOA record of a zone, for negative answers (RFC 2308 section 5).
     Negative = 4,
+    /// The RRSIG records over the set of the type that is told with them.
+    Signature = 5,
 }
 
 /// Ready-made records, read from the table.
@@ -298,7 +300,8 @@ impl<'t> Records<'t> {
             1 => Role::Referral,
             2 => Role::Glue,
             3 => Role::SiblingGlue,
-            _ => Role::Negative,
+            4 => Role::Negative,
+            _ => Role::Signature,
         };
         (Self { role, rtype: RecordType(u16_at(3)), count: u16_at(5), shifts, octets }, rest)
     }
@@ -326,6 +329,65 @@ impl<'t> Records<'t> {
             }
         }
         Ok(octets)
+    }
+
+    /// The TTL of each, which is the same.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn ttl(&self) -> u32 {
+        let at = compressed_length(self.octets) + 4;
+        u32::from_be_bytes(*self.octets[at..].first_chunk().expect("a set has a record"))
+    }
+
+    /// The data of each. Only of types whose data hold no name that may be compressed: it would be cut at pointers.
+    pub fn plain_data(&self) -> impl Iterator<Item = &'t [u8]> + Clone + use<'t> {
+        let mut rest = self.octets;
+        std::iter::from_fn(move || {
+            let record = rest.get(2..)?;
+            let length = usize::from(u16::from_be_bytes([record[8], record[9]]));
+            let (data, after) = record[RECORD_HEAD_OCTETS..].split_at(length);
+            rest = after;
+            Some(data)
+        })
+    }
+
+    /// Appends them under the owner that stands at `owner_at` of the reply, with a TTL of `ttl_max` at most. Only of
+    /// types whose data hold no name that may be compressed, written for their owner as the question.
+    pub fn append_plain(
+        &self,
+        section: Section,
+        owner_at: usize,
+        ttl_max: u32,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let octets = reply.append(section, self.count, self.octets)?;
+        let mut at = 0;
+        while at < octets.len() {
+            octets[at..at + 2].copy_from_slice(&pointer(owner_at));
+            at += 2;
+            cap_ttl(&mut octets[at..], ttl_max);
+            at += RECORD_HEAD_OCTETS + usize::from(u16::from_be_bytes([octets[at + 8], octets[at + 9]]));
+        }
+        Ok(())
+    }
+
+    /// Appends the one record there is under an owner of `prefix` and what stands at `suffix_at` of the reply; else as
+    /// [`Self::append_plain`]. Gives where the owner stands.
+    pub fn append_under_new(
+        &self,
+        section: Section,
+        (prefix, suffix_at): (&[u8], usize),
+        ttl_max: u32,
+        reply: &mut Reply<'_>,
+    ) -> Result<usize, Full> {
+        let owner_at = reply.end();
+        reply.append(section, 0, prefix)?;
+        reply.append(section, 0, &pointer(suffix_at))?;
+        let record = reply.append(section, self.count, &self.octets[2..])?;
+        cap_ttl(record, ttl_max);
+        Ok(owner_at)
     }
 
     /// Appends them to a reply in which their owner is not the question: behind a CNAME. `model` is what they
@@ -412,6 +474,12 @@ fn append_whole(
             high => from = model.octets(usize::from(u16::from_be_bytes([high & 0x3f, from[1]]))),
         }
     }
+}
+
+/// Lowers the TTL of the record whose type begins `octets`.
+fn cap_ttl(octets: &mut [u8], ttl_max: u32) {
+    let ttl = octets[4..8].first_chunk_mut().expect("a record has a TTL");
+    *ttl = u32::from_be_bytes(*ttl).min(ttl_max).to_be_bytes();
 }
 
 /// Octets of a record between its owner and its data: type, class, TTL, length.

@@ -9,7 +9,7 @@ use super::records::{Model, Records, Role};
 use super::steering::Steering;
 use super::table::AnswerTable;
 use super::{challenges, chaos};
-use crate::ids::ZoneId;
+use crate::ids::{ServiceId, ZoneId};
 use crate::name::NAME_OCTETS_MAX;
 use crate::wire::HEADER_OCTETS;
 use crate::wire::code::{Class, ExtendedError, Rcode, RecordType};
@@ -35,10 +35,6 @@ pub(super) struct Outcome<'t> {
 
 /// The most links of one chain of CNAMEs and DNAMEs; the resolver asks on from the last.
 const CHAIN_MAX: usize = 16;
-/// How long the answer to ANY may be cached: it says nothing that changes.
-const ANY_TTL: [u8; 4] = 3600u32.to_be_bytes();
-/// HINFO "RFC8482" "" (RFC 8482 section 4.2), owner and type to data.
-const ANY_HINFO: [u8; 9] = *b"\x07RFC8482\x00";
 /// Data of the extended error of a question outside all zones.
 const NOT_AUTHORITATIVE: [u8; 2] = ExtendedError::NOT_AUTHORITATIVE.0.to_be_bytes();
 
@@ -68,7 +64,8 @@ pub(super) fn resolve<'t>(
     {
         return outcome;
     }
-    let question = Question { table, rtype: query.rtype, client };
+    let dnssec = query.edns.is_some_and(|edns| edns.dnssec_ok);
+    let question = Question { table, rtype: query.rtype, client, dnssec };
     let outcome = match table.names().find(query.name) {
         Found::Outside => Outcome::refused(),
         // DS at the top of a zone of ours is asked of the parent zone where that is ours too, since the records
@@ -95,18 +92,20 @@ fn of_other_class<'t>(table: &'t AnswerTable, query: &Query<'_>, reply: &mut Rep
 }
 
 /// What stays the same along a chain.
-struct Question<'t> {
-    table: &'t AnswerTable,
-    rtype: RecordType,
-    client: IpAddr,
+pub(super) struct Question<'t> {
+    pub(super) table: &'t AnswerTable,
+    pub(super) rtype: RecordType,
+    pub(super) client: IpAddr,
+    /// Whether DNSSEC records are wanted (DO).
+    pub(super) dnssec: bool,
 }
 
 /// The name that the walk has come to: that of the question, or the end of a chain so far.
 #[derive(Clone, Copy)]
-struct Link<'n> {
-    name: &'n [u8],
+pub(super) struct Link<'n> {
+    pub(super) name: &'n [u8],
     /// Where the name stands in the reply.
-    at: usize,
+    pub(super) at: usize,
     /// The links that lead here.
     passed: &'n [Passed],
 }
@@ -131,7 +130,7 @@ impl<'n> Link<'n> {
         Self { name, at: HEADER_OCTETS, passed: &[] }
     }
 
-    fn is_question(&self) -> bool {
+    pub(super) fn is_question(&self) -> bool {
         self.passed.is_empty()
     }
 }
@@ -201,6 +200,11 @@ impl<'t> Question<'t> {
             Found::Outside => Ok(Step::Done(Outcome::refused())),
             Found::Missing(encloser) => {
                 self.negative(encloser.zone(), u32::MAX, reply)?;
+                if self.dnssec {
+                    self.prove(encloser.zone(), link, u32::MAX, reply, |proof, reply| {
+                        proof.no_name(encloser.name(), reply)
+                    })?;
+                }
                 Ok(Step::Done(Outcome::authoritative(Rcode::NXDOMAIN)))
             }
             // What NS at a wildcard means is not defined (RFC 4592 section 4.2): here, that each name it stands
@@ -217,6 +221,10 @@ impl<'t> Question<'t> {
 
     /// A name that exists, or a wildcard that stands for it.
     fn answer(&self, entry: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+        // They stand beside a CNAME, steered or not (RFC 4035 section 2.5).
+        if matches!(self.rtype, RecordType::RRSIG | RecordType::NSEC) && self.own_set(entry, link, reply)? {
+            return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
+        }
         if let Some(service) = entry.service() {
             let steering = self.table.service(service);
             if steering.answers(self.rtype) {
@@ -224,13 +232,14 @@ impl<'t> Question<'t> {
                 if !link.is_question() {
                     return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
                 }
-                return self.steer(entry, steering, reply).map(Step::Done);
+                return self.steer(entry, (service, steering), self.rtype, link, reply).map(Step::Done);
             }
         }
         let mut alias = None;
         for records in entry.records().filter(|records| records.role == Role::Answer) {
             if records.rtype == self.rtype {
                 append(&records, &entry, link, reply)?;
+                self.sign(entry, self.rtype, link, reply)?;
                 return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
             }
             if records.rtype == RecordType::CNAME {
@@ -240,15 +249,26 @@ impl<'t> Question<'t> {
         if let Some(alias) = alias {
             let target_at = reply.end() + RDATA_AT;
             append(&alias, &entry, link, reply)?;
+            self.sign(entry, RecordType::CNAME, link, reply)?;
+            // The proof that a wildcard may stand for the name has begun the authority section, and no answer may
+            // follow it: the resolver asks on.
+            if self.dnssec && link.name != entry.name() && self.table.zone(entry.zone()).signed.is_some() {
+                return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
+            }
             return Ok(self.target(Next { target_at, dname_at: None }));
         }
-        if self.rtype == RecordType::ANY && (entry.service().is_some() || entry.records().next().is_some()) {
-            append_any(link, reply)?;
+        if self.own_set(entry, link, reply)? {
             return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
+        }
+        if self.rtype == RecordType::ANY && (entry.service().is_some() || entry.records().next().is_some()) {
+            return self.any(entry, link, reply).map(Step::Done);
         }
         let ttl_max =
             entry.service().map_or(u32::MAX, |service| self.table.service(service).negative_ttl_max);
         self.negative(entry.zone(), ttl_max, reply)?;
+        if self.dnssec {
+            self.prove_no_data(entry, ttl_max, link, reply)?;
+        }
         Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)))
     }
 
@@ -261,13 +281,16 @@ impl<'t> Question<'t> {
     }
 
     /// The variant of a steered name that suits the client.
-    fn steer(
+    #[inline]
+    pub(super) fn steer(
         &self,
         entry: Entry<'t>,
-        service: &'t Steering,
+        (id, service): (ServiceId, &'t Steering),
+        rtype: RecordType,
+        link: Link<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome<'t>, Full> {
-        let steered = service.steer(self.table.tree(service.map), self.client, self.rtype);
+        let steered = service.steer(self.table.tree(service.map), self.client, rtype);
         let variant = steered.variant;
         let outcome = Outcome {
             rcode: variant.rcode,
@@ -277,12 +300,18 @@ impl<'t> Question<'t> {
             counter: Some(variant.counter),
             truncated: false,
         };
-        match variant.answer(self.rtype) {
+        match variant.answer(rtype) {
             Some((count, octets)) => {
                 reply.append(Section::Answer, count, octets)?;
+                if self.dnssec {
+                    self.sign_steered(entry, id, steered.at, rtype, link, reply)?;
+                }
             }
             None if variant.rcode == Rcode::NOERROR => {
                 self.negative(entry.zone(), service.negative_ttl_max, reply)?;
+                if self.dnssec {
+                    self.prove_no_steered(entry, id, link, reply)?;
+                }
             }
             None => {}
         }
@@ -306,7 +335,7 @@ impl<'t> Question<'t> {
                     Section::Authority
                 }
                 Role::Glue | Role::SiblingGlue => Section::Additional,
-                Role::Answer | Role::Negative => continue,
+                Role::Answer | Role::Negative | Role::Signature => continue,
             };
             let before = reply.mark();
             let appended = match owner_at {
@@ -316,6 +345,9 @@ impl<'t> Question<'t> {
             match appended {
                 Err(Full) if records.role == Role::SiblingGlue => reply.take_back(before),
                 appended => appended?,
+            }
+            if self.dnssec && records.role == Role::Referral && owner_at.is_none() {
+                self.delegate(cut, link, reply)?;
             }
         }
         Ok(Outcome { authoritative: !link.is_question(), ..Outcome::authoritative(Rcode::NOERROR) })
@@ -330,6 +362,9 @@ impl<'t> Question<'t> {
         } else {
             let at = reply.end();
             append_above(&records, records.octets(), Section::Answer, &dname, link, reply)?;
+            if self.dnssec {
+                self.sign_above(dname, RecordType::DNAME, Section::Answer, link, reply)?;
+            }
             Some(at)
         };
         let (head, target) = records.octets().split_at(RDATA_AT);
@@ -357,8 +392,9 @@ impl<'t> Question<'t> {
         let (soa, _) = Records::read(&top.negative);
         let octets = soa.append(Section::Authority, shift, reply)?;
         let ttl = octets[6..10].first_chunk_mut().expect("a TTL is four octets");
-        *ttl = u32::from_be_bytes(*ttl).min(ttl_max).to_be_bytes();
-        Ok(())
+        let lowest = u32::from_be_bytes(*ttl).min(ttl_max);
+        *ttl = lowest.to_be_bytes();
+        if self.dnssec { self.sign_negative(top, lowest, reply) } else { Ok(()) }
     }
 }
 
@@ -370,9 +406,9 @@ enum Step<'t> {
 }
 
 /// Where a record's data begins, behind an owner that is a pointer.
-const RDATA_AT: usize = 12;
+pub(super) const RDATA_AT: usize = 12;
 
-fn pointer(at: usize) -> [u8; 2] {
+pub(super) fn pointer(at: usize) -> [u8; 2] {
     (0xc000 | at as u16).to_be_bytes()
 }
 
@@ -389,7 +425,7 @@ pub(super) fn zone_of(found: &Found<'_>) -> Option<ZoneId> {
 
 /// Appends an answer for the link's name.
 #[inline]
-fn append(
+pub(super) fn append(
     records: &Records<'_>,
     entry: &Entry<'_>,
     link: Link<'_>,
@@ -418,17 +454,6 @@ fn append_above(
     }
     let owner_at = suffix_at(reply.written(), link.at, link.name.len() - above.name().len());
     records.append_under(section, Model { owner: above.name(), first }, owner_at, reply)
-}
-
-fn append_any(link: Link<'_>, reply: &mut Reply<'_>) -> Result<(), Full> {
-    let mut head = [0; RDATA_AT];
-    head[..2].copy_from_slice(&pointer(link.at));
-    head[2..4].copy_from_slice(&RecordType::HINFO.0.to_be_bytes());
-    head[4..6].copy_from_slice(&Class::IN.0.to_be_bytes());
-    head[6..10].copy_from_slice(&ANY_TTL);
-    head[10..].copy_from_slice(&(ANY_HINFO.len() as u16).to_be_bytes());
-    reply.append(Section::Answer, 1, &head)?;
-    reply.append(Section::Answer, 0, &ANY_HINFO).map(|_| ())
 }
 
 /// Reads the name at `at` of a reply of ours into `name`, in lower case; gives its length.
@@ -465,7 +490,7 @@ fn is_name(reply: &[u8], mut at: usize, name: &[u8]) -> bool {
 }
 
 /// Where the name at `at` of a reply of ours goes on after its first `octets` octets, a number of whole labels.
-fn suffix_at(reply: &[u8], mut at: usize, octets: usize) -> usize {
+pub(super) fn suffix_at(reply: &[u8], mut at: usize, octets: usize) -> usize {
     let mut passed = 0;
     while passed < octets {
         at = resolve_pointer(reply, at);

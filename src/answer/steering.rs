@@ -84,9 +84,22 @@ pub struct Variant {
     pub counter: u32,
 }
 
+/// Octets of a record before its data, the owner being a pointer.
+const RECORD_FIXED_OCTETS: usize = 12;
+
+/// A set of the types that services answer with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TypeSet(u8);
+
+/// The types that services answer with, each a bit of [`TypeSet`].
+const STEERED_TYPES: [RecordType; 5] =
+    [RecordType::A, RecordType::AAAA, RecordType::CNAME, RecordType::HTTPS, RecordType::SVCB];
+
 /// A variant for a client, and the depth to which it depends on the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Steered<'t> {
+    /// The position of the variant among all of the service.
+    pub at: u32,
     /// What to answer.
     pub variant: &'t Variant,
     /// SCOPE PREFIX-LENGTH.
@@ -105,7 +118,58 @@ impl Steering {
             Pick::Lots(lots) => (lots.of(lots::lot(client, self.salt)), true),
         };
         let scope = if by_lot { hit.depth.max(lots::lot_depth(client)) } else { hit.depth };
-        Steered { variant: &self.variants[variant as usize], scope }
+        Steered { at: variant, variant: &self.variants[variant as usize], scope }
+    }
+
+    /// The types that a client at `client` is answered with: all but those that it alone wants for.
+    #[must_use]
+    pub fn types_for(&self, tree: &Tree, client: IpAddr) -> TypeSet {
+        let has = |rtype: &RecordType| {
+            let variant = self.steer(tree, client, *rtype).variant;
+            variant.records.iter().any(|(kind, _, _)| kind == rtype)
+        };
+        STEERED_TYPES.into_iter().filter(|rtype| has(rtype)).collect()
+    }
+
+    /// What [`Self::types_for`] can come to, for all clients.
+    #[must_use]
+    pub fn types_left(&self) -> Vec<TypeSet> {
+        let mut left = Vec::new();
+        for choice in &self.choices {
+            let of_pick = |pick: &Pick, v6: bool| -> Vec<TypeSet> {
+                let types = |variant: u32| {
+                    let records = &self.variants[variant as usize].records;
+                    records
+                        .iter()
+                        .map(|(rtype, _, _)| *rtype)
+                        .filter(|rtype| choice.asks_v6(*rtype) == v6)
+                        .collect()
+                };
+                distinct(pick.variants().iter().map(|variant| types(*variant)))
+            };
+            let v6 = of_pick(&choice.v6, true);
+            let both = of_pick(&choice.v4, false).into_iter();
+            left.extend(both.flat_map(|v4| v6.iter().map(move |v6| TypeSet(v4.0 | v6.0))));
+        }
+        distinct(left.into_iter())
+    }
+
+    /// All types that the service answers with when nothing is wanting.
+    #[must_use]
+    pub fn all_types(&self) -> TypeSet {
+        match &self.answers {
+            Answers::Types(types) => types.iter().copied().collect(),
+            Answers::Cname => [RecordType::CNAME].into_iter().collect(),
+        }
+    }
+
+    /// The first of the types that the service answers with.
+    #[must_use]
+    pub fn first_type(&self) -> RecordType {
+        match &self.answers {
+            Answers::Types(types) => *types.first().expect("a service has endpoints"),
+            Answers::Cname => RecordType::CNAME,
+        }
     }
 
     /// Whether the service answers for `rtype`.
@@ -124,6 +188,43 @@ impl Choice {
     }
 }
 
+impl Pick {
+    /// The variants that it may come to.
+    #[must_use]
+    pub fn variants(&self) -> &[u32] {
+        match self {
+            Self::One(variant) => std::slice::from_ref(variant),
+            Self::Lots(lots) => &lots.variants,
+        }
+    }
+}
+
+impl TypeSet {
+    /// Whether a type is in it.
+    #[must_use]
+    pub fn has(self, rtype: RecordType) -> bool {
+        STEERED_TYPES.iter().position(|steered| *steered == rtype).is_some_and(|bit| self.0 >> bit & 1 == 1)
+    }
+}
+
+impl FromIterator<RecordType> for TypeSet {
+    fn from_iter<I: IntoIterator<Item = RecordType>>(types: I) -> Self {
+        let bit =
+            |rtype| STEERED_TYPES.iter().position(|steered| *steered == rtype).map_or(0, |bit| 1 << bit);
+        Self(types.into_iter().fold(0, |set, rtype| set | bit(rtype)))
+    }
+}
+
+fn distinct(sets: impl Iterator<Item = TypeSet>) -> Vec<TypeSet> {
+    let mut distinct = Vec::new();
+    for set in sets {
+        if !distinct.contains(&set) {
+            distinct.push(set);
+        }
+    }
+    distinct
+}
+
 impl Lots {
     /// The position among all variants of the one that `lot` is given.
     #[must_use]
@@ -138,6 +239,18 @@ impl Variant {
     pub fn ttl(&self) -> Option<u32> {
         let (_, _, octets) = self.records.first()?;
         octets.get(6..10).and_then(|ttl| ttl.first_chunk()).map(|ttl| u32::from_be_bytes(*ttl))
+    }
+
+    /// The data of each record among the octets of one type.
+    pub fn data(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let mut rest = octets;
+        std::iter::from_fn(move || {
+            let (head, data) = rest.split_at_checked(RECORD_FIXED_OCTETS)?;
+            let length = usize::from(u16::from_be_bytes([head[10], head[11]]));
+            let (data, after) = data.split_at(length);
+            rest = after;
+            Some(data)
+        })
     }
 
     /// Whether there is nothing to be given, and that is no error.

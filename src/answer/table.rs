@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::challenges::Challenges;
 use super::extensions::Extensions;
 use super::names::{Entry, Names};
+use super::signed::SignedZone;
+use super::signed::steered::SteeredSignatures;
 use super::steering::Steering;
 use crate::geo::tree::Tree;
 use crate::ids::{MapId, ServiceId, ZoneId};
@@ -22,6 +24,8 @@ pub struct AnswerTable {
     pub(super) trees: Arc<[Tree]>,
     /// Each service for the verdicts of the moment; a verdict replaces those that it touches.
     pub(super) services: Services,
+    /// The signatures of each service's answers; none at all where no zone is signed.
+    pub(super) signatures: Box<[Arc<SteeredSignatures>]>,
     pub(super) answer_counters: usize,
     pub(super) extensions: Arc<Extensions>,
     pub(super) challenges: Arc<Challenges>,
@@ -37,7 +41,7 @@ pub(super) struct Services(Box<[Arc<[Arc<Steering>]>]>);
 const GROUP: usize = 128;
 
 /// The top of a zone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ZoneTop {
     /// The origin, in lower case, as it travels.
     pub apex: Box<[u8]>,
@@ -45,6 +49,8 @@ pub struct ZoneTop {
     pub serial: u32,
     /// The SOA record for negative answers, as [`super::records::Records::read`] takes it.
     pub negative: Box<[u8]>,
+    /// The signed side of the zone, if it has one.
+    pub signed: Option<Arc<SignedZone>>,
 }
 
 impl AnswerTable {
@@ -52,6 +58,12 @@ impl AnswerTable {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The same as a later generation.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { generation: self.generation + 1, ..self }
     }
 
     /// How many counters of steered answers a worker needs for it; never fewer than for an earlier generation
@@ -103,6 +115,17 @@ impl AnswerTable {
     #[must_use]
     pub fn tree(&self, map: MapId) -> &Tree {
         &self.trees[map.index()]
+    }
+
+    /// The signatures of a service's answers; none where no zone is signed here.
+    #[must_use]
+    pub fn signatures(&self, service: ServiceId) -> Option<&SteeredSignatures> {
+        self.signatures.get(service.index()).map(Arc::as_ref)
+    }
+
+    /// The signed zones.
+    pub fn signed_zones(&self) -> impl Iterator<Item = &Arc<SignedZone>> {
+        self.zones.iter().filter_map(|top| top.signed.as_ref())
     }
 
     /// A service.

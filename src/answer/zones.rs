@@ -71,7 +71,7 @@ fn zone_top(zone: &Zone) -> ZoneTop {
     Encoder::anywhere(apex)
         .encode(Role::Negative, RecordType::SOA, [source], &mut negative)
         .expect("one SOA record fits any message");
-    ZoneTop { apex: apex.into(), serial: zone.serial(), negative: negative.into() }
+    ZoneTop { apex: apex.into(), serial: zone.serial(), negative: negative.into(), signed: None }
 }
 
 struct Compiler {
@@ -106,6 +106,10 @@ impl Compiler {
                 continue;
             }
             top = None;
+            // Owners of NSEC3 records are hashes, not names of the zone (RFC 5155 section 7.2.8).
+            if owner.rrset(RecordType::NSEC3).is_some() {
+                continue;
+            }
             records.clear();
             if part.is_child(owner.name()) {
                 top = Some(owner.name().to_vec());

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::said::{Failure, Outcome, Said, as_json};
 use super::{Configuration, check_file};
+use crate::clock;
 use crate::config::generation::{self, Generation};
 use crate::config::{Agents, Certificate, Config};
 use crate::credentials::{Contents, PublicSide, ServerSide};
@@ -44,7 +45,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 
 fn configuration(arguments: &Arguments) -> Outcome {
     let path = arguments.configuration.path();
-    let (generation, warnings) = generation::load(path).map_err(|faults| Failure::faults(&faults))?;
+    let (generation, warnings) =
+        generation::load(path, clock::wall()).map_err(|faults| Failure::faults(&faults))?;
     if let Some(agents) = &generation.config.agents {
         check_certificates(&generation.config, agents).map_err(|fault| Failure::faults(&[*fault]))?;
     }

@@ -11,6 +11,7 @@ use super::fail_back::unknown;
 use super::said::{Code, Failure, Outcome, Said};
 use crate::answer::compile::{CounterNumbers, Plan};
 use crate::answer::explain::{Asked, Explanation, explain};
+use crate::clock;
 use crate::config::generation::{self, Generation};
 use crate::control::request::{Request, Response, Status};
 use crate::health::verdict::{Standing, State};
@@ -76,7 +77,7 @@ fn by_server(arguments: &Arguments, known: &Status) -> Outcome {
 }
 
 fn by_files(arguments: &Arguments, remark: String) -> Outcome {
-    let (generation, _) = generation::load(arguments.running.configuration.path())
+    let (generation, _) = generation::load(arguments.running.configuration.path(), clock::wall())
         .map_err(|faults| Failure::faults(&faults))?;
     let Generation { config, plan, .. } = &generation;
     let origins: Vec<String> = config.zones.iter().map(|zone| zone.origin.to_string()).collect();

@@ -8,6 +8,7 @@ mod check;
 mod check_file;
 mod client;
 mod demo;
+mod dnssec;
 mod explain;
 mod fail_back;
 mod gauge;
@@ -46,6 +47,8 @@ enum Verb {
     Agent(agent::Arguments),
     /// Make, renew and revoke the certificates by which agents and servers know each other.
     Cert(cert::Arguments),
+    /// Make the keys that zones are signed by, tell what they do, and roll them over.
+    Dnssec(dnssec::Arguments),
     /// Check a configuration with all that it names, or one file, and list every fault.
     Check(check::Arguments),
     /// Make the running server read its configuration anew; done only once the new state is live.
@@ -93,6 +96,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(arguments) => return demo::run(&arguments, json),
         Verb::Agent(arguments) => agent::run(&arguments, json),
         Verb::Cert(arguments) => cert::run(&arguments),
+        Verb::Dnssec(arguments) => dnssec::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Reload(running) => reload::run(&running),
         Verb::Status(running) => status::run(&running),

@@ -199,7 +199,7 @@ mod tests {
             configuration: 2,
             uptime_seconds: 93_784,
             listen: vec!["127.0.0.1:53".to_owned()],
-            zones: vec![ZoneStatus { origin: "example.com.".to_owned(), serial: 5 }],
+            zones: vec![ZoneStatus { origin: "example.com.".to_owned(), serial: 5, ..ZoneStatus::default() }],
             agents: vec![AgentStatus {
                 vantage: "dublin".to_owned(),
                 agent: 1,

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Config;
 use super::agent::AgentConfig;
 use super::probe::{Probe, ProbeKind, TlsTrust};
 use super::section::agents::CertificateFiles;
+use super::{Config, key_store};
 
 /// Every file that a server reads again: at a reload, at a probe, or because it follows it.
 #[must_use]
@@ -15,11 +15,21 @@ pub fn of_server(path: &Path, config: &Config) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     files.extend(config.zones.iter().map(|zone| zone.file.clone()));
     files.extend(databases.into_iter().flatten().cloned());
+    let keyed = config.zones.iter().filter_map(|zone| Some((&zone.origin, zone.dnssec.as_ref()?)));
+    let keys = keyed.filter_map(|(origin, keys)| key_store::private_files(&keys.folder, origin).ok());
+    files.extend(keys.flatten());
     files.extend(config.agents.iter().flat_map(|agents| of_certificates(&agents.files)));
     files.extend(config.probes.iter().filter_map(of_probe).cloned());
     files.extend(config.server.encrypted.certificate.iter().flat_map(|shown| of_certificates(&shown.files)));
     files.extend(config.server.extensions.cookies.secrets.iter().map(|(file, _)| file.clone()));
     files
+}
+
+/// Every folder that a server reads again, whatever files come to be in it.
+#[must_use]
+pub fn folders_of_server(config: &Config) -> Vec<PathBuf> {
+    let keyed = config.zones.iter().filter_map(|zone| zone.dnssec.as_ref());
+    keyed.map(|keys| keys.folder.clone()).collect()
 }
 
 /// Every file that an agent reads again; folders that it permits are read beside.

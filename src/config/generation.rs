@@ -6,9 +6,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::zone_dnssec::zone_dnssec;
 use super::{Config, FieldPaths, HeldInZone, Zone, extensions};
 use crate::answer::compile::{Plan, World};
+use crate::answer::compile_signed::Dnssec;
 use crate::answer::maps::Databases;
+use crate::answer::signed::SignedZone;
 use crate::answer::zones::ZonesFault;
 use crate::fault::{Fault, Severity};
 use crate::geo::database::{Database, OCTETS_MAX as DATABASE_OCTETS_MAX};
@@ -18,6 +21,7 @@ use crate::health::machine::WayBack;
 use crate::health::rules::Rules;
 use crate::ids::{RegionId, ServiceId, VantageId};
 use crate::name::{self, Name};
+use crate::time::WallTime;
 use crate::wire::code::RecordType;
 use crate::wire::cookie::Secret;
 use crate::zone;
@@ -33,6 +37,8 @@ pub struct Generation {
     pub board: BoardConfig,
     /// The serial of each zone, in the order of the configuration.
     pub serials: Vec<u32>,
+    /// When it was read.
+    pub loaded: WallTime,
 }
 
 impl Generation {
@@ -51,19 +57,24 @@ const RAMP_STEPS: u32 = 3;
 /// The vantage that the server itself is, where none is configured.
 pub const OWN_VANTAGE: &str = "server";
 
-/// Reads the configuration in the file `path` and all that it names.
-pub fn load(path: &Path) -> Loaded {
-    let (config, warnings) = super::load(path)?;
-    build(config, warnings)
+/// Reads the configuration in the file `path` and all that it names, at `now`.
+pub fn load(path: &Path, now: WallTime) -> Loaded {
+    reload(path, now, Vec::new())
 }
 
-/// Reads all that a configuration names.
-pub fn build(config: Config, mut warnings: Vec<Fault>) -> Loaded {
+/// As [`load`]. What is signed and has not changed since is taken from `before`, the signed zones in force.
+pub fn reload(path: &Path, now: WallTime, before: Vec<Arc<SignedZone>>) -> Loaded {
+    let (config, warnings) = super::load(path)?;
+    build(config, warnings, Dnssec { before, now, ..Dnssec::default() })
+}
+
+/// Reads all that a configuration names. `dnssec` says when it is, and which signed zones are in force.
+pub fn build(config: Config, mut warnings: Vec<Fault>, dnssec: Dnssec) -> Loaded {
     let mut errors = Vec::new();
     let zones = read_zones(&config, &mut errors, &mut warnings);
     let extensions = extensions::read(&config).map_err(|fault| errors.push(*fault));
     let databases = read_databases(&config, &mut errors);
-    let (mut generation, warnings) = assemble(config, zones, databases, errors, warnings)?;
+    let (mut generation, warnings) = assemble(config, zones, databases, dnssec, errors, warnings)?;
     generation.plan.extensions = Arc::new(extensions.expect("its fault was told with the others"));
     Ok((generation, warnings))
 }
@@ -74,8 +85,9 @@ pub fn assemble(
     mut config: Config,
     zones: Option<Vec<zone::Zone>>,
     databases: Databases,
+    mut dnssec: Dnssec,
     mut errors: Vec<Fault>,
-    warnings: Vec<Fault>,
+    mut warnings: Vec<Fault>,
 ) -> Loaded {
     let bound = config.bind(|rtype, text, origin| {
         let rdata = zone::rdata::read_text(rtype, text, origin).map_err(|fault| fault.to_string())?;
@@ -84,6 +96,11 @@ pub fn assemble(
     errors.extend(bound.err().unwrap_or_default());
     let Some(zones) = zones else { return Err(with_warnings(errors, warnings)) };
     errors.extend(config.check_against_zones(|zone, name| held(&zones[zone.index()], name)));
+    let now = dnssec.now;
+    let signing = config.zones.iter().zip(&zones);
+    let signing =
+        signing.map(|(written, zone)| zone_dnssec(&config, written, zone, now, &mut errors, &mut warnings));
+    dnssec.zones = signing.collect();
     if !errors.is_empty() {
         return Err(with_warnings(errors, warnings));
     }
@@ -95,11 +112,12 @@ pub fn assemble(
         maps: config.maps.clone(),
         services: config.services.clone(),
         databases,
+        dnssec,
     };
     match Plan::new(world) {
         Ok(plan) => {
             let board = board(&config);
-            Ok((Generation { config: Arc::new(config), plan, board, serials }, warnings))
+            Ok((Generation { config: Arc::new(config), plan, board, serials, loaded: now }, warnings))
         }
         Err(faults) => {
             let of_whole = |fault: &ZonesFault| config.text.remark(Severity::Error, fault.to_string());

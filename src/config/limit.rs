@@ -46,6 +46,10 @@ pub const MAPS_MAX: usize = 1_024;
 pub const RULES_MAX: usize = 100_000;
 /// Zones.
 pub const ZONES_MAX: usize = 100_000;
+/// Keys of one zone.
+pub const ZONE_KEYS_MAX: usize = 32;
+/// Files in a directory of keys, those of other zones included.
+pub const KEY_FILES_MAX: usize = 100_000;
 /// Services.
 pub const SERVICES_MAX: usize = 100_000;
 /// Names of one service.

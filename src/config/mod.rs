@@ -11,6 +11,7 @@ pub mod duration;
 pub mod files;
 pub mod generation;
 pub mod journey;
+pub mod key_store;
 pub mod limit;
 pub mod probe;
 pub mod rows;
@@ -25,6 +26,7 @@ mod section;
 mod suggest;
 mod table;
 mod value;
+mod zone_dnssec;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -36,6 +38,7 @@ use toml::de::DeTable;
 
 pub use check::HeldInZone;
 pub use section::agents::{Agents, CertificateFiles};
+pub use section::dnssec::ZoneKeys;
 pub use section::extensions::{Cookies, Extensions};
 pub use section::geoip::{FieldPaths, GeoIp};
 pub use section::hardening::Hardening;

@@ -95,7 +95,9 @@ fn every_file_that_the_example_names_is_known_as_read_or_written() {
     let (config, _) = parse(&source, "/the folder/rhumb.toml").map_err(|faults| shown(&faults)).unwrap();
     let read = files::of_server("/the folder/rhumb.toml".as_ref(), &config);
     let written = [&config.server.state_directory, &config.server.control_socket];
-    let known: BTreeSet<_> = read.iter().chain(written).map(|path| path.to_str().unwrap()).collect();
+    let folders = files::folders_of_server(&config);
+    let known: BTreeSet<_> =
+        read.iter().chain(&folders).chain(written).map(|path| path.to_str().unwrap()).collect();
     let printed = format!("{config:?}");
     let named = printed.split('"').filter(|piece| piece.starts_with("/the folder/"));
     let named: BTreeSet<_> = named.collect();

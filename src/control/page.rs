@@ -48,6 +48,18 @@ impl Current {
         page.sample("rhumb_configuration", &[], self.configuration);
         self.tell_services(page);
         self.tell_verdicts(page);
+        self.tell_signatures(page);
+    }
+
+    fn tell_signatures(&self, page: &mut Page) {
+        let name = "rhumb_signature_expiry_timestamp_seconds";
+        page.family(name, "gauge", "When the first signature of a zone that is signed here ends.");
+        for signed in self.table.signed_zones() {
+            if let (Some(signer), Some(expires)) = (signed.signer(), signed.expires()) {
+                let zone = signer.origin().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+                page.sample(name, &[("zone", &zone)], expires.0 / 1000);
+            }
+        }
     }
 
     fn tell_services(&self, page: &mut Page) {

@@ -168,6 +168,9 @@ pub struct ZoneStatus {
     pub origin: String,
     /// Its serial.
     pub serial: u32,
+    /// When the first of its signatures ends, as `YYYYMMDDHHMMSS`, where it is signed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_until: Option<String>,
 }
 
 /// An agent, as it is heard.

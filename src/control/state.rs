@@ -1,21 +1,24 @@
 //! The pure heart of the server: the one owner of what changes, and the one way for an answer to change. An
 //! event goes in with the time; what came of it comes out, the next table among it. No sockets, clocks, logs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::challenge::{Challenge, ChallengeBook, ChallengeFault};
 use crate::answer::compile::{CounterNumbers, Plan, Standings};
+use crate::answer::signed::SignedZone;
 use crate::answer::table::AnswerTable;
 use crate::config::generation::Generation;
+use crate::dnssec::signatures::Signatures;
 use crate::health::board::{Board, Refusal};
 use crate::health::evidence::Change;
 use crate::health::machine::SavedVerdict;
 use crate::health::outcome::{Failure, Report};
 use crate::health::verdict::{Share, Standing, State as Verdict};
-use crate::ids::{EndpointId, RegionId, ServiceId, TargetId};
+use crate::ids::{EndpointId, RegionId, ServiceId, TargetId, ZoneId};
 use crate::name::Name;
 use crate::policy::map::Class;
-use crate::time::Moment;
+use crate::time::{Moment, WallTime};
 use std::time::Duration;
 
 /// Something that may change an answer.
@@ -41,6 +44,15 @@ pub enum Event {
     ClearChallenge(Name, Option<String>),
     /// A person lets endpoints come back that wait for it.
     AllowFailBack(Vec<EndpointId>),
+    /// The time of day, told now and then where zones are signed: signatures that are due are made anew.
+    Daytime(WallTime),
+    /// Zones that were signed anew beside.
+    Resigned {
+        /// The configuration whose zones they are; of another one they mean nothing.
+        generation: u64,
+        /// The zones.
+        zones: Vec<(ZoneId, Arc<SignedZone>)>,
+    },
 }
 
 /// What came of an event.
@@ -76,6 +88,56 @@ pub struct State {
     counters: CounterNumbers,
     challenges: ChallengeBook,
     service_of: Vec<ServiceId>,
+    signing: Signing,
+}
+
+/// What signing carries from table to table.
+#[derive(Debug)]
+struct Signing {
+    signatures: Signatures,
+    /// When the first signature of a service's answers is due.
+    due: Option<WallTime>,
+    /// Services whose answers after the loss of a region are to be signed ahead; it is done when nothing else is.
+    ahead: BTreeSet<ServiceId>,
+    /// The time of day, and when it was told.
+    daytime: (WallTime, Moment),
+}
+
+/// How many services are signed ahead at once, so that no verdict waits for long.
+const AHEAD_AT_ONCE: usize = 16;
+
+impl Signing {
+    /// The time of day at `now`, by what was told of it last.
+    fn daytime(&self, now: Moment) -> WallTime {
+        let (told, at) = self.daytime;
+        WallTime(told.0 + now.since(at).as_millis() as u64)
+    }
+
+    /// Signs services of a table, and notes them to be signed ahead.
+    fn sign(&mut self, plan: &Plan, table: &mut AnswerTable, services: &[ServiceId], now: Moment) {
+        let daytime = self.daytime(now);
+        plan.sign(table, services.iter().copied(), &mut self.signatures, daytime);
+        self.ahead.extend(services.iter().copied().filter(|service| plan.signs(*service)));
+        self.due = self.signatures.renewal();
+    }
+
+    /// Signs all services of a table.
+    fn sign_all(&mut self, plan: &Plan, table: &mut AnswerTable, now: Moment) {
+        self.signatures.next_round(self.daytime(now));
+        self.ahead.clear();
+        let all: Vec<_> = (0..plan.services.len()).map(ServiceId::from_index).collect();
+        self.sign(plan, table, &all, now);
+    }
+
+    /// Signs some of what waits to be signed ahead.
+    fn sign_ahead(&mut self, plan: &Plan, standings: &dyn Standings, now: Moment) {
+        let daytime = self.daytime(now);
+        for _ in 0..AHEAD_AT_ONCE {
+            let Some(service) = self.ahead.pop_first() else { return };
+            plan.sign_ahead(service, standings, &mut self.signatures, daytime);
+            self.due = self.signatures.renewal();
+        }
+    }
 }
 
 impl State {
@@ -85,17 +147,15 @@ impl State {
         let mut board = Board::new(generation.board.clone(), now);
         board.restore(saved, age, now);
         let mut counters = CounterNumbers::default();
-        let table = Arc::new(generation.plan.table(1, &Believed(&board), &mut counters));
+        let mut table = generation.plan.table(1, &Believed(&board), &mut counters);
         let service_of = services_of_endpoints(&generation.plan);
-        Self {
-            generation,
-            number: 1,
-            board,
-            table,
-            counters,
-            challenges: ChallengeBook::default(),
-            service_of,
-        }
+        let daytime = (generation.loaded, now);
+        let mut signing =
+            Signing { signatures: Signatures::default(), due: None, ahead: BTreeSet::new(), daytime };
+        signing.sign_all(&generation.plan, &mut table, now);
+        let challenges = ChallengeBook::default();
+        let table = Arc::new(table);
+        Self { generation, number: 1, board, table, counters, challenges, service_of, signing }
     }
 
     /// Takes an event. This is the only way in which anything changes.
@@ -109,7 +169,7 @@ impl State {
                 let heard = reports.iter().map(|report| self.board.hear(report, now));
                 let refused = heard.filter_map(Result::err).map(Refused::Board).collect();
                 let change = self.board.settle(now);
-                Effects { refused, ..self.follow(change) }
+                Effects { refused, ..self.follow(change, now) }
             }
             Event::Gauges(told) => {
                 let mut change = Change::default();
@@ -117,12 +177,13 @@ impl State {
                     let usable = *outcome.as_ref().unwrap_or(&Share::NONE);
                     change.absorb(self.board.push(target, &outcome.map(|_| ()), usable, now));
                 }
-                self.follow(change)
+                self.follow(change, now)
             }
             Event::Tick => {
                 let change = self.board.tick(now);
+                self.signing.sign_ahead(&self.generation.plan, &Believed(&self.board), now);
                 let ended = self.challenges.expire(now);
-                let effects = self.follow(change);
+                let effects = self.follow(change, now);
                 if ended > 0 { self.with_challenges(effects) } else { effects }
             }
             Event::SetChallenge(challenge) => match self.challenges.set(challenge) {
@@ -133,12 +194,15 @@ impl State {
                 0 => Effects::default(),
                 _ => self.with_challenges(Effects::default()),
             },
+            Event::Daytime(daytime) => self.tell_daytime(daytime, now),
+            Event::Resigned { generation, zones } if generation == self.number => self.resigned(zones, now),
+            Event::Resigned { .. } => Effects::default(),
             Event::AllowFailBack(endpoints) => {
                 let mut change = Change::default();
                 for endpoint in endpoints {
                     change.absorb(self.board.allow(endpoint, now));
                 }
-                self.follow(change)
+                self.follow(change, now)
             }
             Event::Reload(generation) => self.reload(*generation, now),
         }
@@ -147,6 +211,9 @@ impl State {
     /// When to send [`Event::Tick`], if nothing happens before.
     #[must_use]
     pub fn wake(&self) -> Option<Moment> {
+        if !self.signing.ahead.is_empty() {
+            return Some(Moment::START);
+        }
         let ends = self.challenges.next_end();
         self.board.wake().into_iter().chain(ends).min()
     }
@@ -157,7 +224,43 @@ impl State {
         Effects { table: Some(Arc::clone(&self.table)), ..effects }
     }
 
-    fn follow(&mut self, change: Change) -> Effects {
+    /// Zones whose signatures or keys are due at `daytime`, to be signed anew beside, for [`Event::Resigned`].
+    #[must_use]
+    pub fn due_zones(&self, daytime: WallTime) -> Vec<(ZoneId, Arc<SignedZone>)> {
+        let zones = self.generation.plan.signed_zones();
+        let is_due = |signed: &SignedZone| signed.due().is_some_and(|due| due <= daytime);
+        zones.filter(|(_, signed)| is_due(signed)).map(|(id, signed)| (id, Arc::clone(signed))).collect()
+    }
+
+    /// How many signatures of services' answers were made.
+    #[must_use]
+    pub fn signatures_made(&self) -> u64 {
+        self.signing.signatures.made()
+    }
+
+    fn tell_daytime(&mut self, daytime: WallTime, now: Moment) -> Effects {
+        self.signing.daytime = (daytime, now);
+        if self.signing.due.is_none_or(|due| daytime < due) {
+            return Effects::default();
+        }
+        self.sign_anew(AnswerTable::clone(&self.table), now)
+    }
+
+    fn resigned(&mut self, zones: Vec<(ZoneId, Arc<SignedZone>)>, now: Moment) -> Effects {
+        let mut table = AnswerTable::clone(&self.table);
+        self.generation.plan.replace_signed(zones, &mut table);
+        // Keys may have taken over from others: zones and services change at once.
+        self.sign_anew(table, now)
+    }
+
+    fn sign_anew(&mut self, table: AnswerTable, now: Moment) -> Effects {
+        let mut table = table.next();
+        self.signing.sign_all(&self.generation.plan, &mut table, now);
+        self.table = Arc::new(table);
+        Effects { table: Some(Arc::clone(&self.table)), ..Effects::default() }
+    }
+
+    fn follow(&mut self, change: Change, now: Moment) -> Effects {
         let mut touched: Vec<ServiceId> = change
             .transitions
             .iter()
@@ -167,13 +270,14 @@ impl State {
             .collect();
         touched.sort_unstable();
         touched.dedup();
-        let table = (!touched.is_empty()).then(|| self.recompile(&touched));
+        let table = (!touched.is_empty()).then(|| self.recompile(&touched, now));
         Effects { table, change, ..Effects::default() }
     }
 
-    fn recompile(&mut self, touched: &[ServiceId]) -> Arc<AnswerTable> {
-        let believed = Believed(&self.board);
-        let next = self.generation.plan.next_table(&self.table, touched, &believed, &mut self.counters);
+    fn recompile(&mut self, touched: &[ServiceId], now: Moment) -> Arc<AnswerTable> {
+        let (plan, believed) = (&self.generation.plan, Believed(&self.board));
+        let mut next = plan.next_table(&self.table, touched, &believed, &mut self.counters);
+        self.signing.sign(plan, &mut next, touched, now);
         self.table = Arc::new(next);
         Arc::clone(&self.table)
     }
@@ -186,7 +290,10 @@ impl State {
         self.service_of = services_of_endpoints(&self.generation.plan);
         let believed = Believed(&self.board);
         let number = self.table.generation() + 1;
-        self.table = Arc::new(self.generation.plan.table(number, &believed, &mut self.counters));
+        let mut table = self.generation.plan.table(number, &believed, &mut self.counters);
+        self.signing.daytime = (self.generation.loaded, now);
+        self.signing.sign_all(&self.generation.plan, &mut table, now);
+        self.table = Arc::new(table);
         let effects = Effects { table: Some(Arc::clone(&self.table)), change, ..Effects::default() };
         if self.challenges.all().is_empty() { effects } else { self.with_challenges(effects) }
     }
@@ -233,7 +340,11 @@ impl State {
         let supposed = Supposed::new(&self.generation.plan, Believed(&self.board), regions);
         // The counters of what is only supposed are forgotten with it.
         let mut counters = CounterNumbers::default();
-        (self.generation.plan.table(self.table.generation(), &supposed, &mut counters), supposed)
+        let plan = &self.generation.plan;
+        let mut table = plan.table(self.table.generation(), &supposed, &mut counters);
+        let all = (0..plan.services.len()).map(ServiceId::from_index);
+        plan.sign(&mut table, all, &mut Signatures::default(), self.signing.daytime.0);
+        (table, supposed)
     }
 }
 

@@ -12,6 +12,7 @@ use super::request::{
 use super::state::{Believed, State};
 use crate::answer::explain::{Asked, explain as explain_answer};
 use crate::config::{CertificateFiles, Config, Encrypted, Listener};
+use crate::dnssec::timing::written;
 use crate::health::board;
 use crate::health::evidence::{Change, Notice};
 use crate::health::verdict::{Share, State as Verdict};
@@ -70,7 +71,11 @@ pub(super) fn status(state: &State, listening: &[SocketAddr], now: Moment) -> St
         uptime_seconds: now.since(Moment::START).as_secs(),
         listen: listening.iter().map(ToString::to_string).collect(),
         zones: zones
-            .map(|(zone, serial)| ZoneStatus { origin: zone.origin.to_string(), serial: *serial })
+            .map(|(zone, serial)| ZoneStatus {
+                origin: zone.origin.to_string(),
+                serial: *serial,
+                signed_until: signed_until(state, &zone.origin),
+            })
             .collect(),
         alarms: [alarms(&services), silent_vantages(state, now)].concat(),
         agents: agents_heard(state, now),
@@ -110,6 +115,13 @@ pub(super) fn domain(name: &str) -> Result<Name, String> {
 pub(super) fn challenged(state: &State, name: &Name) -> Response {
     let values = state.challenges().iter().filter(|challenge| challenge.name == *name).count();
     Response::Challenged { name: name.to_string(), values }
+}
+
+/// When the first signature of a zone that is signed here ends.
+fn signed_until(state: &State, origin: &Name) -> Option<String> {
+    let mut zones = state.table().signed_zones();
+    let signed = zones.find(|signed| signed.signer().is_some_and(|signer| signer.origin() == origin))?;
+    signed.expires().map(written)
 }
 
 /// The agents that were heard; the server's own prober is none.

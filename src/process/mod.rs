@@ -133,8 +133,10 @@ fn check_access(needs: &Needs, owner: Option<&Owner>) -> Result<(), HardenFault>
             Err(Errno::ACCESS | Errno::PERM | Errno::ROFS)
         )
     };
-    let unreadable = needs.files.iter().filter(|file| denied(file, Access::READ_OK));
-    let mut told: Vec<String> = unreadable.map(|file| format!("{} cannot be read", file.display())).collect();
+    let files = needs.files.iter().filter(|file| denied(file, Access::READ_OK));
+    let folders = needs.folders.iter().filter(|folder| denied(folder, Access::READ_OK | Access::EXEC_OK));
+    let unreadable = files.chain(folders);
+    let mut told: Vec<String> = unreadable.map(|path| format!("{} cannot be read", path.display())).collect();
     let unwritable = needs.written.iter().filter(|folder| denied(folder, Access::WRITE_OK | Access::EXEC_OK));
     told.extend(unwritable.map(|folder| format!("{} cannot be written to", folder.display())));
     told.sort();

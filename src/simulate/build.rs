@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::sabotage::Bug;
 use super::scenario::Scenario;
+use crate::answer::compile_signed::Dnssec;
 use crate::answer::maps::Databases;
 use crate::config::generation::{Generation, assemble};
 use crate::config::{self};
@@ -57,7 +58,8 @@ pub(super) fn generation(scenario: &Scenario, bug: Option<Bug>) -> Generation {
         &mut |_| Err(std::io::ErrorKind::NotFound.into()),
     );
     let (zone, _) = zone.expect("the world's zone is right");
-    let assembled = assemble(config, Some(vec![zone]), Databases::default(), Vec::new(), warnings);
+    let (databases, dnssec) = (Databases::default(), Dnssec::default());
+    let assembled = assemble(config, Some(vec![zone]), databases, dnssec, Vec::new(), warnings);
     let (mut generation, _) = assembled.expect("the world's configuration is right");
     twist(&mut generation, bug);
     generation

@@ -9,4 +9,6 @@ mod fuzz;
 mod oracle;
 mod peers;
 mod properties;
+mod rollover;
+mod signed;
 mod world;

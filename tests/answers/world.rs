@@ -10,12 +10,20 @@ use rhumb::answer::count::Counters;
 use rhumb::answer::respond::{Action, Envelope, Transport, respond};
 use rhumb::answer::table::AnswerTable;
 use rhumb::config::generation::{self, Generation};
+use rhumb::config::key_store;
+use rhumb::dnssec::Algorithm;
+use rhumb::dnssec::key::{Key, SECURE_ENTRY, ZONE_KEY};
+use rhumb::dnssec::signatures::Signatures;
+use rhumb::dnssec::timing::Timing;
 use rhumb::health::verdict::{Share, Standing, State};
 use rhumb::ids::{EndpointId, ServiceId};
 use rhumb::time::WallTime;
 use rhumb::wire::cookie::Secret;
 
 use crate::ask::Asked;
+
+/// The time of day that worlds are made at.
+pub(crate) const NOW: WallTime = WallTime(1_767_225_600_000);
 
 /// What stands before every configuration, unless it has regions of its own.
 const REGIONS: &str = r#"
@@ -28,12 +36,18 @@ pub(crate) struct World {
     pub(crate) generation: Generation,
     pub(crate) table: AnswerTable,
     numbers: CounterNumbers,
+    pub(crate) signatures: Signatures,
     standings: HashMap<EndpointId, Standing>,
 }
 
 impl World {
     /// Builds a world of zones (origin and master file) and the rest of a configuration, everything up.
     pub(crate) fn new(zones: &[(&str, &str)], configuration: &str) -> Result<Self, String> {
+        Self::signed(zones, configuration, "")
+    }
+
+    /// The same, the zones signed with a new key each where `dnssec` has the rules of signing.
+    pub(crate) fn signed(zones: &[(&str, &str)], configuration: &str, dnssec: &str) -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
         let mut source = String::new();
         if !configuration.contains("[regions") {
@@ -42,18 +56,32 @@ impl World {
         source.push_str("server.listen = [\"127.0.0.1:5300\"]\n");
         for (index, (origin, text)) in zones.iter().enumerate() {
             fs::write(folder.path().join(format!("{index}.zone")), text).unwrap();
-            writeln!(source, "zones.{origin:?} = {{ file = \"{index}.zone\" }}").unwrap();
+            let mut signed = String::new();
+            if !dnssec.is_empty() {
+                let (flags, timing) = (ZONE_KEY | SECURE_ENTRY, Timing::from_now(NOW));
+                let algorithm = [Algorithm::EcdsaP256Sha256, Algorithm::Ed25519][index % 2];
+                let key = Key::generate(origin.parse().unwrap(), flags, algorithm, timing);
+                key_store::write(folder.path(), &key, 3600).unwrap();
+                signed = format!(", dnssec = {{ keys = \".\", {dnssec} }}");
+            }
+            writeln!(source, "zones.{origin:?} = {{ file = \"{index}.zone\"{signed} }}").unwrap();
         }
         let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
         source.push_str(&configuration.replace("FIXTURES", fixtures));
         let file = folder.path().join("rhumb.toml");
         fs::write(&file, source).unwrap();
-        let (mut generation, _) = generation::load(&file)
+        let (mut generation, _) = generation::load(&file, NOW)
             .map_err(|faults| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())?;
         generation.lend_secret(Secret::new(*b"a test's secret."));
         let mut numbers = CounterNumbers::default();
-        let table = generation.plan.table(1, &|_| Standing::UP, &mut numbers);
-        Ok(Self { generation, table, numbers, standings: HashMap::new() })
+        let mut table = generation.plan.table(1, &|_| Standing::UP, &mut numbers);
+        let mut signatures = Signatures::default();
+        let all: Vec<_> = (0..generation.plan.services.len()).map(ServiceId::from_index).collect();
+        generation.plan.sign(&mut table, all.iter().copied(), &mut signatures, NOW);
+        for service in all.into_iter().filter(|service| generation.plan.signs(*service)) {
+            generation.plan.sign_ahead(service, &|_| Standing::UP, &mut signatures, NOW);
+        }
+        Ok(Self { generation, table, numbers, signatures, standings: HashMap::new() })
     }
 
     /// Takes lines `region/service/address WORDS` for what is believed; what no line names is up.
@@ -81,7 +109,10 @@ impl World {
             .collect();
         self.standings = standings;
         let believed = |id: EndpointId| self.standings.get(&id).copied().unwrap_or(Standing::UP);
-        self.table = self.generation.plan.next_table(&self.table, &touched, &believed, &mut self.numbers);
+        let plan = &self.generation.plan;
+        let mut next = plan.next_table(&self.table, &touched, &believed, &mut self.numbers);
+        plan.sign(&mut next, touched, &mut self.signatures, NOW);
+        self.table = next;
     }
 
     /// The table for the same standings, made from nothing.

@@ -44,8 +44,13 @@ fn kdig_gets_the_same_answer_over_every_transport() {
         assert_eq!(kdig(address, &format!("{trust} {way} +short {asked}"), true), plain, "{way}");
         let whole = kdig(address, &format!("{trust} {way} {asked}"), true);
         assert!(whole.contains(shown), "{way}\n{whole}");
-        let several = kdig(address, &format!("{trust} {way} +keepopen +short {asked} example.com SOA"), true);
-        assert!(several.contains("hostmaster"), "{way}\n{several}");
+        // By QUIC, kdig 3.2.6 says one time in eight or so that it failed to send its second query. Several queries
+        // of one connection are held to other clients in src/serve/tests/quic.rs.
+        if way != "+quic" {
+            let several =
+                kdig(address, &format!("{trust} {way} +keepopen +short {asked} example.com SOA"), true);
+            assert!(several.contains("hostmaster"), "{way}\n{several}");
+        }
     }
     let misnamed = trust.replace(NAME, "other.example.net");
     kdig(server.tls, &format!("{misnamed} +tls {asked}"), false);

@@ -41,7 +41,7 @@ impl Stage {
         let path = folder
             .furnish(port, &backends, database.as_deref())
             .map_err(|error| format!("its files cannot be written: {error}"))?;
-        let (mut generation, _) = generation::load(&path)
+        let (mut generation, _) = generation::load(&path, clock::wall())
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         forgive_flapping(&mut generation);
         let server = Server::start(generation, path.clone()).map_err(|fault| fault.to_string())?;

@@ -223,7 +223,7 @@ mod tests {
             text.replacen("address = \"127.0.0.1\"", &format!("address = \"{}\"", region.address), 1)
         });
         fs::write(&configuration, text).unwrap();
-        let (generation, warnings) = generation::load(&configuration).unwrap();
+        let (generation, warnings) = generation::load(&configuration, crate::clock::wall()).unwrap();
         assert_eq!(warnings, []);
         let plan = &generation.plan;
         let up = |_: EndpointId| Standing::UP;

@@ -33,6 +33,7 @@ use crate::agent::chance::Chance;
 use crate::agent::run::Snapshot;
 use crate::agent::world::Targets;
 use crate::answer::respond::Transport;
+use crate::clock;
 use crate::config::generation::{self, Generation};
 use crate::config::{self, Config, Log, LogFormat};
 use crate::control;
@@ -310,7 +311,8 @@ impl Signals {
 pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
     panics::end_process(json);
     let path = arguments.configuration.path();
-    let (generation, warnings) = generation::load(path).map_err(|found| Failure::faults(&found))?;
+    let (generation, warnings) =
+        generation::load(path, clock::wall()).map_err(|found| Failure::faults(&found))?;
     let config = Arc::clone(&generation.config);
     let format = if json { LogFormat::Json } else { config.log.format };
     panics::end_process(format == LogFormat::Json);
@@ -358,7 +360,7 @@ fn needs(path: &Path, config: &Config) -> Needs {
     let written = socket.into_iter().chain([server.state_directory.clone()]);
     Needs {
         files: config::files::of_server(path, config),
-        folders: Vec::new(),
+        folders: config::files::folders_of_server(config),
         written: written
             .map(|folder| if folder.as_os_str().is_empty() { ".".into() } else { folder })
             .collect(),

@@ -2,6 +2,7 @@
 
 pub(super) mod agents;
 pub(super) mod check;
+pub(super) mod dnssec;
 pub(super) mod extensions;
 pub(super) mod geoip;
 pub(super) mod hardening;
@@ -77,6 +78,7 @@ pub(super) const ALL: &[&Section] = &[
     &map::MAP,
     &map::RULE,
     &zone::ZONE,
+    &dnssec::DNSSEC,
     &service::SERVICE,
     &service::WHEN_ALL_DOWN,
     &service_region::REGION,

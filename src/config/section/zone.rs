@@ -9,6 +9,8 @@ use crate::config::text::Span;
 use crate::ids::ZoneId;
 use crate::name::Name;
 
+use super::dnssec::{ZoneKeys, read_dnssec};
+
 /// A zone to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
@@ -16,18 +18,22 @@ pub struct Zone {
     pub origin: Name,
     /// Its master file.
     pub file: PathBuf,
+    /// How it is signed here, if it is.
+    pub dnssec: Option<ZoneKeys>,
     /// Where it was written.
     pub span: Span,
 }
 
-pub(in crate::config) const ZONE: Section = Section { path: "zones.*", keys: &["file"] };
+pub(in crate::config) const ZONE: Section = Section { path: "zones.*", keys: &["file", "dnssec"] };
 
 /// Reads one zone; `None` when its name is no domain name.
 pub(in crate::config) fn read_zone(entry: &Entry) -> Option<Zone> {
     let origin = entry.value.at(entry.span).parsed_as(entry.key, "example.com");
-    let file = entry.value.table(&ZONE).required("file", "\"zones/example.com.zone\"");
+    let table = entry.value.table(&ZONE);
+    let file = table.required("file", "\"zones/example.com.zone\"");
     let file = file.and_then(|value| value.path("zones/example.com.zone")).unwrap_or_default();
-    Some(Zone { origin: origin?, file, span: entry.span })
+    let dnssec = table.value("dnssec").map(read_dnssec);
+    Some(Zone { origin: origin?, file, dnssec, span: entry.span })
 }
 
 /// The zones by their names; a second zone of one name is a fault.

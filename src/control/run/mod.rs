@@ -10,6 +10,7 @@
 //! Files are read beside it, so that verdicts go on while a large zone loads.
 
 mod save;
+mod sign;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
+use crate::answer::signed::SignedZone;
 use crate::answer::table::AnswerTable;
 use crate::clock;
 use crate::config::Config;
@@ -37,7 +39,7 @@ use crate::control::state::{Effects, Event, State};
 use crate::control::tell;
 use crate::fault::Fault;
 use crate::health::outcome::Report;
-use crate::ids::TargetId;
+use crate::ids::{TargetId, ZoneId};
 use crate::process::Confined;
 use crate::process::supervisor::Supervisor;
 use crate::publish::Published;
@@ -72,6 +74,8 @@ pub enum Message {
     HandOver(oneshot::Sender<()>),
     /// The successor did not come.
     KeepOn,
+    /// What [`Control`] signs beside itself is signed: zones of the configuration of that number.
+    Resigned(u64, Vec<(ZoneId, Arc<SignedZone>)>),
 }
 
 /// The configuration in force, for those who probe.
@@ -138,6 +142,8 @@ pub struct Control {
     watched: Watched,
     /// What cookies are made with where the configuration names no secrets; kept over reloads.
     secret: Secret,
+    /// Zones are being signed anew.
+    resigning: bool,
     /// For the loader to answer by.
     inbox: mpsc::Sender<Message>,
 }
@@ -192,6 +198,7 @@ impl Control {
             reload_again: false,
             watched,
             secret,
+            resigning: false,
             inbox,
         };
         (control, published, followed)
@@ -283,6 +290,7 @@ impl Control {
             Message::Saved(result) => self.saved(result),
             Message::HandOver(reply) => self.hand_over(reply),
             Message::KeepOn => self.handed_over = false,
+            Message::Resigned(generation, zones) => self.resigned(generation, zones),
             Message::Operator(Request::Reload, reply) => self.reload(Some(reply)),
             Message::Operator(request, reply) => {
                 let response = self.answer(request);
@@ -370,6 +378,7 @@ impl Control {
 
     fn follow(&mut self, effects: Effects) {
         let Effects { table, change, refused, .. } = effects;
+        let is_new = table.is_some();
         if let Some(table) = table {
             self.published.publish(table);
             self.save_due = self.save_due.min(clock::now());
@@ -381,7 +390,7 @@ impl Control {
         }
         self.metrics.late_outcomes(change.late);
         tell::log(&change, &self.state);
-        if change.touches_answers() || !change.notices.is_empty() {
+        if is_new || change.touches_answers() || !change.notices.is_empty() {
             self.metrics.follow(&self.state);
         }
         let unjudged = self.state.board().unjudged();
@@ -406,8 +415,9 @@ impl Control {
         self.loading = Some(reply.into_iter().collect());
         self.watched.supervisor.reloading();
         let (path, inbox) = (self.path.clone(), self.inbox.clone());
+        let signed = self.state.table().signed_zones().map(Arc::clone).collect();
         task::spawn_blocking(move || {
-            let loaded = generation::load(&path);
+            let loaded = generation::reload(&path, clock::wall(), signed);
             // The task has gone only when the process ends.
             let _ = inbox.blocking_send(Message::Loaded(Box::new(loaded)));
         });
@@ -469,6 +479,7 @@ impl Control {
         if !self.state.generation().config.derived.is_empty() {
             self.metrics.follow(&self.state);
         }
+        self.keep_signed();
         let now = clock::now();
         if self.save_due <= now && !self.saving && !self.handed_over {
             self.saving = true;

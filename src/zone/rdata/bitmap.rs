@@ -15,6 +15,12 @@ pub(super) fn read(tokens: &mut Tokens, out: &mut Vec<u8>) -> Result<(), RdataFa
     while let Some(word) = tokens.take() {
         types.push(word.parse::<RecordType>(fault::TYPE)?.0);
     }
+    write(&mut types, out);
+    Ok(())
+}
+
+/// Appends the bitmap of these types, in any order; none of them takes no octets.
+pub fn write(types: &mut [u16], out: &mut Vec<u8>) {
     types.sort_unstable();
     for window in types.chunk_by(|a, b| a >> 8 == b >> 8) {
         let mut bits = [0u8; WINDOW_OCTETS];
@@ -26,7 +32,6 @@ pub(super) fn read(tokens: &mut Tokens, out: &mut Vec<u8>) -> Result<(), RdataFa
         out.extend([(last >> 8) as u8, length]);
         out.extend_from_slice(&bits[..usize::from(length)]);
     }
-    Ok(())
 }
 
 pub(super) fn length(rest: &[u8]) -> Option<usize> {
@@ -52,7 +57,7 @@ pub(super) fn show(octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
 }
 
 /// The types in a checked bitmap, ascending.
-fn types(octets: &[u8]) -> impl Iterator<Item = RecordType> {
+pub fn types(octets: &[u8]) -> impl Iterator<Item = RecordType> {
     let mut rest = octets;
     let windows = std::iter::from_fn(move || {
         let [window, length, tail @ ..] = rest else { return None };

@@ -68,7 +68,7 @@ pub(super) fn read_base64(tokens: &mut Tokens, out: &mut Vec<u8>) -> Result<(), 
 }
 
 /// Groups of four characters with padding; bits that mean nothing must be zero.
-pub(super) fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let digits = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
     if !text.len().is_multiple_of(4) || digits.len() % 4 == 1 {
         return None;
@@ -88,7 +88,7 @@ fn base64_digit(digit: u8) -> Option<u8> {
 }
 
 /// Base32hex in any case, without padding.
-pub(super) fn decode_base32hex(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub fn decode_base32hex(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     if matches!(text.len() % 8, 1 | 3 | 6) {
         return None;
     }
@@ -161,7 +161,7 @@ pub(super) fn show_base64(octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Resul
 }
 
 /// Base64 in one run.
-pub(super) fn show_base64_whole(octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
+pub fn show_base64_whole(octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
     show_base64_groups(octets, usize::MAX, out)
 }
 
@@ -171,7 +171,7 @@ fn show_base64_groups(octets: &[u8], group: usize, out: &mut dyn fmt::Write) -> 
 }
 
 /// Base32hex without padding.
-pub(super) fn show_base32hex(octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
+pub fn show_base32hex(octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
     show_bits(octets, 5, BASE32HEX, usize::MAX, out).map(|_| ())
 }
 

@@ -23,10 +23,13 @@ use super::lexer::{Lexer, Span};
 use crate::name::Name;
 use crate::wire::code::RecordType;
 
+pub use bitmap::{types as types_of_bitmap, write as write_bitmap};
+pub use codec::{decode_base32hex, decode_base64, show_base32hex, show_base64_whole};
 pub use fault::{Noun, Problem, RdataFault};
 pub use field::{Case, Field};
 pub(super) use number::{decimal, period};
 pub use svcb::ServiceProblem;
+pub use time::{parse as parse_time, show as show_time};
 pub use tokens::{Tokens, Word};
 
 /// The most octets of record data (RFC 1035 section 3.2.1).

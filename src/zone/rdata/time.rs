@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Reads `YYYYMMDDHHMMSS`, or seconds since 1970 in at most ten digits.
-pub(super) fn parse(text: &[u8]) -> Option<u32> {
+pub fn parse(text: &[u8]) -> Option<u32> {
     let number = super::decimal(text)?;
     if text.len() != 14 {
         return if text.len() <= 10 { u32::try_from(number).ok() } else { None };
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &[u8]) -> Option<u32> {
 }
 
 /// Writes `YYYYMMDDHHMMSS`.
-pub(super) fn show(seconds: u32, out: &mut dyn fmt::Write) -> fmt::Result {
+pub fn show(seconds: u32, out: &mut dyn fmt::Write) -> fmt::Result {
     let mut days = u64::from(seconds) / 86_400;
     let mut year = 1970 + days / 366;
     while year_days(year + 1) <= days {

@@ -1,0 +1,248 @@
+//! The steps of an answer that DNSSEC adds: signatures beside what is there, proofs of what is not, the types that
+//! signing brings, and ANY, which is answered otherwise where it must validate.
+
+use super::names::Entry;
+use super::records::{Records, Role};
+use super::resolve::{Link, Outcome, Question, RDATA_AT, append, pointer, suffix_at};
+use super::signed::SignedZone;
+use super::signed::prove::{Proof, append_signatures, own_set};
+use super::table::ZoneTop;
+use crate::ids::{ServiceId, ZoneId};
+use crate::wire::HEADER_OCTETS;
+use crate::wire::code::{Class, Rcode, RecordType};
+use crate::wire::reply::{Full, Reply, Section};
+
+/// How long the answer to ANY may be cached: it says nothing that changes.
+const ANY_TTL: [u8; 4] = 3600u32.to_be_bytes();
+/// HINFO "RFC8482" "" (RFC 8482 section 4.2), owner and type to data.
+const ANY_HINFO: [u8; 9] = *b"\x07RFC8482\x00";
+
+impl<'t> Question<'t> {
+    fn signed(&self, zone: ZoneId) -> Option<&'t SignedZone> {
+        self.table.zone(zone).signed.as_deref()
+    }
+
+    /// Signs the set that was just appended for the link's name, and where a wildcard stands for it proves that the
+    /// name itself is not there.
+    #[inline]
+    pub(super) fn sign(
+        &self,
+        entry: Entry<'t>,
+        rtype: RecordType,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        if self.dnssec { self.sign_set(entry, rtype, link, reply) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn sign_set(
+        &self,
+        entry: Entry<'t>,
+        rtype: RecordType,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let Some(signed) = self.signed(entry.zone()) else { return Ok(()) };
+        if let Some(signature) = signed.signature(entry.name(), rtype) {
+            signature.append_plain(Section::Answer, link.at, u32::MAX, reply)?;
+        }
+        self.prove_expansion(entry, u32::MAX, link, reply)
+    }
+
+    fn prove_expansion(
+        &self,
+        entry: Entry<'t>,
+        ttl_max: u32,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        if link.name == entry.name() {
+            return Ok(());
+        }
+        self.prove(entry.zone(), link, ttl_max, reply, |proof, reply| proof.expanded(entry.name(), reply))
+    }
+
+    /// Signs a set of a name above the link's.
+    pub(super) fn sign_above(
+        &self,
+        above: Entry<'t>,
+        rtype: RecordType,
+        section: Section,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let signature = self.signed(above.zone()).and_then(|signed| signed.signature(above.name(), rtype));
+        let Some(signature) = signature else { return Ok(()) };
+        let owner_at = suffix_at(reply.written(), link.at, link.name.len() - above.name().len());
+        signature.append_plain(section, owner_at, u32::MAX, reply)
+    }
+
+    /// Signs the SOA record of a negative answer, whose TTL was lowered to `ttl`.
+    #[cold]
+    pub(super) fn sign_negative(
+        &self,
+        top: &'t ZoneTop,
+        ttl: u32,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let signature = top.signed.as_ref().and_then(|signed| signed.signature(&top.apex, RecordType::SOA));
+        let Some(signature) = signature else { return Ok(()) };
+        let apex_at = HEADER_OCTETS + reply.question_name_octets() - top.apex.len();
+        signature.append_plain(Section::Authority, apex_at, ttl, reply)
+    }
+
+    /// Proves something about the link's name, where the zone is signed.
+    #[cold]
+    pub(super) fn prove(
+        &self,
+        zone: ZoneId,
+        link: Link<'_>,
+        ttl_max: u32,
+        reply: &mut Reply<'_>,
+        what: impl FnOnce(&mut Proof<'t, '_>, &mut Reply<'_>) -> Result<(), Full>,
+    ) -> Result<(), Full> {
+        let top = self.table.zone(zone);
+        let Some(signed) = top.signed.as_deref() else { return Ok(()) };
+        what(&mut Proof::new(signed, link.name, link.at, &top.apex, ttl_max), reply)
+    }
+
+    /// Proves that a name, or the wildcard that stands for it, has no records of the type.
+    #[cold]
+    pub(super) fn prove_no_data(
+        &self,
+        entry: Entry<'t>,
+        ttl_max: u32,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        self.prove(entry.zone(), link, ttl_max, reply, |proof, reply| match link.name == entry.name() {
+            true => proof.no_data(entry.name(), reply),
+            false => proof.expanded_no_data(entry.name(), reply),
+        })
+    }
+
+    /// Signs the variant that was just appended.
+    #[cold]
+    pub(super) fn sign_steered(
+        &self,
+        entry: Entry<'t>,
+        service: ServiceId,
+        variant: u32,
+        rtype: RecordType,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let signatures = self.table.signatures(service);
+        let Some(name) = signatures.and_then(|signed| signed.of(entry.name())) else { return Ok(()) };
+        if let Some((count, octets)) = name.answer(variant, rtype) {
+            reply.append(Section::Answer, count, octets)?;
+        }
+        self.prove_expansion(entry, self.table.service(service).negative_ttl_max, link, reply)
+    }
+
+    /// Proves that a steered name has no records of the type for this client, though it may have for others: by a
+    /// proof that names the types that are left.
+    #[cold]
+    pub(super) fn prove_no_steered(
+        &self,
+        entry: Entry<'t>,
+        id: ServiceId,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let service = self.table.service(id);
+        let left = service.types_for(self.table.tree(service.map), self.client);
+        let ttl_max = service.negative_ttl_max;
+        let signatures = self.table.signatures(id);
+        let own = signatures.and_then(|signed| signed.of(entry.name())).and_then(|name| name.no_data(left));
+        match own {
+            None => self.prove_no_data(entry, ttl_max, link, reply),
+            Some(own) => self.prove(entry.zone(), link, ttl_max, reply, |proof, reply| {
+                proof.replace(own.link());
+                match link.name == entry.name() {
+                    true => proof.no_data(entry.name(), reply),
+                    false => proof.expanded_no_data(entry.name(), reply),
+                }
+            }),
+        }
+    }
+
+    /// Beside a referral: the DS records, or the proof that there are none (RFC 4035 section 3.1.4).
+    #[cold]
+    pub(super) fn delegate(&self, cut: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<(), Full> {
+        if self.signed(cut.zone()).is_none() {
+            return Ok(());
+        }
+        let Some(ds) = cut.answer(RecordType::DS) else {
+            return self
+                .prove(cut.zone(), link, u32::MAX, reply, |proof, reply| proof.no_data(cut.name(), reply));
+        };
+        let owner_at = suffix_at(reply.written(), link.at, link.name.len() - cut.name().len());
+        ds.append_plain(Section::Authority, owner_at, u32::MAX, reply)?;
+        self.sign_above(cut, RecordType::DS, Section::Authority, link, reply)
+    }
+
+    /// The answer to a question for what signing brings: signatures themselves, keys, proofs. False where there is
+    /// none at the name.
+    #[cold]
+    pub(super) fn own_set(
+        &self,
+        entry: Entry<'t>,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<bool, Full> {
+        let Some(signed) = self.signed(entry.zone()).filter(|signed| signed.signer().is_some()) else {
+            return Ok(false);
+        };
+        if self.rtype == RecordType::RRSIG {
+            return append_signatures(signed, entry.name(), link.at, reply);
+        }
+        let Some((records, signature)) = own_set(signed, entry.name(), self.rtype) else { return Ok(false) };
+        records.append_plain(Section::Answer, link.at, u32::MAX, reply)?;
+        if let Some(signature) = signature.filter(|_| self.dnssec) {
+            signature.append_plain(Section::Answer, link.at, u32::MAX, reply)?;
+            self.prove_expansion(entry, u32::MAX, link, reply)?;
+        }
+        Ok(true)
+    }
+
+    /// The answer to ANY (RFC 8482): a HINFO record; where it must validate, one set of those that there are.
+    pub(super) fn any(
+        &self,
+        entry: Entry<'t>,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome<'t>, Full> {
+        let done = Outcome::authoritative(Rcode::NOERROR);
+        if !self.dnssec || self.signed(entry.zone()).is_none() {
+            append_any(link, reply)?;
+            return Ok(done);
+        }
+        let is_answer = |records: &Records<'_>| records.role == Role::Answer;
+        if let Some(records) = entry.records().find(is_answer) {
+            append(&records, &entry, link, reply)?;
+            self.sign(entry, records.rtype, link, reply)?;
+            return Ok(done);
+        }
+        match entry.service() {
+            // No steered record behind a CNAME.
+            Some(id) if link.is_question() => {
+                let service = self.table.service(id);
+                self.steer(entry, (id, service), service.first_type(), link, reply)
+            }
+            _ => Ok(done),
+        }
+    }
+}
+
+fn append_any(link: Link<'_>, reply: &mut Reply<'_>) -> Result<(), Full> {
+    let mut head = [0; RDATA_AT];
+    head[..2].copy_from_slice(&pointer(link.at));
+    head[2..4].copy_from_slice(&RecordType::HINFO.0.to_be_bytes());
+    head[4..6].copy_from_slice(&Class::IN.0.to_be_bytes());
+    head[6..10].copy_from_slice(&ANY_TTL);
+    head[10..].copy_from_slice(&(ANY_HINFO.len() as u16).to_be_bytes());
+    reply.append(Section::Answer, 1, &head)?;
+    reply.append(Section::Answer, 0, &ANY_HINFO).map(|_| ())
+}

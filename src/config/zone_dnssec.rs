@@ -1,0 +1,113 @@
+//! What is done with the DNSSEC of a zone: signed here, served as signed elsewhere, or nothing. Faults of keys, and
+//! of zones that are both, are told here.
+
+use std::sync::Arc;
+
+use super::{Config, Zone, ZoneKeys, key_store};
+use crate::answer::compile_signed::ZoneDnssec;
+use crate::answer::signed::{SignedZone, is_signed};
+use crate::dnssec::signer::Signer;
+use crate::fault::{Fault, Severity};
+use crate::time::WallTime;
+use crate::wire::code::RecordType;
+use crate::zone;
+
+/// What only signing makes: none of it may be in a file that is signed here.
+const MADE_BY_SIGNING: [RecordType; 7] = [
+    RecordType::RRSIG,
+    RecordType::NSEC,
+    RecordType::NSEC3,
+    RecordType::NSEC3PARAM,
+    RecordType::DNSKEY,
+    RecordType::CDS,
+    RecordType::CDNSKEY,
+];
+
+/// Decides for the zone that `written` declares.
+pub(super) fn zone_dnssec(
+    config: &Config,
+    written: &Zone,
+    zone: &zone::Zone,
+    now: WallTime,
+    errors: &mut Vec<Fault>,
+    warnings: &mut Vec<Fault>,
+) -> ZoneDnssec {
+    let made = match &written.dnssec {
+        Some(keys) => signed_here(config, written, keys, zone, now, warnings),
+        None if is_signed(zone) => signed_elsewhere(config, written, zone),
+        None => Ok(ZoneDnssec::Unsigned),
+    };
+    made.unwrap_or_else(|faults| {
+        errors.extend(faults);
+        ZoneDnssec::Unsigned
+    })
+}
+
+fn signed_here(
+    config: &Config,
+    written: &Zone,
+    keys: &ZoneKeys,
+    zone: &zone::Zone,
+    now: WallTime,
+    warnings: &mut Vec<Fault>,
+) -> Result<ZoneDnssec, Vec<Fault>> {
+    let error = |message: String, help: &str| config.error(keys.span, message, help.to_owned());
+    let types = zone.owners().flat_map(|owner| owner.rrsets().map(zone::Rrset::rtype));
+    if let Some(rtype) = types.into_iter().find(|rtype| MADE_BY_SIGNING.contains(rtype)) {
+        let message = format!("{} is signed here, but its file holds {rtype} records", written.origin);
+        return Err(vec![error(
+            message,
+            "take all that signing makes out of the file, or the keys out of here",
+        )]);
+    }
+    let make = format!("make one by `rhumb dnssec make {} --keys {}`", written.origin, keys.folder.display());
+    let stored = key_store::read(&keys.folder, &written.origin)
+        .map_err(|faults| faults.into_iter().map(|fault| error(fault, &make)).collect::<Vec<_>>())?;
+    let stored: Vec<_> = stored.into_iter().map(|stored| stored.key).collect();
+    if stored.is_empty() {
+        let message = format!("{} has no key of {}", keys.folder.display(), written.origin);
+        return Err(vec![error(message, &make)]);
+    }
+    let signer = Signer::new(written.origin.clone(), stored, keys.rules.clone());
+    if signer.dnskeys(now).is_empty() {
+        let message = format!("no key of {} is published yet by its dates", written.origin);
+        return Err(vec![error(message, &make)]);
+    }
+    let mut warn = |message: String, help: &str| {
+        warnings.push(config.text.fault(Severity::Warning, keys.span, message, help.to_owned()));
+    };
+    if !signer.has_active_key(now) {
+        warn(
+            format!("no key of {} is active by its dates; the last that was goes on", written.origin),
+            "`rhumb dnssec status` tells the dates; make a successor",
+        );
+    }
+    let longest = zone.owners().flat_map(|owner| owner.rrsets().map(zone::Rrset::ttl)).max().unwrap_or(0);
+    if longest >= keys.rules.renew_before {
+        warn(
+            format!(
+                "a TTL of {} is {longest} seconds: caches may hold a signature beyond its end",
+                written.origin
+            ),
+            "let renew-before be longer than every TTL of the zone",
+        );
+    }
+    Ok(ZoneDnssec::Here(Arc::new(signer)))
+}
+
+fn signed_elsewhere(config: &Config, written: &Zone, zone: &zone::Zone) -> Result<ZoneDnssec, Vec<Fault>> {
+    let in_zone = |name: &&crate::name::Name| {
+        config.zone_of(name).is_some_and(|of| config.zones[of.index()].origin == written.origin)
+    };
+    let names = config.services.iter().flat_map(|service| &service.names);
+    if let Some(name) = names.into_iter().find(in_zone) {
+        let message = format!("{} was signed elsewhere, and {name} is steered in it", written.origin);
+        let help =
+            "sign it here: take out all that signing made, and write [zones.\"...\".dnssec] with its keys";
+        return Err(vec![config.error(written.span, message, help.to_owned())]);
+    }
+    SignedZone::given(zone).map(|signed| ZoneDnssec::Elsewhere(Arc::new(signed))).map_err(|fault| {
+        let message = format!("{} was signed elsewhere, but cannot be served so: {fault}", written.origin);
+        vec![config.error(written.span, message, "sign it anew, or take its signatures out".to_owned())]
+    })
+}
