@@ -104,6 +104,26 @@ fn files_outside_of_what_the_configuration_named_are_out_of_reach_and_a_reload_s
 }
 
 #[test]
+fn keys_of_zones_are_read_anew_by_a_server_that_is_shut_in() {
+    let keys = tempfile::tempdir().unwrap();
+    let folder = keys.path().to_str().unwrap();
+    let place = Place::with(&format!("[zones.\"example.com\".dnssec]\nkeys = {folder:?}\n"));
+    let make = format!("dnssec make example.com --keys {folder}");
+    assert_eq!(place.run(&make).0, 0, "{}", place.run(&make).1);
+    let _server = place.serve();
+    // A successor of the key, which was not there at the start.
+    assert_eq!(place.run(&make).0, 0);
+    let (code, said) = place.run("reload");
+    assert_eq!(code, 0, "{said}");
+    for entry in fs::read_dir(keys.path()).unwrap() {
+        fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let (code, said) = place.run("reload");
+    assert_eq!(code, 78);
+    assert_eq!(said.matches("others than its owner may open this secret").count(), 2, "{said}");
+}
+
+#[test]
 fn root_becomes_the_user_that_is_named_and_all_goes_on() {
     if !asked_for_root() {
         return;
