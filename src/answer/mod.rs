@@ -24,4 +24,5 @@ pub mod dig;
 mod encode;
 pub mod explain;
 pub mod maps;
+mod written;
 pub mod zones;

@@ -3,10 +3,11 @@
 
 use super::names::Entry;
 use super::records::{Records, Role};
-use super::resolve::{Link, Outcome, Question, RDATA_AT, append, pointer, suffix_at};
+use super::resolve::{Link, Outcome, Question, RDATA_AT, append, pointer};
 use super::signed::SignedZone;
 use super::signed::prove::{Proof, append_signatures, own_set};
 use super::table::ZoneTop;
+use super::written::suffix_at;
 use crate::ids::{ServiceId, ZoneId};
 use crate::wire::HEADER_OCTETS;
 use crate::wire::code::{Class, Rcode, RecordType};

@@ -4,6 +4,7 @@
 pub mod state;
 
 pub mod challenge;
+mod resign;
 pub mod run;
 pub mod saved;
 mod secret;

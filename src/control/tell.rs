@@ -102,8 +102,15 @@ pub(super) fn challenge(
     now: Moment,
 ) -> Result<Challenge, String> {
     let time = Duration::from_secs(seconds);
+    let (name, config) = (domain(name)?, &state.generation().config);
+    let mut signed = state.generation().plan.signed_zones().map(|(id, _)| &config.zones[id.index()].origin);
+    if let Some(origin) = signed.find(|origin| name.is_at_or_below(origin)) {
+        return Err(format!(
+            "{origin} is signed, and a challenge beside the zone would not be; write it into the zone file and reload"
+        ));
+    }
     let names = state.generation().plan.names();
-    Challenge::new(&domain(name)?, token, time, names, now).map_err(|fault| fault.to_string())
+    Challenge::new(&name, token, time, names, now).map_err(|fault| fault.to_string())
 }
 
 /// The name of a domain, as a person writes it.

@@ -4,7 +4,7 @@
 use super::chain::Link;
 use super::{Chain, SignedZone};
 use crate::answer::records::Records;
-use crate::answer::resolve::suffix_at;
+use crate::answer::written::suffix_at;
 use crate::dnssec::denial::Denial;
 use crate::name::{self, NAME_OCTETS_MAX};
 use crate::wire::HEADER_OCTETS;

@@ -10,7 +10,6 @@
 //! Files are read beside it, so that verdicts go on while a large zone loads.
 
 mod save;
-mod sign;
 
 use std::io;
 use std::net::SocketAddr;
@@ -112,7 +111,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// The task's belongings.
 #[derive(Debug)]
 pub struct Control {
-    state: State,
+    pub(super) state: State,
     /// Where the configuration is read from again.
     path: PathBuf,
     published: Arc<Published>,
@@ -143,9 +142,9 @@ pub struct Control {
     /// What cookies are made with where the configuration names no secrets; kept over reloads.
     secret: Secret,
     /// Zones are being signed anew.
-    resigning: bool,
+    pub(super) resigning: bool,
     /// For the loader to answer by.
-    inbox: mpsc::Sender<Message>,
+    pub(super) inbox: mpsc::Sender<Message>,
 }
 
 /// Who watches over the task, and what it must not touch any more.
@@ -368,7 +367,7 @@ impl Control {
         }
     }
 
-    fn step(&mut self, event: Event, now: Moment) {
+    pub(super) fn step(&mut self, event: Event, now: Moment) {
         let effects = self.state.step(event, now);
         if effects.table.is_some() {
             self.metrics.built(clock::now().since(now));

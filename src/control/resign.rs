@@ -1,14 +1,14 @@
-//! Signatures of zones are renewed before they end: beside the control task, which puts them in force.
+//! Signatures kept alive: what is due is signed anew beside the control task, which then puts it in force.
 
 use std::sync::Arc;
 
 use tokio::task;
 use tracing::{error, info};
 
-use super::{Control, Message};
+use super::run::{Control, Message};
+use super::state::Event;
 use crate::answer::signed::SignedZone;
 use crate::clock;
-use crate::control::state::Event;
 use crate::ids::ZoneId;
 
 impl Control {
@@ -39,6 +39,7 @@ impl Control {
         });
     }
 
+    /// Puts zones that were signed anew in force.
     pub(super) fn resigned(&mut self, generation: u64, zones: Vec<(ZoneId, Arc<SignedZone>)>) {
         self.resigning = false;
         let origin = |zone: &ZoneId| self.state.generation().config.zones.get(zone.index());

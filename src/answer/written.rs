@@ -1,0 +1,58 @@
+//! Names as they stand in a reply of ours, their ends perhaps elsewhere: read, compared, gone along. The octets are
+//! our own, so a pointer leads to a name.
+
+use crate::name::NAME_OCTETS_MAX;
+
+/// Reads the name at `at` of a reply of ours into `name`, in lower case; gives its length.
+pub(super) fn read_name(reply: &[u8], mut at: usize, name: &mut [u8; NAME_OCTETS_MAX]) -> usize {
+    let mut length = 0;
+    loop {
+        at = resolve_pointer(reply, at);
+        let octets = 1 + usize::from(reply[at]);
+        name[length..length + octets].copy_from_slice(&reply[at..at + octets]);
+        length += octets;
+        at += octets;
+        if octets == 1 {
+            name[..length].make_ascii_lowercase();
+            return length;
+        }
+    }
+}
+
+/// Whether `name`, in lower case, stands at `at` of a reply of ours.
+pub(super) fn is_name(reply: &[u8], mut at: usize, name: &[u8]) -> bool {
+    let mut rest = name;
+    loop {
+        at = resolve_pointer(reply, at);
+        let octets = 1 + usize::from(reply[at]);
+        let Some((label, after)) = rest.split_at_checked(octets) else { return false };
+        if !label.eq_ignore_ascii_case(&reply[at..at + octets]) {
+            return false;
+        }
+        if octets == 1 {
+            return true;
+        }
+        (rest, at) = (after, at + octets);
+    }
+}
+
+/// Where the name at `at` of a reply of ours goes on after its first `octets` octets, a number of whole labels.
+pub(super) fn suffix_at(reply: &[u8], mut at: usize, octets: usize) -> usize {
+    let mut passed = 0;
+    while passed < octets {
+        at = resolve_pointer(reply, at);
+        let label = 1 + usize::from(reply[at]);
+        passed += label;
+        at += label;
+    }
+    resolve_pointer(reply, at)
+}
+
+fn resolve_pointer(reply: &[u8], at: usize) -> usize {
+    match reply[at] {
+        high @ 0xc0.. => {
+            resolve_pointer(reply, usize::from(u16::from_be_bytes([high & 0x3f, reply[at + 1]])))
+        }
+        _ => at,
+    }
+}
