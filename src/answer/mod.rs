@@ -11,6 +11,7 @@ mod reason;
 mod resolve;
 mod resolve_signed;
 pub mod respond;
+mod written;
 
 pub mod names;
 pub mod records;
@@ -24,5 +25,4 @@ pub mod dig;
 mod encode;
 pub mod explain;
 pub mod maps;
-mod written;
 pub mod zones;

@@ -1,5 +1,5 @@
-//! Names as they stand in a reply of ours, their ends perhaps elsewhere: read, compared, gone along. The octets are
-//! our own, so a pointer leads to a name.
+//! Names as they stand in a reply of ours that is being written: read, compared, found by their ends. The reply is our
+//! own, so that its pointers are good.
 
 use crate::name::NAME_OCTETS_MAX;
 
