@@ -21,3 +21,11 @@ pub fn wall() -> WallTime {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallTime(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }
+
+/// The system's monotonic time in microseconds, as supervisors count it (`CLOCK_MONOTONIC`). Means nothing elsewhere.
+#[must_use]
+pub fn monotonic_microseconds() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let whole = u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000_000);
+    whole + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000
+}

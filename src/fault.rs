@@ -78,6 +78,18 @@ fn lossy(octets: &[u8]) -> Vec<char> {
     String::from_utf8_lossy(octets).chars().collect()
 }
 
+impl Fault {
+    /// For a log, where a line stands alone and says its weight itself: the place, what is wrong, what would be right.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let place =
+            self.spot.as_ref().map_or_else(String::new, |spot| format!(":{}:{}", spot.line, spot.column));
+        let help = if self.help.is_empty() { String::new() } else { format!("; {}", self.help) };
+        let line = format!("{}{place}: {}{help}", self.file, self.message);
+        line.replace(char::is_control, " ")
+    }
+}
+
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -125,6 +137,15 @@ mod tests {
             message: "no address".into(),
             help: "write 192.0.2.1".into(),
         }
+    }
+
+    #[test]
+    fn a_log_has_one_line_for_a_fault() {
+        let mut fault = fault("a = 1\nb = x\n", "x");
+        fault.help = "write a\nnumber".to_owned();
+        let line = fault.in_one_line();
+        assert!(line.contains(":2:5: ") && line.ends_with("; write a number"), "{line}");
+        assert!(!line.contains('\n') && !line.starts_with("error"), "{line}");
     }
 
     #[test]

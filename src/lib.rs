@@ -4,7 +4,8 @@
 //! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
 //! [`policy`] (which region suits), [`dnssec`] (keys and signatures). What is answered: [`answer`]; how a new table
 //! reaches who answers: [`publish`]. What was written: [`config`]. What agents and servers say to each other: [`exchange`],
-//! [`credentials`]. The rims, where the sockets, clocks and logs live: [`serve`], [`agent`], [`control`];
+//! [`credentials`]. What the process may do: [`process`]. The rims, where the sockets, clocks and logs live: [`serve`],
+//! [`agent`], [`control`];
 //! [`simulate`] plays their pure parts in virtual time; [`cli`] puts them together.
 //! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
 
@@ -31,6 +32,7 @@ pub mod config;
 pub mod clock;
 pub mod credentials;
 pub mod exchange;
+pub mod process;
 
 pub mod agent;
 pub mod control;

@@ -224,6 +224,22 @@ fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
     })
 }
 
+#[test]
+fn every_unit_runs_what_is_understood() {
+    let mut count = 0;
+    for entry in fs::read_dir("dist/systemd").unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for line in text.lines().filter(|line| line.starts_with("Exec")) {
+            let arguments = arguments_of_rhumb(&line.replace('=', " ")).expect(line);
+            let out =
+                Command::new(env!("CARGO_BIN_EXE_rhumb")).args(&arguments).arg("--help").output().unwrap();
+            assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "{count} command lines are found");
+}
+
 /// Lines of code: indented, between fences, or between backticks within a line.
 fn code_lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
@@ -299,7 +315,7 @@ fn believed(lines: &[&str], at: usize, instead: &str) -> String {
     lines[at] = instead;
     let (config, _) = rhumb::config::parse(&lines.join("\n"), "rhumb.toml").expect(instead);
     let details: Vec<_> = config.details.iter().map(|details| (details.fail_back, details.ramp)).collect();
-    let server = (config.server, config.log, config.metrics_listen, config.geoip);
+    let server = (config.server, config.hardening, config.log, config.metrics_listen, config.geoip);
     format!("{server:?} {:?} {:?} {:?} {details:?}", config.regions, config.probes, config.services)
 }
 

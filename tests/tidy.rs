@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["answer"],
     &["config", "publish"],
     &["clock", "exchange"],
-    &["credentials"],
+    &["credentials", "process"],
     &["serve", "agent", "control"],
     &["simulate"],
     &["cli"],
@@ -35,7 +35,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve", "control"]),
     ("http_body_util", &["serve"]),
     ("quinn", &["serve"]),
-    ("rustix", &["serve"]),
     ("axum", &["control"]),
     ("tracing", &["serve", "agent", "control", "credentials", "cli"]),
     ("metrics", &["control", "cli"]),
@@ -43,8 +42,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ring", &["dnssec"]),
     ("hickory_proto", &["agent"]),
     ("toml", &["config"]),
-    ("libc", &["serve"]),
-    ("socket2", &["serve", "agent"]),
+    ("libc", &["serve", "process"]),
+    ("rustix", &["serve", "clock", "process", "control"]),
+    ("nix", &["process"]),
+    ("landlock", &["process"]),
+    ("seccompiler", &["process"]),
+    ("listenfd", &["process"]),
+    ("socket2", &["serve", "agent", "control"]),
     ("clap", &["cli"]),
 ];
 
@@ -64,6 +68,7 @@ const RIMS: &[&str] = &[
     "src/agent/",
     "src/control/",
     "src/credentials/",
+    "src/process/",
     "src/cli/",
 ];
 

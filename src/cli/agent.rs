@@ -10,9 +10,11 @@ use tracing::{info, warn};
 use super::log;
 use super::said::{Code, Failure, Outcome, Said};
 use crate::agent::station;
-use crate::config::agent;
 use crate::config::{Log, LogFormat};
+use crate::config::{agent, files};
 use crate::credentials::{AgentSide, Contents};
+use crate::process::supervisor::Supervisor;
+use crate::process::{self, Needs, panics};
 
 /// What `agent` is told.
 #[derive(Debug, clap::Args)]
@@ -24,14 +26,27 @@ pub(super) struct Arguments {
 
 /// Runs an agent until a signal ends it. With `json` it logs for programs, whatever the configuration says.
 pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
+    panics::end_process(json);
     let (config, warnings) = agent::load(&arguments.config).map_err(|found| Failure::faults(&found))?;
     let at_fault = |fault: String| Failure::of(Code::Configuration, vec![format!("error: {fault}")]);
     let contents = Contents::read(&config.files).map_err(at_fault)?;
     let side = AgentSide::new(&contents).map_err(at_fault)?;
-    log::start(&Log { format: if json { LogFormat::Json } else { config.log.format }, ..config.log });
+    let format = if json { LogFormat::Json } else { config.log.format };
+    panics::end_process(format == LogFormat::Json);
+    let needs = Needs {
+        files: files::of_agent(&arguments.config, &config),
+        folders: config.allow.folders.clone(),
+        written: Vec::new(),
+    };
+    // Before the first thread.
+    let hardened =
+        process::harden(&config.hardening, &needs).map_err(|fault| Failure::failed(fault.to_string()))?;
+    log::start(&Log { format, ..config.log });
     for warning in &warnings {
-        warn!("{warning}");
+        warn!("{}", warning.in_one_line());
     }
+    log::hardened(&hardened);
+    let supervisor = Supervisor::of_environment();
     let failed = |error: std::io::Error| Failure::failed(format!("the agent cannot start: {error}"));
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     let identity = side.identity.clone();
@@ -39,12 +54,14 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         info!(version = env!("CARGO_PKG_VERSION"), agent = %identity, "probing");
+        supervisor.ready();
         tokio::select! {
             () = station::run(config, contents, side) => Err(Failure::failed("the agent came to an end")),
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
         }
     })?;
+    supervisor.stopping();
     info!("stopping");
     Ok(Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() })
 }

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::process::{Enforced, Hardened};
 
 /// Lines that wait for their reader at most.
 const LINES_MAX: usize = 65_536;
@@ -52,6 +53,23 @@ pub(super) fn start(log: &Log) {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
+}
+
+/// Tells once what the process gave up, and what it could not.
+pub(super) fn hardened(hardened: &Hardened) {
+    let Hardened { user, root, landlock, filter, .. } = hardened;
+    let user = user.as_deref().unwrap_or("unchanged");
+    tracing::info!(user, %landlock, system_call_filter = %filter, "privileges given up");
+    if *root {
+        tracing::warn!(
+            "this process runs as root; let hardening.user name another, or the supervisor choose one"
+        );
+    }
+    for (key, enforced) in [("hardening.landlock", landlock), ("hardening.system-call-filter", filter)] {
+        if let Enforced::Missing(why) = enforced {
+            tracing::warn!(key, why, "cannot be had here; going on without");
+        }
+    }
 }
 
 /// Waits until what was logged is written, or nobody reads it.

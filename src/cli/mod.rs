@@ -42,7 +42,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 not understood, 78 a c
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Serve: answer queries and probe endpoints until a signal ends it. SIGHUP reloads.
-    Serve(Configuration),
+    Serve(serve::Arguments),
     /// Stand in a region: probe what the servers say and report what is seen.
     Agent(agent::Arguments),
     /// Make, renew and revoke the certificates by which agents and servers know each other.
@@ -92,7 +92,7 @@ struct Running {
 pub fn run() -> ExitCode {
     let CommandLine { verb, json } = CommandLine::parse();
     let outcome = match verb {
-        Verb::Serve(configuration) => serve::run(configuration.path(), json),
+        Verb::Serve(arguments) => serve::run(&arguments, json),
         Verb::Demo(arguments) => return demo::run(&arguments, json),
         Verb::Agent(arguments) => agent::run(&arguments, json),
         Verb::Cert(arguments) => cert::run(&arguments),

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::findings::Findings;
 use super::limit::{AGENT_SERVERS_MAX, ALLOWED_MAX, CONTROL_TARGETS_MAX};
 use super::section::agents::{CertificateFiles, read_files};
+#[cfg(test)]
+use super::section::hardening::HARDENING;
+use super::section::hardening::{Hardening, read_hardening};
 use super::section::region::read_control_target;
 #[cfg(test)]
 use super::section::server::LOG;
@@ -32,6 +35,8 @@ pub struct AgentConfig {
     pub servers: Vec<ServerAddress>,
     /// What it may be made to probe.
     pub allow: Allow,
+    /// What the process gives up once it runs.
+    pub hardening: Hardening,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -58,7 +63,8 @@ pub struct Allow {
     pub folders: Vec<PathBuf>,
 }
 
-pub(in crate::config) const TOP: Section = Section { path: "", keys: &["agent", "servers", "allow", "log"] };
+pub(in crate::config) const TOP: Section =
+    Section { path: "", keys: &["agent", "servers", "allow", "hardening", "log"] };
 pub(in crate::config) const AGENT: Section =
     Section { path: "agent", keys: &["certificate", "key", "authorities", "revocations", "control-targets"] };
 pub(in crate::config) const SERVER: Section =
@@ -68,7 +74,7 @@ pub(in crate::config) const ALLOW: Section =
 
 /// Every table of the file. The example is held against it.
 #[cfg(test)]
-pub(in crate::config) const ALL: &[&Section] = &[&TOP, &AGENT, &SERVER, &ALLOW, &LOG];
+pub(in crate::config) const ALL: &[&Section] = &[&TOP, &AGENT, &SERVER, &ALLOW, &HARDENING, &LOG];
 
 /// The agent's configuration with its warnings, or every fault of a document that is none.
 pub type Loaded = Result<(AgentConfig, Vec<Fault>), Vec<Fault>>;
@@ -105,6 +111,7 @@ fn read(top: Table, findings: &Findings) -> AgentConfig {
         control_targets: targets.into_iter().flatten().filter_map(read_control_target).collect(),
         servers: entries.iter().filter_map(read_server).collect(),
         allow: read_allow(top),
+        hardening: read_hardening(top),
         log: read_log(top),
     }
 }

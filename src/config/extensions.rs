@@ -1,18 +1,12 @@
 //! What the configuration wants of the protocol's extensions, with the secrets that it names read.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::Config;
 use super::limit::SECRETS_OCTETS_MAX;
+use super::{Config, secret};
 use crate::answer::extensions::{Cookies, Extensions};
 use crate::fault::Fault;
 use crate::wire::cookie::{Secret, Secrets};
-
-/// Permissions of others than the owner: a secret that they may read is none.
-const MODE_OF_OTHERS: u32 = 0o077;
 
 /// Reads what there is to read. Cookies without a file of secrets are left to the process, which can make one up.
 pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
@@ -20,7 +14,7 @@ pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
     let secrets = match &wanted.cookies.secrets {
         Some((file, span)) => Some(read_secrets(file).map_err(|message| {
             let help = "write one secret of 32 hexadecimal digits per line into a file that its owner alone may read";
-            Box::new(config.error(*span, format!("{}: {message}", file.display()), help.to_owned()))
+            Box::new(config.error(*span, message, help.to_owned()))
         })?),
         None => None,
     };
@@ -37,17 +31,10 @@ pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
 }
 
 fn read_secrets(path: &Path) -> Result<Secrets, String> {
-    let unreadable = |error: std::io::Error| format!("the secrets cannot be read: {error}");
-    let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.mode() & 0o777;
-    if mode & MODE_OF_OTHERS != 0 {
-        return Err(format!(
-            "others than the owner may read or write the secrets (mode {mode:04o}); make it 0600"
-        ));
-    }
-    let mut text = String::new();
-    file.take(SECRETS_OCTETS_MAX).read_to_string(&mut text).map_err(unreadable)?;
-    Secrets::parse(&text).map_err(|fault| fault.to_string())
+    let octets = secret::read(path, SECRETS_OCTETS_MAX)?;
+    let fault = |why: String| format!("{}: {why}", path.display());
+    let text = std::str::from_utf8(&octets).map_err(|_| fault("holds octets that are no text".to_owned()))?;
+    Secrets::parse(text).map_err(|why| fault(why.to_string()))
 }
 
 /// Gives cookies a secret that the process made up, where the configuration wants cookies and names no secrets.

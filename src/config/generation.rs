@@ -2,6 +2,7 @@
 //! verdicts. `check`, `serve`, `reload` and `explain` all come through here, so that what passes the check loads.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::answer::maps::Databases;
 use crate::answer::signed::SignedZone;
 use crate::answer::zones::ZonesFault;
 use crate::fault::{Fault, Severity};
-use crate::geo::database::Database;
+use crate::geo::database::{Database, OCTETS_MAX as DATABASE_OCTETS_MAX};
 use crate::geo::layout::{Field, FieldPath, Layout};
 use crate::health::board::{BoardConfig, EndpointSpec, Source, TargetSpec, VantageSpec};
 use crate::health::machine::WayBack;
@@ -184,8 +185,26 @@ pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Box<Fault
         let file = path.display().to_string().into();
         Box::new(Fault { severity: Severity::Error, file, spot: None, message, help: String::new() })
     };
-    let octets = fs::read(path).map_err(|error| fault(format!("the database cannot be read: {error}")))?;
+    let octets =
+        read_bounded(path).map_err(|error| fault(format!("the database cannot be read: {error}")))?;
     Database::from_octets(octets, layout).map_err(|error| fault(error.to_string()))
+}
+
+/// The size is judged before anything is read: of a pipe or a device there would be no end.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    if !fs::metadata(path)?.is_file() {
+        return refuse("it is not a regular file".to_owned());
+    }
+    let file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > DATABASE_OCTETS_MAX as u64 {
+        return refuse(format!("it has {length} octets; at most {DATABASE_OCTETS_MAX} are read"));
+    }
+    let mut octets = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
+    // A file may grow while it is read.
+    file.take(DATABASE_OCTETS_MAX as u64 + 1).read_to_end(&mut octets)?;
+    Ok(octets)
 }
 
 /// Where a country or city database has what, the operator's paths first.

@@ -3,10 +3,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::limit::{KEY_FILES_MAX, ZONE_KEYS_MAX};
+use super::secret;
 use crate::dnssec::key::Key;
 use crate::dnssec::key_file::{self, KEY_FILE_OCTETS_MAX, stem};
 use crate::name::Name;
@@ -20,9 +21,6 @@ pub struct StoredKey {
     pub file: PathBuf,
 }
 
-/// The bits of a file's mode that let others than its owner do something.
-const OTHERS: u32 = 0o077;
-
 /// All keys of a zone in a folder, in the order of their files' names; or everything that is wrong with them.
 pub fn read(folder: &Path, zone: &Name) -> Result<Vec<StoredKey>, Vec<String>> {
     let files = private_files(folder, zone).map_err(|fault| vec![fault])?;
@@ -31,13 +29,14 @@ pub fn read(folder: &Path, zone: &Name) -> Result<Vec<StoredKey>, Vec<String>> {
     for file in files {
         match read_key(&file, zone) {
             Ok(key) => keys.push(StoredKey { key, file }),
-            Err(fault) => faults.push(format!("{}: {fault}", file.display())),
+            Err(fault) => faults.push(fault),
         }
     }
     if faults.is_empty() { Ok(keys) } else { Err(faults) }
 }
 
-fn private_files(folder: &Path, zone: &Name) -> Result<Vec<PathBuf>, String> {
+/// The files of a zone's private keys in a folder.
+pub(super) fn private_files(folder: &Path, zone: &Name) -> Result<Vec<PathBuf>, String> {
     let unreadable = |error: io::Error| format!("the folder {} cannot be read: {error}", folder.display());
     let whole = stem(zone, 0, 0);
     let start = &whole[..whole.len() - "000+00000".len()];
@@ -62,23 +61,21 @@ fn private_files(folder: &Path, zone: &Name) -> Result<Vec<PathBuf>, String> {
 }
 
 fn read_key(file: &Path, zone: &Name) -> Result<Key, String> {
-    let mut private = File::open(file).map_err(|error| format!("it cannot be read: {error}"))?;
-    let metadata = private.metadata().map_err(|error| format!("it cannot be read: {error}"))?;
-    if metadata.permissions().mode() & OTHERS != 0 {
-        let mode = metadata.permissions().mode() & 0o777;
-        return Err(format!(
-            "others may use this private key (mode {mode:04o}); chmod 0600 it, and think of a new key"
-        ));
+    let private = secret::read(file, KEY_FILE_OCTETS_MAX as u64)?;
+    let key = with_public(file, &private).map_err(|fault| format!("{}: {fault}", file.display()))?;
+    if key.owner() != zone {
+        return Err(format!("{}: it is a key of {}, not of {zone}", file.display(), key.owner()));
     }
-    let private = read_text(&mut private)?;
+    Ok(key)
+}
+
+/// The key of both halves.
+fn with_public(file: &Path, private: &[u8]) -> Result<Key, String> {
+    let private = std::str::from_utf8(private).map_err(|_| "it is no text".to_owned())?;
     let public = file.with_extension("key");
     let mut open =
         File::open(&public).map_err(|error| format!("{} cannot be read: {error}", public.display()))?;
-    let key = key_file::read(&read_text(&mut open)?, &private).map_err(|fault| fault.to_string())?;
-    if key.owner() != zone {
-        return Err(format!("it is a key of {}, not of {zone}", key.owner()));
-    }
-    Ok(key)
+    key_file::read(&read_text(&mut open)?, private).map_err(|fault| fault.to_string())
 }
 
 fn read_text(file: &mut File) -> Result<String, String> {
@@ -113,6 +110,8 @@ fn put(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::dnssec::Algorithm;
     use crate::dnssec::key::ZONE_KEY;
@@ -140,7 +139,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o620] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             let faults = read(folder.path(), &"example.com".parse().unwrap()).unwrap_err();
-            assert!(faults[0].contains("others may use this private key"), "{faults:?}");
+            assert!(faults[0].contains("others than its owner may open this secret"), "{faults:?}");
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
         assert!(read(folder.path(), &"example.com".parse().unwrap()).is_ok());

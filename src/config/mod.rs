@@ -8,12 +8,14 @@
 
 pub mod agent;
 pub mod duration;
+pub mod files;
 pub mod generation;
 pub mod journey;
 pub mod key_store;
 pub mod limit;
 pub mod probe;
 pub mod rows;
+pub mod secret;
 pub mod text;
 
 mod check;
@@ -39,6 +41,7 @@ pub use section::agents::{Agents, CertificateFiles};
 pub use section::dnssec::ZoneKeys;
 pub use section::extensions::{Cookies, Extensions};
 pub use section::geoip::{FieldPaths, GeoIp};
+pub use section::hardening::Hardening;
 pub use section::region::Vantage;
 pub use section::server::{Log, LogFormat, LogLevel, Server};
 pub use section::service::{ServiceDetails, WrittenBinding};
@@ -67,6 +70,8 @@ pub struct Config {
     pub text: Arc<Text>,
     /// How the server meets the network and the operator.
     pub server: Server,
+    /// What the process gives up once its sockets are open.
+    pub hardening: Hardening,
     /// What is logged, and how.
     pub log: Log,
     /// Where Prometheus may ask, if anywhere.
@@ -195,6 +200,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 /// Table by table, each after those that it refers to.
 fn read_config(top: Table, findings: &Findings) -> Config {
     let server = section::server::read_server(top, findings);
+    let hardening = section::hardening::read_hardening(top);
     let log = section::server::read_log(top);
     let metrics_listen = section::server::read_metrics(top);
     let gauges_listen = section::server::read_gauges(top);
@@ -242,6 +248,7 @@ fn read_config(top: Table, findings: &Findings) -> Config {
     Config {
         text: findings.text(),
         server,
+        hardening,
         log,
         metrics_listen,
         geoip,

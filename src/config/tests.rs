@@ -84,6 +84,27 @@ fn keys_by_path(found: &mut BTreeMap<String, BTreeSet<String>>, path: &str, tabl
     }
 }
 
+/// What is not told as read is out of reach once the process is shut in. Whatever a configuration holds as a path begins
+/// with its folder.
+#[test]
+fn every_file_that_the_example_names_is_known_as_read_or_written() {
+    let mut pieces = example_with_all_lines().split("ca.pem").map(str::to_owned).collect::<Vec<_>>();
+    let last = pieces.pop().unwrap();
+    let numbered = pieces.iter().enumerate().map(|(number, piece)| format!("{piece}ca{number}.pem"));
+    let source = numbered.collect::<String>() + &last;
+    let (config, _) = parse(&source, "/the folder/rhumb.toml").map_err(|faults| shown(&faults)).unwrap();
+    let read = files::of_server("/the folder/rhumb.toml".as_ref(), &config);
+    let written = [&config.server.state_directory, &config.server.control_socket];
+    let folders = files::folders_of_server(&config);
+    let known: BTreeSet<_> =
+        read.iter().chain(&folders).chain(written).map(|path| path.to_str().unwrap()).collect();
+    let printed = format!("{config:?}");
+    let named = printed.split('"').filter(|piece| piece.starts_with("/the folder/"));
+    let named: BTreeSet<_> = named.collect();
+    assert!(named.len() > 12, "{named:?}");
+    assert!(named.is_subset(&known), "forgotten: {:?}", named.difference(&known));
+}
+
 /// Under each header of the example in turn, whatever the table is.
 #[test]
 fn a_stray_line_is_told_in_every_table() {

@@ -1,7 +1,7 @@
 //! Gauges: numbers that somebody outside tells, by `rhumb gauge` or by HTTP on a loopback address. What they mean is
 //! `config::probe::Gauge`'s word; here is whose they are, and the listener.
 
-use std::net::SocketAddr;
+use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,20 +83,17 @@ fn meaning(config: &Config, told: &GaugeTold) -> Result<Vec<Meaning>, String> {
 }
 
 /// Serves those who tell gauges until it is dropped.
-pub async fn serve(listener: TcpListener, inbox: mpsc::Sender<Message>) -> std::io::Result<()> {
+///
+/// # Errors
+/// When the runtime does not take the listener.
+pub async fn serve(listener: StdListener, inbox: mpsc::Sender<Message>) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
     let router = Router::new()
         .route("/gauges", post(take))
         .layer(DefaultBodyLimit::max(MESSAGE_OCTETS_MAX))
         .with_state(Arc::new(inbox));
     axum::serve(Limited::new(listener), router).await
-}
-
-/// Binds the listener.
-///
-/// # Errors
-/// When the address cannot be had.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
 }
 
 async fn take(Given(inbox): Given<Arc<mpsc::Sender<Message>>>, body: String) -> HttpResponse {

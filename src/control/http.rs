@@ -1,7 +1,7 @@
 //! The HTTP listener for machines that watch: `/metrics` for Prometheus, `/health` for whoever restarts containers.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,16 +23,13 @@ use super::metrics::Metrics;
 /// Connections at a time; more wait.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Binds the listener.
+/// Serves until it is dropped.
 ///
 /// # Errors
-/// When the address cannot be had.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
-
-/// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> io::Result<()> {
+/// When the runtime does not take the listener.
+pub async fn serve(listener: StdListener, metrics: Arc<Metrics>) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
     let router = Router::new().route("/metrics", get(page)).route("/health", get(health)).with_state(metrics);
     axum::serve(Limited::new(listener), router).await
 }

@@ -20,3 +20,4 @@ pub mod news;
 mod page;
 pub mod request;
 pub mod socket;
+pub mod succession;

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::process::handed::Label;
+
 /// What an operator asks of the running server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
@@ -45,6 +47,8 @@ pub enum Request {
         /// What each shows.
         told: Vec<GaugeTold>,
     },
+    /// Hand the sockets over to a successor. What follows is no line alone: see `control/succession.rs`.
+    TakeOver,
     /// Let a service come back to a region that works again, where that waits for a person.
     FailBack {
         /// The service.
@@ -103,6 +107,13 @@ pub enum Response {
         /// How many values it has.
         values: usize,
     },
+    /// The descriptors of these labels follow, in their order.
+    Handed {
+        /// What each is for.
+        labels: Vec<Label>,
+    },
+    /// The successor alone reads from the sockets from now on.
+    Left,
     /// Nothing was done; why, each fault rendered whole.
     Failed {
         /// At least one.

@@ -76,7 +76,12 @@ impl SavedFile {
         let mut file = fs::File::create(&beside)?;
         file.write_all(&octets)?;
         file.sync_all()?;
-        fs::rename(&beside, &self.path)
+        fs::rename(&beside, &self.path)?;
+        // The name is on the disk only once the folder is.
+        match self.path.parent() {
+            Some(folder) => fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
     }
 }
 

@@ -334,7 +334,7 @@ fn encrypted(config: &Config) -> (Option<&CertificateFiles>, [&Listener; 3], &st
 }
 
 /// What a reload cannot change in a running process.
-pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("server.listen", old.server.listen != new.server.listen),
         ("server.workers", old.server.workers != new.server.workers),
@@ -343,11 +343,11 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("server.tls, https or quic", encrypted(old) != encrypted(new)),
         ("server.state-directory", old.server.state_directory != new.server.state_directory),
         ("server.control-socket", old.server.control_socket != new.server.control_socket),
+        ("hardening", old.hardening != new.hardening),
         ("agents", agents(old) != agents(new)),
         ("gauges.listen", old.gauges_listen != new.gauges_listen),
         ("metrics.listen", old.metrics_listen != new.metrics_listen),
         ("log", old.log != new.log),
     ];
-    let keys = changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key);
-    keys.map(|key| format!("warning: {key} is new, but takes a restart")).collect()
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }

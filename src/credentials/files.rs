@@ -2,20 +2,16 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-use crate::config::CertificateFiles;
+use crate::config::{CertificateFiles, secret};
 
 /// The longest file in octets.
 const FILE_OCTETS_MAX: u64 = 4 * 1024 * 1024;
-
-/// The bits of a file's mode that let others than its owner in.
-const OTHERS: u32 = 0o077;
 
 /// What the files hold, so that a change is noticed whatever the clock of the disk says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +33,7 @@ impl Contents {
     /// Reads the files, which may block.
     ///
     /// # Errors
-    /// When one of them cannot be read, or others than the owner may read the key; which, and why.
+    /// When one of them cannot be read, or others than its owner may read the key; which, and why.
     pub fn read(files: &CertificateFiles) -> Result<Self, String> {
         let all = |paths: &[PathBuf]| -> Result<Vec<Octets>, String> {
             paths.iter().map(|path| Octets::read(path)).collect()
@@ -63,15 +59,8 @@ impl Octets {
         Ok(Self { path: path.to_owned(), octets })
     }
 
-    /// Like [`Octets::read`], of a file that nobody but its owner may read or write.
     fn read_secret(path: &Path) -> Result<Self, String> {
-        let fault = |why: String| format!("{}: {why}", path.display());
-        let mode = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.permissions().mode();
-        if mode & OTHERS != 0 {
-            let bits = mode & 0o777;
-            return Err(fault(format!("others may read this key, its mode is {bits:03o}; set it to 600")));
-        }
-        Self::read(path)
+        Ok(Self { path: path.to_owned(), octets: secret::read(path, FILE_OCTETS_MAX)? })
     }
 
     fn fault(&self, why: impl std::fmt::Display) -> String {

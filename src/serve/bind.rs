@@ -1,10 +1,11 @@
 //! Opening the sockets: per address one TCP listener and one UDP socket per worker, all of the same port, or an
-//! error that says what would be right.
+//! error that says what would be right. Sockets that were handed over take the place of those that would be opened.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -12,16 +13,34 @@ use super::mmsg;
 use super::udp::WAIT;
 use crate::answer::respond::Transport;
 use crate::net::Family;
+use crate::process::handed::{Handed, Label, purpose};
 
 /// The sockets of one listen address.
 #[derive(Debug)]
 pub(super) struct Bound {
+    /// The address that was asked for, whose port may be 0.
+    asked: SocketAddr,
     /// The address with its real port.
     pub(super) address: SocketAddr,
-    /// One socket per worker; the kernel spreads clients over them.
+    /// One socket per worker; the kernel spreads clients over them. Workers beyond the sockets that were handed over
+    /// share one with another.
     pub(super) udp: Vec<Socket>,
+    /// How many of them are not shared: the first ones.
+    own: usize,
     /// Listening and non-blocking.
     pub(super) tcp: Socket,
+}
+
+/// The socket of one listen address of an encrypted transport.
+#[derive(Debug)]
+pub(super) struct BoundEncrypted {
+    pub(super) transport: Transport,
+    /// The address that was asked for, whose port may be 0.
+    asked: SocketAddr,
+    /// The address with its real port.
+    pub(super) address: SocketAddr,
+    /// Non-blocking; listening for TLS and HTTPS, of datagrams for QUIC.
+    pub(super) socket: Socket,
 }
 
 /// Why no socket could be opened.
@@ -45,8 +64,32 @@ const BACKLOG: i32 = 1024;
 /// How many ports are tried when any port will do and UDP finds the one that TCP was given in use.
 const PORT_TRIES: usize = 16;
 
-/// Opens the sockets of all addresses, or none.
-pub(super) fn bind_all(listen: &[SocketAddr], workers: NonZeroUsize) -> Result<Vec<Bound>, BindFault> {
+impl Bound {
+    /// Copies of the sockets, for a successor.
+    pub(super) fn copies(&self) -> io::Result<Vec<(Label, OwnedFd)>> {
+        let label = |purpose| Label::new(purpose, Some(self.asked));
+        let mut copies = vec![(label(purpose::TCP), self.tcp.try_clone()?.into())];
+        for socket in &self.udp[..self.own] {
+            copies.push((label(purpose::UDP), socket.try_clone()?.into()));
+        }
+        Ok(copies)
+    }
+}
+
+impl BoundEncrypted {
+    /// A copy of the socket, for a successor.
+    pub(super) fn copy(&self) -> io::Result<(Label, OwnedFd)> {
+        let label = Label::new(purpose_of(self.transport), Some(self.asked));
+        Ok((label, self.socket.try_clone()?.into()))
+    }
+}
+
+/// Opens the sockets of all addresses, or none; those that were handed over are taken.
+pub(super) fn bind_all(
+    listen: &[SocketAddr],
+    workers: NonZeroUsize,
+    handed: &mut Handed,
+) -> Result<Vec<Bound>, BindFault> {
     let listen: Vec<_> = listen.iter().copied().map(canonical).collect();
     if listen.is_empty() {
         return Err(BindFault::Nothing);
@@ -56,20 +99,37 @@ pub(super) fn bind_all(listen: &[SocketAddr], workers: NonZeroUsize) -> Result<V
             return Err(BindFault::Covered(*earlier, *later));
         }
     }
-    listen.into_iter().map(|address| bind_address(address, workers)).collect()
+    listen.into_iter().map(|address| obtain(address, workers, handed)).collect()
 }
 
-/// Opens the sockets of one encrypted transport, or none: listening for TLS and HTTPS, of datagrams for QUIC.
+/// Opens the sockets of one encrypted transport, or none; those that were handed over are taken.
 pub(super) fn bind_encrypted(
     listen: &[SocketAddr],
     transport: Transport,
-) -> Result<Vec<(SocketAddr, Socket)>, BindFault> {
+    handed: &mut Handed,
+) -> Result<Vec<BoundEncrypted>, BindFault> {
     let bind = |asked: SocketAddr| {
-        let bound = if transport == Transport::Quic { bind_quic(asked) } else { bind_tcp(asked) };
+        let socket = handed.take_one(purpose_of(transport), Some(asked)).map(Socket::from);
+        let bound = match (transport, socket) {
+            (Transport::Quic, Some(socket)) => adopt_quic(socket),
+            (Transport::Quic, None) => bind_quic(asked),
+            (_, Some(socket)) => adopt_tcp(socket),
+            (_, None) => bind_tcp(asked),
+        };
         let (socket, address) = bound.map_err(|error| BindFault::Refused(asked, transport, error))?;
-        Ok((address, socket))
+        Ok(BoundEncrypted { transport, asked, address, socket })
     };
     listen.iter().copied().map(canonical).map(bind).collect()
+}
+
+fn purpose_of(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => purpose::UDP,
+        Transport::Tcp => purpose::TCP,
+        Transport::Tls => purpose::TLS,
+        Transport::Https => purpose::HTTPS,
+        Transport::Quic => purpose::QUIC,
+    }
 }
 
 /// Whether packets of this socket must say which address they came to: it is bound to all of them.
@@ -102,6 +162,42 @@ fn scope(address: SocketAddr) -> u32 {
     }
 }
 
+/// The sockets of one address: those handed over, and what is missing of them.
+fn obtain(asked: SocketAddr, workers: NonZeroUsize, handed: &mut Handed) -> Result<Bound, BindFault> {
+    let tcp = handed.take_one(purpose::TCP, Some(asked));
+    let udp = handed.take(purpose::UDP, Some(asked));
+    if tcp.is_none() && udp.is_empty() {
+        return bind_address(asked, workers);
+    }
+    let tcp = tcp.map_or_else(|| bind_tcp(asked), |tcp| adopt_tcp(tcp.into()));
+    let (tcp, address) = tcp.map_err(|error| BindFault::Refused(asked, Transport::Tcp, error))?;
+    let own = if udp.is_empty() { workers.get() } else { udp.len() };
+    let udp = if udp.is_empty() { bind_udp(address, workers) } else { adopt_udp(udp, address, workers) };
+    let udp = udp.map_err(|error| BindFault::Refused(address, Transport::Udp, error))?;
+    Ok(Bound { asked, address, udp, tcp, own })
+}
+
+fn adopt_tcp(socket: Socket) -> io::Result<(Socket, SocketAddr)> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, address))
+}
+
+/// Every socket gets a worker, however few are asked for: the kernel gives each its part of the clients. Where more
+/// workers are asked for, some share.
+fn adopt_udp(handed: Vec<OwnedFd>, address: SocketAddr, workers: NonZeroUsize) -> io::Result<Vec<Socket>> {
+    let mut sockets: Vec<Socket> = handed.into_iter().map(Socket::from).collect();
+    for socket in &sockets {
+        socket.set_nonblocking(false)?;
+        prepare(socket, address)?;
+    }
+    for index in 0..workers.get().saturating_sub(sockets.len()) {
+        sockets.push(sockets[index].try_clone()?);
+    }
+    Ok(sockets)
+}
+
 /// TCP comes first: whoever listens there is found by the kernel, and where any port will do it chooses one.
 fn bind_address(asked: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindFault> {
     let mut tries = PORT_TRIES;
@@ -109,7 +205,7 @@ fn bind_address(asked: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindF
         let refused = |error| BindFault::Refused(asked, Transport::Tcp, error);
         let (tcp, address) = bind_tcp(asked).map_err(refused)?;
         match bind_udp(address, workers) {
-            Ok(udp) => return Ok(Bound { address, udp, tcp }),
+            Ok(udp) => return Ok(Bound { asked, address, own: udp.len(), udp, tcp }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && asked.port() == 0 && tries > 0 => {
                 tries -= 1;
             }
@@ -133,10 +229,14 @@ fn bind_tcp(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
 
 fn bind_quic(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = open(asked, Type::DGRAM, Protocol::UDP)?;
+    socket.bind(&asked.into())?;
+    adopt_quic(socket)
+}
+
+fn adopt_quic(socket: Socket) -> io::Result<(Socket, SocketAddr)> {
     socket.set_nonblocking(true)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER_OCTETS)?;
     socket.set_send_buffer_size(SOCKET_BUFFER_OCTETS)?;
-    socket.bind(&asked.into())?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     Ok((socket, address))
 }
@@ -151,12 +251,16 @@ fn bind_udp(address: SocketAddr, workers: NonZeroUsize) -> io::Result<Vec<Socket
 fn bind_worker(address: SocketAddr) -> io::Result<Socket> {
     let socket = open(address, Type::DGRAM, Protocol::UDP)?;
     socket.set_reuse_port(true)?;
-    socket.set_recv_buffer_size(SOCKET_BUFFER_OCTETS)?;
-    socket.set_send_buffer_size(SOCKET_BUFFER_OCTETS)?;
-    mmsg::prepare(&socket, Family::of(address.ip()), is_wildcard(address))?;
-    socket.set_read_timeout(Some(WAIT))?;
+    prepare(&socket, address)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    socket.set_recv_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    mmsg::prepare(socket, Family::of(address.ip()), is_wildcard(address))?;
+    socket.set_read_timeout(Some(WAIT))
 }
 
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -226,7 +330,7 @@ mod tests {
 
     fn bind(listen: &[&str], workers: usize) -> Result<Vec<Bound>, BindFault> {
         let listen: Vec<_> = listen.iter().map(|text| text.parse().unwrap()).collect();
-        bind_all(&listen, NonZeroUsize::new(workers).unwrap())
+        bind_all(&listen, NonZeroUsize::new(workers).unwrap(), &mut Handed::default())
     }
 
     fn fault(listen: &[&str]) -> String {

@@ -16,6 +16,7 @@ mod office;
 pub mod priority;
 mod proxy;
 mod quic;
+mod quic_socket;
 mod seats;
 mod skim;
 mod udp;
@@ -23,11 +24,12 @@ mod udp;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use socket2::Socket;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -41,9 +43,10 @@ use crate::answer::respond::{Action, Envelope, Transport, respond};
 use crate::answer::table::AnswerTable;
 use crate::credentials::PublicSide;
 use crate::net::Prefix;
+use crate::process::handed::{Handed, Label};
 use crate::publish::Published;
 use accept::Speech;
-use bind::Bound;
+use bind::{Bound, BoundEncrypted};
 use office::Office;
 use seats::Seats;
 
@@ -129,7 +132,7 @@ impl<F> Responder for F where
 #[derive(Debug)]
 pub struct Listeners {
     bound: Vec<Bound>,
-    encrypted: Vec<(Transport, SocketAddr, Socket)>,
+    encrypted: Vec<BoundEncrypted>,
     settings: Settings,
 }
 
@@ -138,11 +141,22 @@ pub struct Listeners {
 #[must_use = "without it the listeners cannot be stopped"]
 pub struct Running {
     stop: Arc<AtomicBool>,
-    workers: Vec<(Arc<Socket>, thread::JoinHandle<()>)>,
+    workers: Vec<thread::JoinHandle<()>>,
     seats: Vec<(Transport, Arc<Seats>)>,
+    /// What watches the seats.
+    keepers: Vec<AbortHandle>,
+    /// What takes connections.
     tasks: Vec<AbortHandle>,
     registry: Arc<Registry>,
+    pulses: Vec<Pulse>,
+    copies: Vec<(Label, OwnedFd)>,
 }
+
+/// Grows as long as a worker goes round, whether there are queries or not.
+type Pulse = Arc<AtomicU64>;
+
+/// How often it is looked whether the last connection has gone.
+const LEAVE_LOOK: Duration = Duration::from_millis(20);
 
 impl Listeners {
     /// Opens all sockets, or none.
@@ -150,11 +164,18 @@ impl Listeners {
     /// # Errors
     /// The first address that cannot be had, why, and what would be right.
     pub fn bind(settings: &Settings) -> Result<Self, BindFault> {
-        let bound = bind::bind_all(&settings.listen, settings.workers)?;
+        Self::obtain(settings, &mut Handed::default())
+    }
+
+    /// [`Listeners::bind`], but sockets that were handed over for an address of the settings are taken instead.
+    ///
+    /// # Errors
+    /// As [`Listeners::bind`].
+    pub fn obtain(settings: &Settings, handed: &mut Handed) -> Result<Self, BindFault> {
+        let bound = bind::bind_all(&settings.listen, settings.workers, handed)?;
         let mut encrypted = Vec::new();
         for (transport, listener) in settings.encrypted.iter().flat_map(Encrypted::listeners) {
-            let sockets = bind::bind_encrypted(&listener.listen, transport)?;
-            encrypted.extend(sockets.into_iter().map(|(address, socket)| (transport, address, socket)));
+            encrypted.extend(bind::bind_encrypted(&listener.listen, transport, handed)?);
         }
         Ok(Self { bound, encrypted, settings: settings.clone() })
     }
@@ -168,8 +189,8 @@ impl Listeners {
     /// The addresses listened on by an encrypted transport, with their real ports.
     #[must_use]
     pub fn encrypted_addrs(&self, transport: Transport) -> Vec<SocketAddr> {
-        let of_transport = self.encrypted.iter().filter(|(of, ..)| *of == transport);
-        of_transport.map(|(_, address, _)| *address).collect()
+        let of_transport = self.encrypted.iter().filter(|bound| bound.transport == transport);
+        of_transport.map(|bound| bound.address).collect()
     }
 
     /// Answers from what is published: UDP on threads of its own, all else on `runtime`, whose time and I/O drivers
@@ -195,8 +216,11 @@ impl Listeners {
             stop: Arc::default(),
             workers: Vec::new(),
             seats: Vec::new(),
+            keepers: Vec::new(),
             tasks: Vec::new(),
             registry: Arc::default(),
+            pulses: Vec::new(),
+            copies: Vec::new(),
         };
         match self.launch(&mut running, respond, published, runtime) {
             Ok(()) => Ok(running),
@@ -229,10 +253,11 @@ impl Listeners {
         };
         let plain = door(running, Transport::Tcp, settings.tcp, Speech::Plain);
         for bound in bound {
+            running.copies.extend(bound.copies()?);
             for (number, socket) in bound.udp.into_iter().enumerate() {
                 let table = published.reader();
                 let worker = udp::Worker {
-                    socket: Arc::new(socket),
+                    socket,
                     address: bound.address,
                     packet_info: bind::is_wildcard(bound.address),
                     proxies: Arc::clone(&settings.proxies),
@@ -240,6 +265,7 @@ impl Listeners {
                     table,
                     respond: respond.clone(),
                     stop: Arc::clone(&running.stop),
+                    pulse: running.pulse(),
                 };
                 running.employ(worker, settings.pin_workers.then_some(number))?;
             }
@@ -252,9 +278,12 @@ impl Listeners {
         let quic = Arc::new(quic::Door {
             seats: running.seat(Transport::Quic, side.quic.limits, settings.clients, runtime),
             office: office(running, Transport::Quic),
+            stop: Arc::clone(&running.stop),
         });
-        for (transport, _, socket) in encrypted {
-            running.tasks.push(match transport {
+        for bound in encrypted {
+            running.copies.push(bound.copy()?);
+            let socket = bound.socket;
+            running.tasks.push(match bound.transport {
                 Transport::Tls => accept::listen(socket.into(), &tls, runtime)?,
                 Transport::Https => accept::listen(socket.into(), &https, runtime)?,
                 _ => quic::listen(socket.into(), &quic, side.side.clone(), runtime)?,
@@ -297,18 +326,56 @@ impl Running {
         }
     }
 
-    /// Ends all listeners and waits for the UDP threads, which takes no longer than a batch. Connections are closed
+    /// Takes the copies of the sockets that a successor is to be handed. What is read from them is missing here.
+    pub fn take_copies(&mut self) -> Vec<(Label, OwnedFd)> {
+        std::mem::take(&mut self.copies)
+    }
+
+    /// One number per UDP worker, which grows at least every half second while the worker is well.
+    pub fn pulses(&self) -> impl Fn() -> Vec<u64> + Send + Sync + use<> {
+        let pulses = self.pulses.clone();
+        move || pulses.iter().map(|pulse| pulse.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Stops reading from sockets that a successor reads from too. By UDP and TCP nothing is lost: what was received
+    /// is answered, connections that wait to be accepted are left to the successor, open ones go on. Those by QUIC
+    /// are closed, since all of them share a socket. Takes half a second at most. [`Running::finish`] comes next.
+    pub fn stop_reading(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.tasks.drain(..).for_each(|task| task.abort());
+        self.seats_of(Transport::Quic).for_each(Seats::close);
+        self.workers.drain(..).for_each(join);
+    }
+
+    /// Waits until the last connection has gone, but no longer than `patience`; then all has ended.
+    pub async fn finish(self, patience: Duration) {
+        let gone = async {
+            while self.seats.iter().any(|(_, seats)| seats.counts().open > 0) {
+                tokio::time::sleep(LEAVE_LOOK).await;
+            }
+        };
+        // Who stays longer finds the connection closed, as after any idle time.
+        let _ = tokio::time::timeout(patience, gone).await;
+        self.stop();
+    }
+
+    /// Ends all listeners and waits for the UDP threads, which takes half a second at most. Connections are closed
     /// where they are.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.tasks.iter().chain(&self.keepers).for_each(AbortHandle::abort);
         self.seats.iter().for_each(|(_, seats)| seats.close());
-        for (socket, worker) in self.workers {
-            udp::wake(&socket);
-            if worker.join().is_err() {
-                warn!("a UDP worker had panicked");
-            }
-        }
+        self.workers.into_iter().for_each(join);
+    }
+
+    fn seats_of(&self, transport: Transport) -> impl Iterator<Item = &Seats> {
+        self.seats.iter().filter(move |(of, _)| *of == transport).map(|(_, seats)| &**seats)
+    }
+
+    fn pulse(&mut self) -> Pulse {
+        let pulse = Pulse::default();
+        self.pulses.push(Arc::clone(&pulse));
+        pulse
     }
 
     fn seat(
@@ -320,12 +387,11 @@ impl Running {
     ) -> Arc<Seats> {
         let (seats, keeper) = Seats::open(transport, limits, clients, runtime);
         self.seats.push((transport, Arc::clone(&seats)));
-        self.tasks.push(keeper);
+        self.keepers.push(keeper);
         seats
     }
 
     fn employ(&mut self, worker: udp::Worker<impl Responder>, processor: Option<usize>) -> io::Result<()> {
-        let socket = Arc::clone(&worker.socket);
         let thread = thread::Builder::new().name(format!("udp {}", worker.address)).spawn(move || {
             if let Some(processor) = processor
                 && let Err(error) = mmsg::pin_to_processor(processor)
@@ -334,8 +400,14 @@ impl Running {
             }
             worker.run();
         })?;
-        self.workers.push((socket, thread));
+        self.workers.push(thread);
         Ok(())
+    }
+}
+
+fn join(worker: thread::JoinHandle<()>) {
+    if worker.join().is_err() {
+        warn!("a UDP worker had panicked");
     }
 }
 

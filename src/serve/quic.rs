@@ -8,12 +8,12 @@
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    Connection, Endpoint, EndpointConfig, Incoming, ReadToEndError, RecvStream, SendStream, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt,
+    Connection, Endpoint, EndpointConfig, Incoming, ReadToEndError, RecvStream, Runtime, SendStream,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::office::{LENGTH_OCTETS, MESSAGE_OCTETS_MAX, Office};
+use super::quic_socket::Shared;
 use super::seats::{Limits, Phase, Seat, Seats};
 use super::{Responder, skim};
 use crate::credentials::PublicSide;
@@ -51,6 +52,8 @@ const STREAMS_UNANSWERED_MAX: u64 = 1000;
 pub(super) struct Door<R> {
     pub(super) seats: Arc<Seats>,
     pub(super) office: Arc<Office<R>>,
+    /// Nothing is read from the socket any more.
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 /// One client's connection.
@@ -84,7 +87,14 @@ pub(super) fn listen<R: Responder>(
     let _context = runtime.enter();
     let (door, limits) = (Arc::clone(door), *door.seats.limits());
     let first = server_config(&side.borrow_and_update(), &limits)?;
-    let endpoint = Endpoint::new(EndpointConfig::default(), Some(first), socket, Arc::new(TokioRuntime))?;
+    let socket = Shared::new(TokioRuntime.wrap_udp_socket(socket)?, Arc::clone(&door.stop));
+    let runs_on = Arc::new(TokioRuntime);
+    let endpoint = Endpoint::new_with_abstract_socket(
+        EndpointConfig::default(),
+        Some(first),
+        Arc::new(socket),
+        runs_on,
+    )?;
     let task = async move {
         loop {
             tokio::select! {

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ pub(super) const WAIT: Duration = Duration::from_millis(500);
 
 /// One worker of one address.
 pub(super) struct Worker<R> {
-    /// The worker's own socket, shared only with who ends the worker.
-    pub(super) socket: Arc<Socket>,
+    /// The worker's own socket, or one that it shares with others.
+    pub(super) socket: Socket,
     pub(super) address: SocketAddr,
     /// Whether replies must be told which address they leave from.
     pub(super) packet_info: bool,
@@ -42,16 +42,22 @@ pub(super) struct Worker<R> {
     pub(super) tally: Tally,
     pub(super) respond: R,
     pub(super) stop: Arc<AtomicBool>,
+    /// Written by this worker alone.
+    pub(super) pulse: Arc<AtomicU64>,
 }
 
 impl<R: Responder> Worker<R> {
-    /// Answers until told to stop; see [`wake`].
+    /// Answers until told to stop, which takes [`WAIT`] at most. Nothing shortens it: shutting the socket down would
+    /// end every wait on it, also those of another process that has it from a supervisor or by succession.
     pub(super) fn run(mut self) {
         let mut batch = Batch::new(Family::of(self.address.ip()), self.packet_info);
         let mut well = true;
+        let mut rounds = 0;
         while !self.stop.load(Ordering::Relaxed) {
+            rounds += 1;
+            self.pulse.store(rounds, Ordering::Relaxed);
             match batch.receive(&self.socket) {
-                Ok(_) if self.stop.load(Ordering::Relaxed) => {}
+                // Even when told to stop meanwhile: nobody else can answer what was received here.
                 Ok(received) => {
                     well = true;
                     self.answer(&mut batch, received);
@@ -105,14 +111,6 @@ impl<R: Responder> Worker<R> {
             Action::Send(length) => length,
         }
     }
-}
-
-/// Ends the wait of the worker on this socket, so that it looks at its stop flag. The socket is of no use after.
-///
-/// The kernel says ENOTCONN, and still every wait on the socket ends, now and later: Linux does so on purpose, see
-/// the comment at `inet_shutdown`. The alternative, a time-out on each wait, costs every batch a timer.
-pub(super) fn wake(socket: &Socket) {
-    let _ = socket.shutdown(std::net::Shutdown::Both);
 }
 
 /// Whether receiving may go on at once: signals, and errors that came with one packet, such as a late ICMP message

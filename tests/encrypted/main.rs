@@ -76,5 +76,8 @@ fn a_key_that_others_may_read_keeps_the_server_from_starting() {
     std::fs::set_permissions(server.path("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let check = server.run("check");
     assert_eq!(check.status.code(), Some(78));
-    assert!(String::from_utf8_lossy(&check.stderr).contains("server.key: others may read this key"));
+    assert!(
+        String::from_utf8_lossy(&check.stderr)
+            .contains("server.key: others than its owner may open this secret")
+    );
 }

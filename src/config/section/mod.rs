@@ -5,6 +5,7 @@ pub(super) mod check;
 pub(super) mod dnssec;
 pub(super) mod extensions;
 pub(super) mod geoip;
+pub(super) mod hardening;
 pub(super) mod journey;
 pub(super) mod map;
 pub(super) mod probe;
@@ -22,8 +23,19 @@ use crate::config::table::Section;
 pub(super) const TOP: Section = Section {
     path: "",
     keys: &[
-        "server", "log", "metrics", "gauges", "geoip", "regions", "agents", "vantages", "probes", "maps",
-        "zones", "services",
+        "server",
+        "hardening",
+        "log",
+        "metrics",
+        "gauges",
+        "geoip",
+        "regions",
+        "agents",
+        "vantages",
+        "probes",
+        "maps",
+        "zones",
+        "services",
     ],
 };
 
@@ -39,6 +51,7 @@ pub(super) const ALL: &[&Section] = &[
     &extensions::COOKIES,
     &extensions::CHAOS,
     &extensions::RATE_LIMIT,
+    &hardening::HARDENING,
     &server::LOG,
     &server::METRICS,
     &geoip::GEOIP,

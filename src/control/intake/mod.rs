@@ -12,7 +12,7 @@ mod refusal;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -70,16 +70,15 @@ const REPORTS_WAITING_MAX: usize = 64;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Intake {
-    /// Binds the address and reads the certificates.
+    /// Reads the certificates, to take reports at `listener`. Within a runtime.
     ///
     /// # Errors
-    /// When the address cannot be had, or a file is at fault.
-    pub async fn bind(agents: &Agents) -> Result<Self, String> {
+    /// When a file is at fault, or the runtime does not take the listener.
+    pub fn new(agents: &Agents, listener: StdListener) -> Result<Self, String> {
         let contents = Contents::read(&agents.files)?;
         let side = ServerSide::new(&contents)?;
-        let listener = TcpListener::bind(agents.listen)
-            .await
-            .map_err(|error| format!("{} cannot be had: {error}", agents.listen))?;
+        let taken = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+        let listener = taken.map_err(|error| error.to_string())?;
         Ok(Self { listener, agents: agents.clone(), contents, side })
     }
 

@@ -82,7 +82,7 @@ fn a_proxy_without_its_header_is_not_served() {
 #[test]
 fn a_header_from_elsewhere_is_no_header() {
     let (server, _shown) = behind_proxy(limits());
-    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
     socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.addresses[0].port())).into()).unwrap();
     let mut stream = TcpStream::from(socket);

@@ -171,7 +171,7 @@ fn a_client_has_so_many_connections_and_another_client_its_own() {
     let server = start(&["0.0.0.0:0"], Limits { connections_per_client: 2, ..limits() }, echo);
     let port = server.addresses[0].port();
     let from = |client: [u8; 4]| {
-        let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
         socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
         let stream = TcpStream::from(socket);

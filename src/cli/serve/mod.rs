@@ -8,10 +8,13 @@
 //!
 //! Connections of clients have a runtime of their own, so that no crowd of them holds up a verdict.
 
+mod opened;
+mod settings;
+mod watchdog;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,10 +23,12 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
-use super::log;
+use self::opened::{Local, Opened};
 use super::said::{Failure, Outcome, Said};
+use super::{Configuration, log};
 use crate::agent::chance::Chance;
 use crate::agent::run::Snapshot;
 use crate::agent::world::Targets;
@@ -34,14 +39,15 @@ use crate::config::{self, Config, Log, LogFormat};
 use crate::control;
 use crate::control::intake::Intake;
 use crate::control::metrics::Metrics;
-use crate::control::run::{Control, INBOX_MAX, InForce, Message};
+use crate::control::run::{Control, INBOX_MAX, InForce, Message, Watched};
 use crate::control::saved::SavedFile;
-use crate::control::socket::OperatorSocket;
-use crate::credentials::{self, Contents, PublicSide};
+use crate::control::socket::Heirs;
+use crate::control::succession::Successor;
 use crate::ids::VantageId;
-use crate::serve::{
-    BindFault, ClientNames, Encrypted, Limits, Listener, Listeners, Running, Settings, descriptors, priority,
-};
+use crate::process::handed::Estate;
+use crate::process::supervisor::Supervisor;
+use crate::process::{self, HardenFault, Needs, panics};
+use crate::serve::{BindFault, Running, priority};
 
 /// A server at work, with a runtime of its own.
 #[derive(Debug)]
@@ -55,7 +61,15 @@ pub(super) struct Server {
     signals: Signals,
     inbox: mpsc::Sender<Message>,
     stop: watch::Sender<bool>,
+    /// A successor is there.
+    left: watch::Sender<bool>,
+    /// What takes connections other than queries.
+    takers: Vec<AbortHandle>,
+    arrivals: mpsc::Receiver<Successor>,
     control: tokio::task::JoinHandle<()>,
+    supervisor: Supervisor,
+    /// Held as long as the server lives.
+    _state_lock: std::fs::File,
 }
 
 /// The signals that a server follows.
@@ -64,6 +78,17 @@ struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// What `serve` is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Take over from the server that runs with this configuration, without losing a query: it ends once this one
+    /// answers. Where none runs, start as usual.
+    #[arg(long)]
+    take_over: bool,
 }
 
 /// Why a server cannot start.
@@ -81,8 +106,18 @@ pub(super) enum StartFault {
     Agents(String),
     /// The certificate for encrypted transports.
     Certificate(String),
+    /// The folder of the state.
+    StateDirectory(PathBuf, io::Error),
+    /// The sockets of a supervisor.
+    Environment(io::Error),
+    /// The sockets of a predecessor.
+    TakeOver(io::Error),
+    /// What must be given up, or kept.
+    Harden(HardenFault),
     /// Threads, or the runtime.
     Runtime(io::Error),
+    /// A signal ended it before it answered; no fault.
+    Ended,
 }
 
 /// How long a start waits for the first verdicts before it answers; what is not known by then is served.
@@ -92,73 +127,112 @@ const FIRST_ROUND_MAX: Duration = Duration::from_secs(3);
 const SNAPSHOTS_MAX: usize = 2;
 /// How long an end may take; a probe of a file on a dead share could take for ever.
 const STOP_MAX: Duration = Duration::from_secs(2);
+/// How long clients' connections may last after a successor has taken over: as long as an idle one lasts by default.
+const FINISH_MAX: Duration = Duration::from_secs(10);
 
 impl Server {
-    /// Starts answering from `generation`, which was loaded from `path`. The sockets open once every endpoint is
-    /// judged, or after [`FIRST_ROUND_MAX`].
+    /// Starts answering from `generation`, which was loaded from `path`, without anything given up.
     pub(super) fn start(generation: Generation, path: PathBuf) -> Result<Self, StartFault> {
+        let opened = Opened::new(&generation.config, false)?;
+        Self::begin(generation, path, opened, Watched::default())
+    }
+
+    /// Starts answering at sockets that are open already. Until every endpoint is judged, or for
+    /// [`FIRST_ROUND_MAX`], queries wait, unless something is known of an earlier life.
+    fn begin(
+        generation: Generation,
+        path: PathBuf,
+        mut opened: Opened,
+        watched: Watched,
+    ) -> Result<Self, StartFault> {
         let runtime = Builder::new_multi_thread().enable_all().build().map_err(StartFault::Runtime)?;
         let clients = client_runtime().map_err(StartFault::Runtime)?;
         let config = Arc::clone(&generation.config);
-        let certificate = certificate(&config).map_err(StartFault::Certificate)?;
-        let mut settings = settings(&config, certificate.as_ref().map(|(_, side)| side.subscribe()));
-        if descriptors::share(&mut settings, descriptors::raise()) {
+        if opened.fewer_connections {
             warn!("the limit of open files is too low for the connections configured; fewer are taken");
         }
-        // A start that must fail for an address fails at once, not after the first round.
-        drop(Listeners::bind(&settings).map_err(StartFault::Listen)?);
-
+        let local = opened.local(&config)?;
         let metrics = Arc::new(Metrics::default());
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
         let (stop, stopped) = watch::channel(false);
+        let (left, leaving) = watch::channel(false);
+        let (successors, arrivals) = mpsc::channel(1);
         let guard = runtime.enter();
         // From here on a signal is taken; before, it would end the process the hard way, a reload's included.
-        let signals = Signals::new().map_err(StartFault::Runtime)?;
-        let socket = OperatorSocket::bind(&config.server.control_socket)
-            .map_err(|error| StartFault::OperatorSocket(config.server.control_socket.clone(), error))?;
-        if let Some(address) = config.metrics_listen {
-            let listener = runtime
-                .block_on(control::http::bind(address))
-                .map_err(|error| StartFault::Metrics(address, error))?;
-            runtime.spawn(control::http::serve(listener, Arc::clone(&metrics)));
+        let mut signals = Signals::new().map_err(StartFault::Runtime)?;
+        let estate = Estate::default();
+        estate.add(opened.copies(&config).map_err(StartFault::Runtime)?);
+        estate.add(local.copies().map_err(StartFault::Runtime)?);
+        let Local { operator, state_lock, predecessor } = local;
+        let heirs = Heirs { estate: estate.clone(), successors };
+        let mut operator = Some(operator.serve(inbox.clone(), heirs, leaving));
+        // A predecessor serves operators as long as it answers queries.
+        if predecessor.is_none() {
+            operator.take().into_iter().for_each(|operator| drop(runtime.spawn(operator)));
         }
-        if let Some(address) = config.gauges_listen {
-            let listener = runtime
-                .block_on(control::gauges::bind(address))
-                .map_err(|error| StartFault::Gauges(address, error))?;
-            runtime.spawn(control::gauges::serve(listener, inbox.clone()));
+
+        let mut takers = Vec::new();
+        if let Some(listener) = opened.metrics {
+            takers.push(runtime.spawn(control::http::serve(listener, Arc::clone(&metrics))).abort_handle());
+        }
+        if let Some(listener) = opened.gauges {
+            takers.push(runtime.spawn(control::gauges::serve(listener, inbox.clone())).abort_handle());
         }
         let saved = SavedFile::inside(&config.server.state_directory);
+        let (pulse, supervisor) = (Arc::clone(&watched.pulse), watched.supervisor.clone());
         let (task, published, in_force) =
-            Control::new(generation, path, Arc::clone(&metrics), saved, inbox.clone());
-        if let Some(agents) = &config.agents {
-            let intake = runtime.block_on(Intake::bind(agents)).map_err(StartFault::Agents)?;
+            Control::new(generation, path, Arc::clone(&metrics), saved, inbox.clone(), watched);
+        if let (Some(agents), Some(listener)) = (&config.agents, opened.agents) {
+            let intake = Intake::new(agents, listener).map_err(StartFault::Agents)?;
             let (rechecks, metrics) = (task.rechecks(), Arc::clone(&metrics));
             info!(listen = ?intake.address().ok(), "taking agents' reports");
-            runtime.spawn(intake.serve(in_force.clone(), rechecks, inbox.clone(), metrics));
+            let intake = intake.serve(in_force.clone(), rechecks, inbox.clone(), metrics);
+            takers.push(runtime.spawn(intake).abort_handle());
         }
-        if let Some((contents, side)) = certificate {
-            runtime.spawn(follow(&config, contents, side, Arc::clone(&metrics)));
+        let remembers = task.remembers();
+        if let Some(shown) = opened.shown {
+            runtime.spawn(shown.follow(Arc::clone(&metrics)));
         }
         let control = runtime.spawn(task.run(messages, stopped));
-        runtime.spawn(socket.serve(inbox.clone()));
         runtime.spawn(probe(in_force.clone(), inbox.clone()));
-        runtime.block_on(first_round(in_force));
+        if !remembers && !runtime.block_on(first_round(in_force, &mut signals)) {
+            runtime.shutdown_timeout(STOP_MAX);
+            return Err(StartFault::Ended);
+        }
         drop(guard);
 
-        let listeners = Listeners::bind(&settings).map_err(StartFault::Listen)?;
-        let addresses = listeners.local_addrs();
+        let addresses = opened.listeners.local_addrs();
         for transport in [Transport::Tls, Transport::Https, Transport::Quic] {
-            let listen = listeners.encrypted_addrs(transport);
+            let listen = opened.listeners.encrypted_addrs(transport);
             if !listen.is_empty() {
                 info!(%transport, ?listen, "answering over an encrypted transport");
             }
         }
-        let listeners = listeners.start(&published, clients.handle()).map_err(StartFault::Runtime)?;
+        let mut listeners =
+            opened.listeners.start(&published, clients.handle()).map_err(StartFault::Runtime)?;
+        estate.add(listeners.take_copies());
         metrics.of_workers(listeners.registry(), listeners.connection_counts());
         // The task lives as long as this.
         let _ = inbox.blocking_send(Message::Listening(addresses.clone()));
-        Ok(Self { runtime, clients, listeners, addresses, signals, inbox, stop, control })
+        opened::dismiss(predecessor);
+        operator.into_iter().for_each(|operator| drop(runtime.spawn(operator)));
+        runtime.spawn(watchdog::watch(supervisor.clone(), pulse, listeners.pulses()));
+        supervisor.ready();
+        Ok(Self {
+            runtime,
+            clients,
+            listeners,
+            addresses,
+            signals,
+            inbox,
+            stop,
+            left,
+            takers,
+            arrivals,
+            control,
+            supervisor,
+            _state_lock: state_lock,
+        })
     }
 
     /// The addresses that queries are taken on, with their real ports.
@@ -167,29 +241,48 @@ impl Server {
         &self.addresses
     }
 
-    /// Waits for a signal that ends the server; SIGHUP is a reload.
-    fn wait(&mut self) {
-        let Self { runtime, signals, inbox, .. } = self;
+    /// Waits for what ends the server: a signal, or a successor that answers in its place. SIGHUP is a reload.
+    fn wait(&mut self) -> Option<Successor> {
+        let Self { runtime, signals: Signals { hangup, terminate, interrupt }, inbox, arrivals, .. } = self;
         runtime.block_on(async {
             loop {
                 tokio::select! {
-                    _ = signals.hangup.recv() => {
+                    _ = hangup.recv() => {
                         // The task lives as long as this.
                         let _ = inbox.send(Message::Reload).await;
                     }
-                    _ = signals.terminate.recv() => return,
-                    _ = signals.interrupt.recv() => return,
+                    Some(successor) = arrivals.recv() => return Some(successor),
+                    _ = terminate.recv() => return None,
+                    _ = interrupt.recv() => return None,
                 }
             }
-        });
+        })
     }
 
     /// Stops answering, then writes what is to be kept.
     pub(super) fn stop(self) {
+        self.supervisor.stopping();
         self.listeners.stop();
         self.clients.shutdown_timeout(STOP_MAX);
         self.stop.send_replace(true);
         // A control task that panicked has ended the process already.
+        let _ = self.runtime.block_on(self.control);
+        self.runtime.shutdown_timeout(STOP_MAX);
+    }
+
+    /// Leaves the sockets to a successor: stops reading, then finishes what is open. The verdicts are the successor's
+    /// to write, and the supervisor is its to speak to.
+    fn leave(mut self, successor: Successor) {
+        self.left.send_replace(true);
+        self.takers.iter().for_each(AbortHandle::abort);
+        self.listeners.stop_reading();
+        if let Err(error) = successor.left() {
+            warn!(%error, "the successor has gone already");
+        }
+        info!("a successor answers; finishing the open connections");
+        self.runtime.block_on(self.listeners.finish(FINISH_MAX));
+        self.clients.shutdown_timeout(STOP_MAX);
+        self.stop.send_replace(true);
         let _ = self.runtime.block_on(self.control);
         self.runtime.shutdown_timeout(STOP_MAX);
     }
@@ -203,28 +296,75 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
+
+    /// Waits for a signal that ends the server.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
-/// Serves the configuration in the file `path` until a signal ends it. With `json` it logs for programs, whatever
-/// the configuration says.
-pub(super) fn run(path: &Path, json: bool) -> Outcome {
+/// Serves the configuration that is named until a signal or a successor ends it. With `json` it logs for programs,
+/// whatever the configuration says.
+pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
+    panics::end_process(json);
+    let path = arguments.configuration.path();
     let (generation, warnings) =
         generation::load(path, clock::wall()).map_err(|found| Failure::faults(&found))?;
-    let written = generation.config.log;
-    log::start(&Log { format: if json { LogFormat::Json } else { written.format }, ..written });
-    for warning in &warnings {
-        warn!("{warning}");
-    }
-    let mut server = Server::start(generation, path.to_owned()).map_err(|fault| {
+    let config = Arc::clone(&generation.config);
+    let format = if json { LogFormat::Json } else { config.log.format };
+    panics::end_process(format == LogFormat::Json);
+    let failed = |fault: StartFault| {
         log::finish();
         Failure::failed(fault.to_string())
-    })?;
+    };
+    // In this order, and before the first thread: opening may need root, and what is given up holds for threads that
+    // start later.
+    let opened = Opened::new(&config, arguments.take_over).map_err(failed)?;
+    let hardened = process::harden(&config.hardening, &needs(path, &config))
+        .map_err(|fault| failed(StartFault::Harden(fault)))?;
+    log::start(&Log { format, ..config.log });
+    for warning in &warnings {
+        warn!("{}", warning.in_one_line());
+    }
+    log::hardened(&hardened);
+    let supervisor = Supervisor::of_environment();
+    let watched = Watched { supervisor, pulse: Arc::default(), confined: hardened.confined };
+    let mut server = match Server::begin(generation, path.to_owned(), opened, watched) {
+        Ok(server) => server,
+        Err(StartFault::Ended) => return Ok(done()),
+        Err(fault) => return Err(failed(fault)),
+    };
     info!(version = env!("CARGO_PKG_VERSION"), listen = ?server.addresses(), "answering");
-    server.wait();
-    info!("stopping");
-    server.stop();
+    match server.wait() {
+        Some(successor) => server.leave(successor),
+        None => {
+            info!("stopping");
+            server.stop();
+        }
+    }
+    Ok(done())
+}
+
+fn done() -> Said {
     log::finish();
-    Ok(Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() })
+    Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() }
+}
+
+/// What a server goes on needing of the file system.
+fn needs(path: &Path, config: &Config) -> Needs {
+    let server = &config.server;
+    let socket = server.control_socket.parent().map(Path::to_owned);
+    let written = socket.into_iter().chain([server.state_directory.clone()]);
+    Needs {
+        files: config::files::of_server(path, config),
+        folders: config::files::folders_of_server(config),
+        written: written
+            .map(|folder| if folder.as_os_str().is_empty() { ".".into() } else { folder })
+            .collect(),
+    }
 }
 
 /// A runtime whose threads step back behind all others.
@@ -236,87 +376,18 @@ fn client_runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// What clients of encrypted transports are shown, with the files it was made of.
-type Shown = (Contents, watch::Sender<Arc<PublicSide>>);
-
-/// What clients of encrypted transports are shown, if there are to be any.
-fn certificate(config: &Config) -> Result<Option<Shown>, String> {
-    let Some(certificate) = &config.server.encrypted.certificate else { return Ok(None) };
-    let contents = Contents::read(&certificate.files)?;
-    let side = PublicSide::new(&contents)?;
-    Ok(Some((contents, watch::Sender::new(Arc::new(side)))))
-}
-
-/// Follows the certificate's files, and tells when the latest of them ends.
-fn follow(
-    config: &Config,
-    contents: Contents,
-    side: watch::Sender<Arc<PublicSide>>,
-    metrics: Arc<Metrics>,
-) -> impl Future<Output = ()> + Send + use<> {
-    let files = config.server.encrypted.certificate.as_ref().map(|certificate| certificate.files.clone());
-    let files = files.expect("what is shown was read from files");
-    let mut shown = side.subscribe();
-    let tell = async move {
-        loop {
-            metrics.public_certificate(shown.borrow_and_update().expires);
-            if shown.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    async move {
-        tokio::join!(tell, credentials::follow(files, contents, PublicSide::new, side));
-    }
-}
-
-fn settings(config: &Config, side: Option<watch::Receiver<Arc<PublicSide>>>) -> Settings {
-    let server = &config.server;
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let workers = server.workers.and_then(|workers| NonZeroUsize::new(workers.into()));
-    let clients = if config.log.shorten_clients { ClientNames::Shortened } else { ClientNames::Whole };
-    let encrypted = &server.encrypted;
-    Settings {
-        listen: server.listen.clone(),
-        workers: workers.unwrap_or(cores),
-        pin_workers: false,
-        tcp: limits(&server.tcp),
-        proxies: server.proxies.as_slice().into(),
-        encrypted: side.map(|side| Encrypted {
-            side,
-            tls: listener(&encrypted.tls),
-            https: listener(&encrypted.https),
-            path: encrypted.path.as_str().into(),
-            quic: listener(&encrypted.quic),
-        }),
-        clients,
-    }
-}
-
-fn listener(written: &config::Listener) -> Listener {
-    Listener { listen: written.listen.clone(), limits: limits(&written.limits) }
-}
-
-fn limits(written: &config::Limits) -> Limits {
-    Limits {
-        connections: written.connections as usize,
-        connections_per_client: written.connections_per_address as usize,
-        queries: written.queries_per_connection.into(),
-        streams: written.streams,
-        idle: written.idle_timeout,
-        lifetime: written.lifetime,
-        ..Limits::default()
-    }
-}
-
-/// Waits until every endpoint is judged, or for [`FIRST_ROUND_MAX`].
-async fn first_round(mut in_force: watch::Receiver<InForce>) {
+/// Waits until every endpoint is judged, or for [`FIRST_ROUND_MAX`]; false when a signal ends the server before.
+async fn first_round(mut in_force: watch::Receiver<InForce>, signals: &mut Signals) -> bool {
     let judged = in_force.wait_for(|in_force| in_force.unjudged == 0);
-    let timely = tokio::time::timeout(FIRST_ROUND_MAX, judged).await.is_ok();
+    let timely = tokio::select! {
+        judged = tokio::time::timeout(FIRST_ROUND_MAX, judged) => judged.is_ok(),
+        () = signals.end() => return false,
+    };
     if !timely {
         let unjudged = in_force.borrow().unjudged;
         warn!(unjudged, "not every endpoint is judged yet; those are served");
     }
+    true
 }
 
 /// Probes what is in force, inside this process, and tells the control task. Where vantages are configured, that is
@@ -393,6 +464,15 @@ impl fmt::Display for StartFault {
             }
             Self::Certificate(fault) => write!(f, "server.tls: {fault}"),
             Self::Agents(fault) => write!(f, "agents: {fault}"),
+            Self::StateDirectory(path, error) => {
+                write!(f, "server.state-directory: {} cannot be used: {error}", path.display())
+            }
+            Self::Environment(error) => write!(f, "the sockets of the supervisor cannot be used: {error}"),
+            Self::TakeOver(error) => {
+                write!(f, "the server that runs here did not hand over, and goes on: {error}")
+            }
+            Self::Harden(fault) => write!(f, "{fault}"),
+            Self::Ended => f.write_str("a signal ended the start"),
             Self::Runtime(error) => write!(f, "the server cannot start: {error}"),
         }
     }

@@ -9,32 +9,38 @@
 //!
 //! Files are read beside it, so that verdicts go on while a large zone loads.
 
+mod save;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio::task;
 use tracing::{error, info, warn};
 
-use super::challenge::challenged;
-use super::gauges;
-use super::metrics::Metrics;
-use super::news::News;
-use super::request::{Request, Response};
-use super::saved::SavedFile;
-use super::secret;
-use super::state::{Effects, Event, State};
-use super::tell;
 use crate::answer::signed::SignedZone;
 use crate::answer::table::AnswerTable;
 use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
+use crate::control::challenge::challenged;
+use crate::control::gauges;
+use crate::control::metrics::Metrics;
+use crate::control::news::News;
+use crate::control::request::{Request, Response};
+use crate::control::saved::SavedFile;
+use crate::control::secret;
+use crate::control::state::{Effects, Event, State};
+use crate::control::tell;
+use crate::fault::Fault;
 use crate::health::outcome::Report;
 use crate::ids::{TargetId, ZoneId};
+use crate::process::Confined;
+use crate::process::supervisor::Supervisor;
 use crate::publish::Published;
 use crate::time::Moment;
 use crate::wire::cookie::Secret;
@@ -63,6 +69,10 @@ pub enum Message {
     Listening(Vec<SocketAddr>),
     /// What [`Control`] writes beside itself is written, or not.
     Saved(io::Result<()>),
+    /// A successor is about to read the verdicts: write them, say so, and write no more.
+    HandOver(oneshot::Sender<()>),
+    /// The successor did not come.
+    KeepOn,
     /// What [`Control`] signs beside itself is signed: zones of the configuration of that number.
     Resigned(u64, Vec<(ZoneId, Arc<SignedZone>)>),
 }
@@ -97,8 +107,6 @@ const RECHECKS_MAX: usize = 256;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Verdicts that do not change are written again after so long: their age counts from when they were written.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-/// How long an end waits for the disk.
-const LAST_SAVE_MAX: Duration = Duration::from_secs(2);
 
 /// The task's belongings.
 #[derive(Debug)]
@@ -117,6 +125,8 @@ pub struct Control {
     save_due: Moment,
     /// They are being written.
     saving: bool,
+    /// A successor writes from now on.
+    handed_over: bool,
     /// The last time they could be written; a fault of the disk is told when it begins and when it ends.
     save_works: bool,
     /// The configuration that the process was started with: some of it holds until the process ends.
@@ -128,12 +138,24 @@ pub struct Control {
     /// Those who asked while it was under way: what it reads may be older than what they mean.
     waiting: Vec<oneshot::Sender<Response>>,
     reload_again: bool,
+    watched: Watched,
     /// What cookies are made with where the configuration names no secrets; kept over reloads.
     secret: Secret,
     /// Zones are being signed anew.
     pub(super) resigning: bool,
     /// For the loader to answer by.
     pub(super) inbox: mpsc::Sender<Message>,
+}
+
+/// Who watches over the task, and what it must not touch any more.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Who is told of reloads.
+    pub supervisor: Supervisor,
+    /// Grows at least every second while the task is well.
+    pub pulse: Arc<AtomicU64>,
+    /// Where alone files can be read, where something holds that.
+    pub confined: Option<Confined>,
 }
 
 impl Control {
@@ -145,6 +167,7 @@ impl Control {
         metrics: Arc<Metrics>,
         saved: SavedFile,
         inbox: mpsc::Sender<Message>,
+        watched: Watched,
     ) -> (Self, Arc<Published>, watch::Receiver<InForce>) {
         let secret = secret::made_up();
         generation.lend_secret(secret);
@@ -152,7 +175,7 @@ impl Control {
         let (verdicts, age) = saved.read(clock::wall());
         let state = State::new(generation, &verdicts, age, clock::now());
         let published = Arc::new(Published::new(Arc::clone(state.table())));
-        let (in_force, watched) = watch::channel(in_force(&state));
+        let (in_force, followed) = watch::channel(in_force(&state));
         metrics.follow(&state);
         let control = Self {
             state,
@@ -165,17 +188,19 @@ impl Control {
             saved,
             save_due: clock::now() + SAVE_EVERY,
             saving: false,
+            handed_over: false,
             save_works: true,
             started_with,
             listening: Vec::new(),
             loading: None,
             waiting: Vec::new(),
             reload_again: false,
+            watched,
             secret,
             resigning: false,
             inbox,
         };
-        (control, published, watched)
+        (control, published, followed)
     }
 
     /// Where it tells what every agent should probe again at once.
@@ -184,12 +209,19 @@ impl Control {
         self.rechecks.clone()
     }
 
+    /// Whether something is known of an earlier life.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        !self.state.board().saved(clock::now()).is_empty()
+    }
+
     /// Takes messages until every sender but its own is told to stop; then writes what is to be kept.
     pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, mut stop: watch::Receiver<bool>) {
         let mut housekeeping = clock::now() + HOUSEKEEPING;
         let mut came = Vec::with_capacity(TOGETHER_MAX);
         loop {
             let now = clock::now();
+            self.watched.pulse.fetch_add(1, Ordering::Relaxed);
             let wakes = [self.state.wake(), self.news.due(), Some(housekeeping)];
             let wake = wakes.into_iter().flatten().min().expect("there is always housekeeping");
             tokio::select! {
@@ -209,7 +241,9 @@ impl Control {
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
-        self.save_last().await;
+        if !self.handed_over {
+            self.save_last().await;
+        }
     }
 
     /// Takes messages in their order, and reports that follow each other together.
@@ -253,6 +287,8 @@ impl Control {
             Message::Loaded(loaded) => self.loaded(*loaded),
             Message::Listening(addresses) => self.listening = addresses,
             Message::Saved(result) => self.saved(result),
+            Message::HandOver(reply) => self.hand_over(reply),
+            Message::KeepOn => self.handed_over = false,
             Message::Resigned(generation, zones) => self.resigned(generation, zones),
             Message::Operator(Request::Reload, reply) => self.reload(Some(reply)),
             Message::Operator(request, reply) => {
@@ -293,6 +329,7 @@ impl Control {
                 Err(faults) => Response::Failed { faults },
             },
             Request::Reload => unreachable!("a reload is answered when it is done"),
+            Request::TakeOver => unreachable!("the socket hands over"),
         }
     }
 
@@ -375,6 +412,7 @@ impl Control {
             return;
         }
         self.loading = Some(reply.into_iter().collect());
+        self.watched.supervisor.reloading();
         let (path, inbox) = (self.path.clone(), self.inbox.clone());
         let signed = self.state.table().signed_zones().map(Arc::clone).collect();
         task::spawn_blocking(move || {
@@ -390,9 +428,12 @@ impl Control {
                 generation.lend_secret(self.secret);
                 self.put_in_force(generation, &warnings)
             }
-            Err(faults) => {
+            Err(mut faults) => {
+                if let Some(confined) = &self.watched.confined {
+                    faults.iter_mut().for_each(|fault| explain(fault, confined));
+                }
                 for fault in &faults {
-                    error!("{fault}");
+                    error!("{}", fault.in_one_line());
                 }
                 error!("the reload failed; what was in force stays in force");
                 self.metrics.reloaded(false);
@@ -402,15 +443,22 @@ impl Control {
         for reply in self.loading.take().into_iter().flatten() {
             let _ = reply.send(response.clone());
         }
+        self.watched.supervisor.ready();
         if std::mem::take(&mut self.reload_again) {
             self.reload(None);
             self.loading = Some(std::mem::take(&mut self.waiting));
         }
     }
 
-    fn put_in_force(&mut self, generation: Generation, warnings: &[crate::fault::Fault]) -> Response {
+    fn put_in_force(&mut self, generation: Generation, warnings: &[Fault]) -> Response {
+        for warning in warnings {
+            warn!("{}", warning.in_one_line());
+        }
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(tell::needs_restart(&self.started_with, &generation.config));
+        for key in tell::needs_restart(&self.started_with, &generation.config) {
+            warn!(key, "is new, but takes a restart");
+            warnings.push(format!("warning: {key} is new, but takes a restart"));
+        }
         self.metrics.renumber_targets(&self.state.generation().config, &generation.config);
         // Compiling every service takes a while with thousands of them; the other tasks go on.
         task::block_in_place(|| self.step(Event::Reload(Box::new(generation)), clock::now()));
@@ -418,9 +466,6 @@ impl Control {
         self.in_force.send_replace(in_force(&self.state));
         self.metrics.follow(&self.state);
         self.metrics.reloaded(true);
-        for warning in &warnings {
-            warn!("{warning}");
-        }
         let generation = self.state.table().generation();
         info!(generation, "the new configuration is live");
         Response::Reloaded { generation, warnings }
@@ -435,7 +480,7 @@ impl Control {
         }
         self.keep_signed();
         let now = clock::now();
-        if self.save_due <= now && !self.saving {
+        if self.save_due <= now && !self.saving && !self.handed_over {
             self.saving = true;
             self.save_due = now + SAVE_EVERY;
             let (write, inbox) = (self.save(now), self.inbox.clone());
@@ -444,37 +489,14 @@ impl Control {
             });
         }
     }
+}
 
-    /// What writes the verdicts of this moment: a disk may take its time, so never this task.
-    fn save(&self, now: Moment) -> impl FnOnce() -> io::Result<()> + Send + use<> {
-        let (verdicts, wall, file) = (self.state.board().saved(now), clock::wall(), self.saved.clone());
-        move || file.write(&verdicts, wall)
-    }
-
-    fn saved(&mut self, result: io::Result<()>) {
-        self.saving = false;
-        let file = self.saved.path().display();
-        match result {
-            Ok(()) if !self.save_works => info!(%file, "the verdicts can be written again"),
-            Err(ref error) if self.save_works => {
-                warn!(%error, %file, "the verdicts cannot be written; a restart would not know them");
-            }
-            _ => {}
-        }
-        self.save_works = result.is_ok();
-        if result.is_err() {
-            self.metrics.write_failed();
-            self.save_due = clock::now();
-        }
-    }
-
-    /// The last of all: waits for the disk, but not for ever.
-    async fn save_last(mut self) {
-        let write = task::spawn_blocking(self.save(clock::now()));
-        match tokio::time::timeout(LAST_SAVE_MAX, write).await {
-            Ok(Ok(result)) => self.saved(result),
-            _ => warn!("the verdicts could not be written in time"),
-        }
+/// A file that cannot be reached since the start is no matter of its mode, whatever the system says.
+fn explain(fault: &mut Fault, confined: &Confined) {
+    if fault.spot.is_none()
+        && let Some(why) = confined.forbids(Path::new(&*fault.file))
+    {
+        fault.help = why;
     }
 }
 

@@ -1,0 +1,106 @@
+//! kill -9 while zones are reloaded and verdicts change: what is answered afterwards is never torn and never older
+//! than what was answered before, and what is on disk is whole.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::place::{Place, Server, zone};
+
+/// Kills in the suite; the benchmark `reliability` does a thousand.
+const KILLS: u32 = 20;
+
+/// What outlived a life, and what was seen of it.
+#[derive(Debug, Default)]
+pub(crate) struct Lives {
+    /// The zone's serial, as last answered.
+    serial: u32,
+    /// From the start of each life to its first answer.
+    pub(crate) first_answers: Vec<Duration>,
+    /// Verdicts that the file had changed.
+    pub(crate) verdicts_changed: u32,
+    last_verdicts: String,
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_whole_and_newest_state() {
+    let place = Place::new();
+    let mut lives = Lives::default();
+    for life in 0..KILLS {
+        live_and_die(&place, &mut lives, life);
+    }
+    assert_eq!(lives.first_answers.len(), KILLS as usize);
+}
+
+/// One life: it answers, reloads and changes verdicts all the time, and is killed in the midst of it.
+pub(crate) fn live_and_die(place: &Place, lives: &mut Lives, life: u32) {
+    place.write("log", "");
+    let begin = Instant::now();
+    let process = place.spawn("serve");
+    let address = place.eventually("an address", || listening(place));
+    let mut server = Server { process, address };
+    place.eventually("an answer", || server.serial());
+    lives.first_answers.push(begin.elapsed());
+    check(&server, lives, place);
+
+    // Each life another moment.
+    let moment = Duration::from_micros(u64::from(life).wrapping_mul(7_919) % 120_000);
+    let end = Instant::now() + moment;
+    while Instant::now() < end {
+        let serial = lives.serial + 1;
+        place.write("zones/example.com.zone", &zone(serial));
+        place.write(
+            "health/state",
+            if serial.is_multiple_of(2) { "* up\n" } else { "eu-west/* down\nus-east/* up\n" },
+        );
+        server.signal("HUP");
+        let until = Instant::now() + Duration::from_millis(30);
+        while Instant::now() < until.min(end) {
+            if let Some(found) = server.serial() {
+                assert!(
+                    found >= lives.serial,
+                    "the serial fell from {} to {found} in one life",
+                    lives.serial
+                );
+                lives.serial = found;
+            }
+        }
+    }
+    let _ = server.process.kill();
+    let _ = server.process.wait();
+    check_verdicts(place, lives);
+}
+
+/// What a new life answers is no older than what the one before answered.
+fn check(server: &Server, lives: &mut Lives, place: &Place) {
+    let serial = server.serial().expect("it answered a moment ago");
+    assert!(
+        serial >= lives.serial,
+        "the serial fell from {} to {serial}\n{}",
+        lives.serial,
+        place.read("log")
+    );
+    lives.serial = serial;
+    let log = place.read("log");
+    assert!(!log.contains("cannot be read and are forgotten"), "{log}");
+}
+
+/// The file of verdicts is whole, after the kill and whatever was being written.
+fn check_verdicts(place: &Place, lives: &mut Lives) {
+    let Ok(text) = fs::read_to_string(place.path("state/verdicts.json")) else { return };
+    let found: Value = serde_json::from_str(&text).expect("the file of verdicts is whole");
+    let written = found["written"].as_u64().unwrap();
+    if let Ok(before) = serde_json::from_str::<Value>(&lives.last_verdicts) {
+        assert!(written >= before["written"].as_u64().unwrap(), "older verdicts came back");
+        lives.verdicts_changed += u32::from(before["verdicts"] != found["verdicts"]);
+    }
+    lives.last_verdicts = text;
+}
+
+/// The address that the log tells.
+fn listening(place: &Place) -> Option<std::net::SocketAddr> {
+    let log = place.read("log");
+    let at = log.split("listen=[").nth(1)?;
+    at.split([',', ']']).next()?.parse().ok()
+}
