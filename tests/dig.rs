@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set the scene fails")]
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl Drop for Server {
 impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let database = Path::new(env!("CARGO_MANIFEST_DIR")).join("geoip/country.mmdb");
         let configuration =
             CONFIGURATION.replace("PORT", &port.to_string()).replace("DATABASE", database.to_str().unwrap());
@@ -90,7 +90,7 @@ impl Server {
         let child = Command::new(env!("CARGO_BIN_EXE_rhumb"))
             .args(["serve", "-c", "rhumb.toml"])
             .current_dir(folder.path())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();
         let server = Self { child, folder, port };
@@ -132,11 +132,23 @@ impl Server {
             }
             sleep(Duration::from_millis(50));
         }
-        panic!("{what} did not come within a minute");
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap();
+        panic!("{what} did not come within a minute; the server says:\n{log}");
     }
 
     fn states(&self, text: &str) {
         fs::write(self.folder.path().join("states"), text).unwrap();
+    }
+}
+
+/// A port that is free for UDP and TCP alike.
+fn free_port() -> u16 {
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
