@@ -156,6 +156,7 @@ impl World {
             tcp: Limits::default(),
             proxies: Arc::default(),
             encrypted: None,
+            network_key: *b"a key of a test.",
         };
         let listeners = Listeners::bind(&settings).unwrap();
         let ports = listeners.local_addrs().into_iter().map(|address| address.port());

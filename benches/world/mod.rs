@@ -196,31 +196,25 @@ pub(crate) fn plan(zones: Vec<Zone>, networks: &[(Prefix, usize)], services: usi
     };
     let services = (0..services).map(|at| service(at, regions.len())).collect();
     let databases = Databases { countries: database, ..Databases::default() };
-    let world = World {
-        zones,
-        regions,
-        vantages: Vec::new(),
-        maps: vec![map],
-        services,
-        databases,
-        dnssec: Dnssec::default(),
-    };
-    Plan::new(world).expect("zones that compile")
+    plan_of(zones, regions, map, services, databases)
 }
 
 /// A plan of these zones with one service, at "geo", that stands in all regions of a map ordered by countries.
 pub(crate) fn nearest_plan(zones: Vec<Zone>, map: Map, regions: Vec<Region>, countries: Database) -> Plan {
     let services = vec![service(0, regions.len())];
     let databases = Databases { countries: Some(countries), ..Databases::default() };
-    let world = World {
-        zones,
-        regions,
-        vantages: Vec::new(),
-        maps: vec![map],
-        services,
-        databases,
-        dnssec: Dnssec::default(),
-    };
+    plan_of(zones, regions, map, services, databases)
+}
+
+fn plan_of(
+    zones: Vec<Zone>,
+    regions: Vec<Region>,
+    map: Map,
+    services: Vec<Service>,
+    databases: Databases,
+) -> Plan {
+    let (vantages, maps) = (Vec::new(), vec![map]);
+    let world = World { zones, regions, vantages, maps, services, databases, dnssec: Dnssec::default() };
     Plan::new(world).expect("zones that compile")
 }
 

@@ -46,7 +46,11 @@ pub struct Counters {
 
 /// All workers' counters, for whoever sums them up.
 #[derive(Debug, Default)]
-pub struct Registry(Mutex<Vec<(Transport, Arc<Counters>)>>);
+pub struct Registry {
+    places: Mutex<Vec<(Transport, Arc<Counters>)>>,
+    /// What the networks of limited replies are told apart by: see [`Rates::new`].
+    network_key: [u8; 16],
+}
 
 /// A worker's place in a [`Registry`], and the counters that stand there.
 #[derive(Debug)]
@@ -129,10 +133,16 @@ impl Counters {
 }
 
 impl Registry {
+    /// A registry of nobody yet, with the key for [`Rates::new`].
+    #[must_use]
+    pub fn new(network_key: [u8; 16]) -> Self {
+        Self { network_key, ..Self::default() }
+    }
+
     /// A new worker's counters. They stay in the registry when the worker ends, so that sums never fall.
     #[must_use]
     pub fn enlist(self: &Arc<Self>, transport: Transport, answers: usize) -> Tally {
-        let rates = if transport == Transport::Udp { Rates::new() } else { Rates::default() };
+        let rates = if transport == Transport::Udp { Rates::new(self.network_key) } else { Rates::default() };
         let counters = Arc::new(Counters { rates, ..Counters::new(answers) });
         let mut places = self.places();
         places.push((transport, Arc::clone(&counters)));
@@ -148,7 +158,7 @@ impl Registry {
     }
 
     fn places(&self) -> MutexGuard<'_, Vec<(Transport, Arc<Counters>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,13 +5,13 @@
 //! The table has a fixed size and one writer, like the counters that it stands beside. A network is found in one
 //! cache line; a new one takes the place of the one that was idle longest.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::net::{Prefix, truncate};
 use crate::time::WallTime;
 use crate::wire::code::Rcode;
+use crate::wire::siphash::siphash_2_4;
 
 /// What the operator allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct RateLimit {
 }
 
 /// The kinds that are counted apart, so that a flood of one leaves the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyKind {
     /// With records.
     Answer,
@@ -53,8 +53,8 @@ pub enum Judgement {
 pub struct Rates {
     cells: Box<[AtomicU64]>,
     limited: AtomicU64,
-    /// Keyed by chance, so that nobody can choose networks that fall together.
-    keys: RandomState,
+    /// Not to be guessed, so that nobody can choose networks that fall together.
+    key: [u8; 16],
 }
 
 /// Cells that a network may stand in: those of one cache line.
@@ -83,16 +83,16 @@ impl ReplyKind {
 }
 
 impl Rates {
-    /// Room for a worker's networks.
+    /// Room for a worker's networks. Which of them share a cache line depends on `key`, which nobody outside knows.
     #[must_use]
-    pub fn new() -> Self {
-        Self { cells: (0..CELLS).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
+    pub fn new(key: [u8; 16]) -> Self {
+        Self { cells: (0..CELLS).map(|_| AtomicU64::new(0)).collect(), limited: AtomicU64::new(0), key }
     }
 
     /// Room as this has it, with nothing in it.
     #[must_use]
     pub fn emptied(&self) -> Self {
-        if self.cells.is_empty() { Self::default() } else { Self::new() }
+        if self.cells.is_empty() { Self::default() } else { Self::new(self.key) }
     }
 
     /// Judges a reply, and counts it. Only the owning worker may call it.
@@ -102,7 +102,7 @@ impl Rates {
             return Judgement::Send;
         }
         let bits = if client.is_ipv4() { V4_BITS } else { V6_BITS };
-        let hash = self.keys.hash_one((truncate(client, bits), kind));
+        let hash = self.hash(truncate(client, bits), kind);
         let now = (at.0 / 1000) as u32 & ((1 << SECOND_BITS) - 1);
         if self.take(hash, now, limit) {
             return Judgement::Send;
@@ -114,6 +114,22 @@ impl Rates {
             slip if limited.is_multiple_of(slip.into()) => Judgement::Slip,
             _ => Judgement::Drop,
         }
+    }
+
+    fn hash(&self, network: IpAddr, kind: ReplyKind) -> u64 {
+        let mut message = [0; 17];
+        message[0] = kind as u8;
+        let octets = match network {
+            IpAddr::V4(v4) => {
+                message[1..5].copy_from_slice(&v4.octets());
+                5
+            }
+            IpAddr::V6(v6) => {
+                message[1..].copy_from_slice(&v6.octets());
+                17
+            }
+        };
+        siphash_2_4(&self.key, &message[..octets])
     }
 
     /// Takes one reply's worth of the credit of what hashes so, if there is any.
@@ -185,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_network_gets_its_burst_then_its_rate() {
-        let rates = Rates::new();
+        let rates = Rates::new(*b"a key of a test.");
         assert_eq!(sent(&rates, "192.0.2.1", 0, 100), 10);
         assert_eq!(sent(&rates, "192.0.2.250", 900, 100), 0, "the same /24 in the same second");
         assert_eq!(sent(&rates, "192.0.2.1", 1000, 100), 5);
@@ -198,7 +214,7 @@ mod tests {
 
     #[test]
     fn kinds_are_counted_apart() {
-        let rates = Rates::new();
+        let rates = Rates::new(*b"a key of a test.");
         assert_eq!(sent(&rates, "192.0.2.1", 0, 100), 10);
         let client = "192.0.2.1".parse().unwrap();
         let at = WallTime(1_700_000_000_000);
@@ -208,7 +224,7 @@ mod tests {
     #[test]
     fn every_so_many_limited_replies_slip() {
         let count = |slip: u32| {
-            let (rates, limit) = (Rates::new(), RateLimit { slip, ..limit() });
+            let (rates, limit) = (Rates::new(*b"a key of a test."), RateLimit { slip, ..limit() });
             let judged: Vec<_> = (0..110).map(|_| judge(&rates, &limit, "192.0.2.1", 0)).collect();
             let count = |what| judged.iter().filter(|judged| **judged == what).count();
             (count(Judgement::Send), count(Judgement::Slip), count(Judgement::Drop))
@@ -219,13 +235,13 @@ mod tests {
     #[test]
     fn who_is_exempt_is_never_limited() {
         let exempt = Box::new(["192.0.2.0/24".parse().unwrap()]);
-        let (rates, limit) = (Rates::new(), RateLimit { exempt, ..limit() });
+        let (rates, limit) = (Rates::new(*b"a key of a test."), RateLimit { exempt, ..limit() });
         assert!((0..100).all(|_| judge(&rates, &limit, "192.0.2.1", 0) == Judgement::Send));
     }
 
     #[test]
     fn a_flood_of_many_networks_does_not_free_the_one_that_is_limited() {
-        let rates = Rates::new();
+        let rates = Rates::new(*b"a key of a test.");
         assert_eq!(sent(&rates, "192.0.2.1", 0, 20), 10);
         for network in 0..CELLS as u32 / 4 {
             let client = std::net::Ipv4Addr::from_bits(0x0a00_0000 | network << 8).to_string();

@@ -7,7 +7,7 @@ pub mod challenge;
 mod resign;
 pub mod run;
 pub mod saved;
-mod secret;
+pub mod secret;
 mod tell;
 
 pub mod arrival;

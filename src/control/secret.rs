@@ -1,14 +1,12 @@
-//! A secret from the system's random numbers.
+//! Secrets from the system's random numbers.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 
-use crate::wire::cookie::Secret;
-
 /// A secret that nobody has had before and nobody will have again.
 #[must_use]
-pub(super) fn made_up() -> Secret {
+pub fn made_up() -> [u8; 16] {
     let mut octets = [0; 16];
     let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut octets));
     if read.is_err() {
@@ -17,5 +15,5 @@ pub(super) fn made_up() -> Secret {
             *half = RandomState::new().hash_one(0).to_le_bytes();
         }
     }
-    Secret::new(octets)
+    octets
 }

@@ -62,6 +62,7 @@ mod tests {
             proxies: std::sync::Arc::default(),
             encrypted: None,
             clients: ClientNames::Whole,
+            network_key: [0; 16],
         };
         (share(&mut settings, Some(limit)), settings.tcp.connections)
     }

@@ -67,6 +67,8 @@ pub struct Settings {
     pub encrypted: Option<Encrypted>,
     /// How clients are named in the log.
     pub clients: ClientNames,
+    /// What limited replies tell networks apart by; nobody outside may know it.
+    pub network_key: [u8; 16],
 }
 
 /// Where and how to listen for encrypted queries.
@@ -218,7 +220,7 @@ impl Listeners {
             seats: Vec::new(),
             keepers: Vec::new(),
             tasks: Vec::new(),
-            registry: Arc::default(),
+            registry: Arc::new(Registry::new(self.settings.network_key)),
             pulses: Vec::new(),
             copies: Vec::new(),
         };

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use rhumb::agent::chance::Chance;
 use rhumb::answer::respond::Transport;
 
 use crate::ask::Asked;
@@ -48,21 +49,8 @@ regions.eu = [\"192.0.2.1\", \"2001:db8::1\"]
 regions.us = [\"192.0.2.2\", \"2001:db8::2\"]
 ";
 
-/// A generator after SplitMix64: the same packets for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.bits() % end.max(1) as u64) as usize
-    }
+fn below(chance: &mut Chance, end: usize) -> usize {
+    (chance.bits() % end.max(1) as u64) as usize
 }
 
 /// The genuine queries.
@@ -75,33 +63,33 @@ pub(crate) fn corpus() -> Vec<Vec<u8>> {
 /// One mutation, as damage and malice make them.
 fn mutate(packet: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
     const TELLING: [u8; 12] = [0, 1, 2, 0x0a, 0x29, 0x3f, 0x40, 0x7f, 0x80, 0xc0, 0xfa, 0xff];
-    let at = chance.below(packet.len());
-    match chance.below(10) {
+    let at = below(chance, packet.len());
+    match below(chance, 10) {
         _ if packet.is_empty() => packet.push(chance.bits() as u8),
         0 => packet[at] = chance.bits() as u8,
-        1 => packet[at] ^= 1 << chance.below(8),
-        2 => packet[at] = TELLING[chance.below(TELLING.len())],
+        1 => packet[at] ^= 1 << below(chance, 8),
+        2 => packet[at] = TELLING[below(chance, TELLING.len())],
         3 => packet.truncate(at),
-        4 => packet.insert(at, TELLING[chance.below(TELLING.len())]),
+        4 => packet.insert(at, TELLING[below(chance, TELLING.len())]),
         5 => drop(packet.remove(at)),
         6 => {
-            let end = (at + chance.below(24)).min(packet.len());
+            let end = (at + below(chance, 24)).min(packet.len());
             let part = packet[at..end].to_vec();
-            let to = chance.below(packet.len());
+            let to = below(chance, packet.len());
             packet.splice(to..to, part);
         }
         7 => {
             packet.truncate(at);
-            packet.extend_from_slice(&other[chance.below(other.len())..]);
+            packet.extend_from_slice(&other[below(chance, other.len())..]);
         }
         8 => {
             // A count of the header, which small numbers make interesting.
-            let field = 4 + 2 * chance.below(4);
+            let field = 4 + 2 * below(chance, 4);
             if let Some(count) = packet.get_mut(field..field + 2) {
-                count.copy_from_slice(&[0, chance.below(4) as u8]);
+                count.copy_from_slice(&[0, below(chance, 4) as u8]);
             }
         }
-        _ => packet.extend((0..chance.below(40)).map(|_| chance.bits() as u8)),
+        _ => packet.extend((0..below(chance, 40)).map(|_| chance.bits() as u8)),
     }
 }
 
@@ -133,16 +121,16 @@ fn mutated_queries_are_answered_well_or_not_at_all() {
     let world = World::new(&[("example.com", ZONE)], CONFIGURATION).unwrap();
     let corpus = corpus();
     let sources: [IpAddr; 2] = ["198.51.100.7".parse().unwrap(), "2001:db8:9::7".parse().unwrap()];
-    let mut chance = Chance(20_261_121);
+    let mut chance = Chance::seeded(20_261_121);
     let mut told: BTreeMap<&str, usize> = BTreeMap::new();
     for number in 0..packets() {
         let mut packet = corpus[number % corpus.len()].clone();
-        let other = &corpus[chance.below(corpus.len())];
-        for _ in 0..chance.below(6) {
+        let other = &corpus[below(&mut chance, corpus.len())];
+        for _ in 0..below(&mut chance, 6) {
             mutate(&mut packet, other, &mut chance);
         }
-        let transport = Transport::ALL[chance.below(Transport::ALL.len())];
-        let asked = Asked { packet, source: sources[chance.below(2)], transport };
+        let transport = Transport::ALL[below(&mut chance, Transport::ALL.len())];
+        let asked = Asked { packet, source: sources[below(&mut chance, 2)], transport };
         match ask(&world, &asked) {
             Ok(status) => *told.entry(status).or_default() += 1,
             Err(fault) => panic!("packet {number}: {fault}\n{asked:02x?}"),

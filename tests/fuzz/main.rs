@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rhumb::agent::chance::Chance;
 use rhumb::exchange::report::{self, Head};
 use rhumb::health::outcome::Report;
 use rhumb::ids::VantageId;
@@ -23,40 +24,27 @@ const SEED_OCTETS_MAX: usize = 16_384;
 /// No input of that size may take longer, by far.
 const INPUT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A generator after SplitMix64: the same inputs for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.bits() % end.max(1) as u64) as usize
-    }
+fn below(chance: &mut Chance, end: usize) -> usize {
+    (chance.bits() % end.max(1) as u64) as usize
 }
 
 fn mutate(input: &mut Vec<u8>, chance: &mut Chance) {
-    let at = chance.below(input.len());
-    match chance.below(6) {
+    let at = below(chance, input.len());
+    match below(chance, 6) {
         _ if input.is_empty() => input.push(chance.bits() as u8),
         0 => input[at] = chance.bits() as u8,
-        1 => input[at] ^= 1 << chance.below(8),
+        1 => input[at] ^= 1 << below(chance, 8),
         2 => input.truncate(at),
         3 => {
-            let end = (at + chance.below(64)).min(input.len());
+            let end = (at + below(chance, 64)).min(input.len());
             let part = input[at..end].to_vec();
-            let to = chance.below(input.len());
+            let to = below(chance, input.len());
             input.splice(to..to, part);
         }
-        4 => drop(input.drain(at..(at + 1 + chance.below(16)).min(input.len()))),
+        4 => drop(input.drain(at..(at + 1 + below(chance, 16)).min(input.len()))),
         _ => {
             const TELLING: &[u8] = b"\"\\()[]{};$@*\n\t #=.,0\xff\x00\x7f";
-            input.insert(at, TELLING[chance.below(TELLING.len())]);
+            input.insert(at, TELLING[below(chance, TELLING.len())]);
         }
     }
 }
@@ -67,11 +55,11 @@ fn fuzz(what: &str, seeds: &[Vec<u8>], target: fn(&[u8])) {
     let seconds =
         std::env::var("RHUMB_FUZZ_SECONDS").ok().map(|text| Duration::from_secs(text.parse().unwrap()));
     let start = Instant::now();
-    let mut chance = Chance(20_261_121);
+    let mut chance = Chance::seeded(20_261_121);
     let (mut tried, mut longest) = (0, Duration::ZERO);
     while seconds.map_or(tried < INPUTS, |seconds| start.elapsed() < seconds) {
         let mut input = seeds[tried % seeds.len()].clone();
-        for _ in 0..chance.below(8) {
+        for _ in 0..below(&mut chance, 8) {
             mutate(&mut input, &mut chance);
         }
         let began = Instant::now();

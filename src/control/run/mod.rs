@@ -169,7 +169,7 @@ impl Control {
         inbox: mpsc::Sender<Message>,
         watched: Watched,
     ) -> (Self, Arc<Published>, watch::Receiver<InForce>) {
-        let secret = secret::made_up();
+        let secret = Secret::new(secret::made_up());
         generation.lend_secret(secret);
         let started_with = Arc::clone(&generation.config);
         let (verdicts, age) = saved.read(clock::wall());

@@ -48,6 +48,7 @@ fn settings(listen: &[&str], tcp: Limits) -> Settings {
         proxies: Arc::default(),
         encrypted: None,
         clients: ClientNames::Whole,
+        network_key: *b"a key of a test.",
     }
 }
 
