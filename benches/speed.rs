@@ -17,7 +17,7 @@ use rhumb::answer::table::AnswerTable;
 use rhumb::health::verdict::{Share, Standing, State};
 use rhumb::ids::{EndpointId, MapId, ServiceId};
 use rhumb::time::WallTime;
-use rhumb::wire::query::Message;
+use rhumb::wire::query::{Message, Room};
 
 fn main() {
     divan::main();
@@ -47,7 +47,7 @@ fn parse_with_subnet(bencher: Bencher<'_, '_>) {
 }
 
 fn parse(packet: &[u8]) {
-    black_box(Message::parse(packet, &mut [0; 256]));
+    black_box(Message::parse(packet, &mut Room::default()));
 }
 
 #[divan::bench(args = [10_000, 100_000, 1_000_000], sample_count = SAMPLES, sample_size = PER_SAMPLE)]

@@ -57,8 +57,6 @@ pub(super) struct Position(usize);
 
 /// How many searches are looked ahead of at most.
 pub(super) const AHEAD_MAX: usize = 64;
-/// A table of so many octets stays in a processor's own caches, as a rule.
-const NEAR_OCTETS_MAX: usize = 2 << 20;
 /// Octets that come from memory together.
 const LINE_OCTETS: usize = 64;
 
@@ -175,12 +173,6 @@ impl Names {
         })
     }
 
-    /// Whether the table is so large that looking a name up means waiting for memory.
-    #[must_use]
-    pub fn is_far(&self) -> bool {
-        self.octets() > NEAR_OCTETS_MAX
-    }
-
     /// Where the search for a name begins.
     #[must_use]
     pub(super) fn position(&self, name: &[u8]) -> Position {
@@ -189,15 +181,22 @@ impl Names {
 
     /// Reads the slots that searches begin with, and the entries that they lead to, so that they are near when they
     /// are wanted. One search waits twice for memory, and the next begins when it ends; here no read waits for
-    /// another's end. The number means nothing, but somebody must want it.
-    pub(super) fn bring_near(&self, positions: &[Position]) -> u8 {
+    /// another's end. `steered` learns which of the entries a service answers for; the number means nothing, but
+    /// somebody must want it.
+    pub(super) fn bring_near(&self, positions: &[Position], mut steered: impl FnMut(usize, ServiceId)) -> u8 {
         let mut places = [0; AHEAD_MAX];
         for (position, place) in positions.iter().zip(&mut places) {
-            *place = self.slots.get(position.0).map_or(0, |slot| slot.entry as usize);
+            *place = self.slots.get(position.0).map_or(0, |slot| slot.entry);
         }
-        let octet = |at: usize| self.entries.get(at).copied().unwrap_or(0);
-        let ends = |place: &usize| octet(place.wrapping_sub(1)) ^ octet(place + LINE_OCTETS);
-        places.iter().take(positions.len()).map(ends).fold(0, |all, one| all ^ one)
+        let mut sum = 0;
+        for (at, place) in places.iter().take(positions.len()).enumerate().filter(|(_, place)| **place != 0) {
+            let entry = self.entry_at(*place);
+            sum ^= entry.rest.get(LINE_OCTETS).copied().unwrap_or(0);
+            if let Some(service) = entry.service() {
+                steered(at, service);
+            }
+        }
+        sum
     }
 
     /// How many octets the table takes.

@@ -51,6 +51,7 @@ impl Outcome<'_> {
 }
 
 /// Answers `query` for a client at `client` into `reply`.
+#[inline]
 pub(super) fn resolve<'t>(
     table: &'t AnswerTable,
     query: &Query<'_>,

@@ -16,7 +16,7 @@ use crate::wire::code::Rcode;
 use crate::wire::cookie::Standing;
 use crate::wire::edns::{ClientSubnet, Edns};
 use crate::wire::options::ReplyOptions;
-use crate::wire::query::{Message, Query, Reject};
+use crate::wire::query::{Message, Query, Reject, Room};
 use crate::wire::reply::Reply;
 use crate::wire::tsig::Tsig;
 
@@ -103,14 +103,14 @@ pub fn respond(
     reply: &mut [u8],
     counters: &Counters,
 ) -> Action {
-    let mut room = [0; 256];
+    let mut room = Room::default();
     let written = match Message::parse(packet, &mut room) {
         Message::Ignore => {
             counters.ignored.add(1);
             return Action::Ignore;
         }
         Message::Reject(reject) => refuse(table, &reject, packet, envelope, reply, counters),
-        Message::CookieOnly(edns) => confirm(table, &edns, packet, envelope, reply, counters),
+        Message::CookieOnly(edns) => confirm(table, edns, packet, envelope, reply, counters),
         Message::Query(query) => answer(table, &query, packet, envelope, reply, counters),
     };
     if let Some(limit) = &table.extensions().rate_limit
@@ -141,7 +141,7 @@ fn answer(
     octets: &mut [u8],
     counters: &Counters,
 ) -> Written {
-    let edns = query.edns.as_ref();
+    let edns = query.edns;
     let question_octets = query.question_octets();
     let subnet = edns.and_then(|edns| edns.client_subnet.as_ref());
     counters.client_subnet.add(u64::from(subnet.is_some()));
@@ -221,7 +221,6 @@ fn limits(
     }
     let advertised = query
         .edns
-        .as_ref()
         .map_or(UDP_OCTETS_MIN, |edns| usize::from(edns.udp_octets).clamp(UDP_OCTETS_MIN, UDP_OCTETS_MAX));
     if cookie == Some(Standing::Valid) {
         return (advertised, advertised, advertised);
@@ -240,7 +239,7 @@ fn refuse(
     octets: &mut [u8],
     counters: &Counters,
 ) -> Written {
-    let mut given = given(table, reject.edns.as_ref(), envelope, counters);
+    let mut given = given(table, reject.edns, envelope, counters);
     if let Some(given) = &mut given {
         given.extras.report_channel = None; // Of what is no zone's answer nobody has to hear.
     }
@@ -253,7 +252,7 @@ fn write_refusal(
     octets: &mut [u8],
     given: &Option<Given<'_>>,
 ) -> Written {
-    let options = options(reject.edns.as_ref(), given);
+    let options = options(reject.edns, given);
     let reply = Reply::begin(octets, packet, reject.question_octets, UDP_OCTETS_MIN, &options);
     let mut end = reply.finish(reject.rcode, false, false, &options);
     let signature = if reject.signed { Tsig::find(packet, reject.question_octets) } else { None };
@@ -280,7 +279,7 @@ fn confirm(
 ) -> Written {
     let given = given(table, Some(edns), envelope, counters);
     let cookie = given.as_ref().and_then(|given| given.cookie);
-    let reject = Reject { edns: Some(*edns), ..Reject::new(rcode_of_cookie(cookie), 0) };
+    let reject = Reject { edns: Some(edns), ..Reject::new(rcode_of_cookie(cookie), 0) };
     write_refusal(&reject, packet, octets, &given)
 }
 

@@ -11,7 +11,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::ptr::{NonNull, addr_of_mut, null_mut};
 
@@ -121,8 +121,8 @@ impl Batch {
         })
     }
 
-    /// What was received, in its order.
-    pub(super) fn queries(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+    /// What was received, in its order, and from where.
+    pub(super) fn queries(&self) -> impl ExactSizeIterator<Item = (IpAddr, &[u8])> + Clone {
         (0..self.received).map(|index| {
             let slot = self.slot(index);
             // SAFETY: `index` is below `received`, hence below BATCH, so both pointers are into the arena. While the
@@ -130,7 +130,7 @@ impl Batch {
             // initialised, by zeroes or by the kernel.
             let (query, header) =
                 unsafe { (&(*slot).query, &*addr_of_mut!((*self.arena.as_ptr()).receive[index])) };
-            &query[..header.msg_len as usize]
+            (self.source(index).ip(), &query[..header.msg_len as usize])
         })
     }
 

@@ -41,6 +41,7 @@ pub(super) struct Header {
 }
 
 /// Whether a connection from here begins with a header.
+#[inline]
 pub(super) fn is_proxy(proxies: &[Prefix], peer: IpAddr) -> bool {
     proxies.iter().any(|proxy| proxy.contains(peer.to_canonical()))
 }

@@ -1,14 +1,24 @@
 //! A message from a client, parsed in place. Whatever the octets, the result is one of three: a query to be
 //! answered, a message to be refused with a code, a message that deserves no reply.
 
+use std::net::IpAddr;
+
 use super::code::{Class, Opcode, Rcode, RecordType};
 use super::edns::Edns;
 use super::tsig::Tsig;
 use super::{HEADER_OCTETS, u16_at};
 use crate::name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX};
 
-/// Room for a name in lower case; the parser writes into it, so that none is allocated or zeroed per query.
+/// Room for a name in lower case.
 pub type NameRoom = [u8; NAME_OCTETS_MAX + 1];
+
+/// Where the parser writes what does not stand in the packet as it is wanted, so that results are small and refer to it:
+/// what is handed on by value is copied from frame to frame.
+#[derive(Debug)]
+pub struct Room<'q> {
+    name: NameRoom,
+    edns: Option<Edns<'q>>,
+}
 
 /// What a message is.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,7 +26,7 @@ pub enum Message<'q> {
     /// A question of opcode QUERY, well-formed throughout.
     Query(Query<'q>),
     /// No question, but a cookie: the client wants to learn one, or to have its own confirmed (RFC 7873 section 5.4).
-    CookieOnly(Edns<'q>),
+    CookieOnly(&'q Edns<'q>),
     /// Anything else that asks for a reply.
     Reject(Reject<'q>),
     /// Shorter than a header, or a reply itself: an answer to it could begin a loop.
@@ -33,7 +43,7 @@ pub struct Query<'q> {
     /// The class asked for.
     pub class: Class,
     /// EDNS, if the client speaks it.
-    pub edns: Option<Edns<'q>>,
+    pub edns: Option<&'q Edns<'q>>,
 }
 
 /// A message that is refused.
@@ -44,7 +54,7 @@ pub struct Reject<'q> {
     /// How many octets of question follow the header and can be repeated in the reply; 0 where none can.
     pub question_octets: usize,
     /// EDNS, where it could be read: who speaks it gets it back even in an error (RFC 6891 section 7).
-    pub edns: Option<Edns<'q>>,
+    pub edns: Option<&'q Edns<'q>>,
     /// Whether it is refused for a signature by a key that is not known here, which the reply names (RFC 8945 section
     /// 5.2.1); [`Tsig::find`] finds it.
     pub signed: bool,
@@ -58,15 +68,23 @@ impl Reject<'_> {
     }
 }
 
+impl Default for Room<'_> {
+    #[inline]
+    fn default() -> Self {
+        Self { name: [0; NAME_OCTETS_MAX + 1], edns: None }
+    }
+}
+
 impl<'q> Message<'q> {
-    /// Reads a message. The name in lower case is written to `room`.
-    pub fn parse(packet: &'q [u8], room: &'q mut NameRoom) -> Self {
+    /// Reads a message into a `room` that was not used before.
+    #[inline]
+    pub fn parse(packet: &'q [u8], room: &'q mut Room<'q>) -> Self {
         if packet.len() < HEADER_OCTETS || packet[2] & 0x80 != 0 {
             return Self::Ignore;
         }
         let opcode = Opcode(packet[2] >> 3 & 0x0f);
         if opcode != Opcode::QUERY {
-            return Self::Reject(refuse_operation(packet, opcode));
+            return Self::Reject(refuse_operation(packet, opcode, &mut room.edns));
         }
         parse_query(packet, room)
     }
@@ -78,6 +96,14 @@ impl<'q> Message<'q> {
 pub fn name_ahead<'q>(packet: &[u8], room: &'q mut NameRoom) -> Option<&'q [u8]> {
     let octets = question_name(packet).ok()?;
     Some(lowered(&packet[HEADER_OCTETS..HEADER_OCTETS + octets], room))
+}
+
+/// The client that a message seems to ask for, behind a name of so many octets; as little to be relied on.
+#[must_use]
+pub fn client_ahead(packet: &[u8], name_octets: usize) -> Option<IpAddr> {
+    let record =
+        Rest::after(packet, name_octets + 4).record().filter(|record| record.rtype == RecordType::OPT)?;
+    Edns::parse(record.class, record.ttl, record.data).ok()?.client_subnet?.address()
 }
 
 impl Query<'_> {
@@ -102,13 +128,14 @@ impl<'q> Tsig<'q> {
 /// 8.1.4). Another version of EDNS is told first, whatever the operation (RFC 6891 section 6.1.3), and then a
 /// signature by a key that is not known here.
 #[cold]
-fn refuse_operation(packet: &[u8], opcode: Opcode) -> Reject<'_> {
+fn refuse_operation<'q>(packet: &'q [u8], opcode: Opcode, edns: &'q mut Option<Edns<'q>>) -> Reject<'q> {
     let octets = match u16_at(packet, 4) {
         Some(1) => question_name(packet).map(|name| name + 4).unwrap_or_default(),
         _ => 0,
     };
     let question_octets = if packet.len() >= HEADER_OCTETS + octets { octets } else { 0 };
-    let edns = find_edns(packet);
+    *edns = find_edns(packet);
+    let edns = edns.as_ref();
     let is_known = matches!(opcode, Opcode::NOTIFY | Opcode::UPDATE);
     let signed = is_known && question_octets > 0 && Tsig::find(packet, question_octets).is_some();
     let rcode = match edns {
@@ -144,36 +171,46 @@ fn find_edns(packet: &[u8]) -> Option<Edns<'_>> {
     None
 }
 
-fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Message<'q> {
-    let malformed = || Message::Reject(Reject { edns: find_edns(packet), ..Reject::new(Rcode::FORMERR, 0) });
+#[inline]
+fn parse_query<'q>(packet: &'q [u8], room: &'q mut Room<'q>) -> Message<'q> {
+    let Room { name, edns } = room;
     let count = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
     let sections = [count(6), count(8), count(10)];
     match count(4) {
         1 => {}
-        0 => return parse_without_question(packet, sections),
+        0 => return parse_without_question(packet, sections, edns),
         // Several (RFC 9619) cannot be answered.
-        _ => return malformed(),
+        _ => return reject(packet, 0, Rcode::FORMERR, edns),
     }
-    let Ok(name_octets) = question_name(packet) else { return malformed() };
+    let Ok(name_octets) = question_name(packet) else { return reject(packet, 0, Rcode::FORMERR, edns) };
     let name_end = HEADER_OCTETS + name_octets;
     let (Some(rtype), Some(class)) = (u16_at(packet, name_end), u16_at(packet, name_end + 2)) else {
-        return malformed();
+        return reject(packet, 0, Rcode::FORMERR, edns);
     };
     let (rtype, class) = (RecordType(rtype), Class(class));
     let question_octets = name_octets + 4;
     let mut rest = Rest::after(packet, question_octets);
-    let mut edns = None;
-    let refusal = match rest.read(sections, rtype, &mut edns) {
+    let refusal = match rest.read(sections, rtype, edns) {
         Err(rcode) => Some(rcode),
         Ok(()) => refusal(&rest, edns.as_ref(), rtype),
     };
     if let Some(rcode) = refusal {
-        let signed = rcode == Rcode::NOTAUTH;
-        let edns = edns.or_else(|| find_edns(packet));
-        return Message::Reject(Reject { edns, signed, ..Reject::new(rcode, question_octets) });
+        return reject(packet, question_octets, rcode, edns);
     }
-    let name = lowered(&packet[HEADER_OCTETS..name_end], room);
-    Message::Query(Query { name, rtype, class, edns })
+    let name = lowered(&packet[HEADER_OCTETS..name_end], name);
+    Message::Query(Query { name, rtype, class, edns: edns.as_ref() })
+}
+
+/// A refusal, with EDNS if the message has it anywhere.
+#[cold]
+fn reject<'q>(
+    packet: &'q [u8],
+    question_octets: usize,
+    rcode: Rcode,
+    edns: &'q mut Option<Edns<'q>>,
+) -> Message<'q> {
+    let edns = edns.or_else(|| find_edns(packet)).map(|found| &*edns.insert(found));
+    Message::Reject(Reject { edns, signed: rcode == Rcode::NOTAUTH, ..Reject::new(rcode, question_octets) })
 }
 
 /// Why a well-formed query is refused before its name is looked at, if it is.
@@ -189,17 +226,20 @@ fn refusal(rest: &Rest<'_>, edns: Option<&Edns<'_>>, rtype: RecordType) -> Optio
 }
 
 #[cold]
-fn parse_without_question(packet: &[u8], sections: [u16; 3]) -> Message<'_> {
+fn parse_without_question<'q>(
+    packet: &'q [u8],
+    sections: [u16; 3],
+    edns: &'q mut Option<Edns<'q>>,
+) -> Message<'q> {
     let mut rest = Rest::after(packet, 0);
-    let mut edns = None;
-    let read = rest.read(sections, RecordType::A, &mut edns);
-    let rcode = match (read.map(|()| refusal(&rest, edns.as_ref(), RecordType::A)), edns) {
-        (Ok(None), Some(edns)) if edns.cookie.is_some() => return Message::CookieOnly(edns),
-        (Ok(Some(rcode)) | Err(rcode), _) => rcode,
-        (Ok(None), _) => Rcode::FORMERR,
-    };
-    let edns = edns.or_else(|| find_edns(packet));
-    Message::Reject(Reject { edns, signed: rcode == Rcode::NOTAUTH, ..Reject::new(rcode, 0) })
+    let read = rest.read(sections, RecordType::A, edns);
+    match read.map(|()| refusal(&rest, edns.as_ref(), RecordType::A)) {
+        Ok(Some(rcode)) | Err(rcode) => reject(packet, 0, rcode, edns),
+        Ok(None) if edns.is_some_and(|edns| edns.cookie.is_some()) => {
+            Message::CookieOnly(edns.as_ref().expect("it has a cookie"))
+        }
+        Ok(None) => reject(packet, 0, Rcode::FORMERR, edns),
+    }
 }
 
 /// Types that no zone can hold and that this server has no other answer for.
@@ -393,7 +433,7 @@ mod tests {
     const OPT: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
 
     fn parse<R>(packet: &[u8], look: impl FnOnce(Message<'_>) -> R) -> R {
-        let mut room = [0xaa; 256];
+        let mut room = Room::default();
         look(Message::parse(packet, &mut room))
     }
 
