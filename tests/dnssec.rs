@@ -323,6 +323,52 @@ fn validates_in_every_state(denial: &str, split: bool, algorithm: &str) {
     }
 }
 
+/// Challenges of a certificate authority, and what stands beside them.
+fn validates_beside_challenges(denial: &str) {
+    if std::env::var_os("RHUMB_TEST_PEERS").is_none() {
+        return;
+    }
+    let world = World::new(denial, false, "ecdsap256sha256");
+    let beside = ["example.com", "www.example.com", "x.ent.example.com", "wild.example.com"];
+    for name in ["example.com", "www.example.com", "ent.example.com", "plain.example.com"] {
+        rhumb(world.folder.path(), &["challenge", "set", name, "value-of-an-authority"]);
+        let challenged = format!("_acme-challenge.{name}");
+        assert!(dig(world.port, &format!("{challenged} TXT")).contains("value-of-an-authority"));
+        for question in [
+            format!("{challenged} TXT"),
+            format!("{challenged} A"),
+            format!("x.{challenged} TXT"),
+            format!("_acme.{name} A"),
+        ] {
+            world.delv(&question, denial);
+            world.unbound(&question, denial);
+        }
+        for name in beside {
+            world.delv(&format!("{name} CAA"), denial);
+            world.unbound(&format!("{name} CAA"), denial);
+        }
+    }
+    rhumb(world.folder.path(), &["challenge", "clear", "www.example.com"]);
+    assert!(dig(world.port, "_acme-challenge.www.example.com TXT").contains("NXDOMAIN"));
+    world.delv("_acme-challenge.www.example.com TXT", denial);
+    world.unbound("_acme-challenge.www.example.com TXT", denial);
+    let out = Command::new(env!("CARGO_BIN_EXE_rhumb"))
+        .args(["challenge", "set", "host.app.example.com", "value"])
+        .current_dir(world.folder.path())
+        .output();
+    assert!(!out.unwrap().status.success(), "host.app would lose what the wildcard gives it");
+}
+
+#[test]
+fn delv_and_unbound_validate_challenges_with_nsec() {
+    validates_beside_challenges("nsec");
+}
+
+#[test]
+fn delv_and_unbound_validate_challenges_with_nsec3() {
+    validates_beside_challenges("nsec3");
+}
+
 #[test]
 fn delv_and_unbound_validate_every_answer_in_every_state_with_nsec() {
     validates_in_every_state("nsec", false, "ecdsap256sha256");

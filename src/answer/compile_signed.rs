@@ -4,7 +4,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::challenges::Challenges;
 use super::compile::{CounterNumbers, Plan, Standings, answers};
+use super::names::Found;
+use super::resolve::zone_of;
 use super::signed::steered::Signing;
 use super::signed::{SignedZone, SteeredTypes};
 use super::steering::Answers;
@@ -14,7 +17,7 @@ use crate::dnssec::signatures::Signatures;
 use crate::dnssec::signer::Signer;
 use crate::health::verdict::{Standing, State};
 use crate::ids::{EndpointId, ServiceId, ZoneId};
-use crate::name::Name;
+use crate::name::{self, Name};
 use crate::policy::map::Class;
 use crate::policy::service::{Service, ServiceRegion};
 use crate::time::WallTime;
@@ -66,8 +69,10 @@ impl Dnssec {
                         signed.signer().is_some_and(|signer| signer.origin() == zone.origin())
                     };
                     let before = before.iter().find(of_origin).map(|signed| &**signed);
+                    // They are set again once the zone is in force.
+                    let challenges = Arc::default();
                     let steered = steered_types(&zone, &origins, steered, services);
-                    match SignedZone::make(Arc::new(zone), signer, steered, before, now) {
+                    match SignedZone::make(Arc::new(zone), signer, steered, challenges, before, now) {
                         Ok(signed) => top.signed = Some(Arc::new(signed)),
                         Err(fault) => faults.push(fault),
                     }
@@ -155,6 +160,39 @@ impl Plan {
     pub fn signed_zones(&self) -> impl Iterator<Item = (ZoneId, &Arc<SignedZone>)> {
         let zones = self.zones.iter().enumerate();
         zones.filter_map(|(at, top)| Some((ZoneId::from_index(at), top.signed.as_ref()?)))
+    }
+
+    /// Puts challenges in force in `table`, those in signed zones signed. One that a zone has no place for any more, since
+    /// what it was set for went with a reload, is not answered. Gives whether zones were signed anew, so that services
+    /// must be.
+    pub fn challenge(&mut self, challenges: &Challenges, table: &mut AnswerTable, now: WallTime) -> bool {
+        let standing = challenges.only(|name| self.has_place_for(name));
+        let mut renewed = Vec::new();
+        for (id, signed) in self.signed_zones() {
+            let own = standing.only(|name| zone_of(&self.names.find(name)) == Some(id));
+            if signed.challenges().is_some_and(|before| *before != own) {
+                let made = signed.with_challenges(Arc::new(own), now).expect("it is signed here");
+                renewed.push((id, Arc::new(made.expect("a few short records fit where the zone did"))));
+            }
+        }
+        let is_any_new = !renewed.is_empty();
+        if is_any_new {
+            self.replace_signed(renewed, table);
+        }
+        table.challenges = Arc::new(standing);
+        is_any_new
+    }
+
+    /// Whether a challenge at `name` can be answered. In a signed zone the name must stand right below one that exists:
+    /// what stood in between would come to exist too, and take names from wildcards. No service may answer there.
+    #[must_use]
+    pub fn has_place_for(&self, name: &[u8]) -> bool {
+        let found = self.names.find(name);
+        let Some(zone) = zone_of(&found) else { return false };
+        let Some(signed) = &self.zones[zone.index()].signed else { return true };
+        let is_below_one = name::parent(name).is_some_and(|parent| self.names.entry_of(parent).is_some());
+        let is_steered = matches!(found, Found::Name(entry) if entry.service().is_some());
+        signed.signer().is_some() && is_below_one && !is_steered
     }
 
     /// Puts zones that were signed anew in the place of what was signed before, here and in `table`.

@@ -4,12 +4,12 @@
 
 use std::net::IpAddr;
 
+use super::chaos;
 use super::names::{Entry, Found, Kind};
 use super::records::{Model, Records, Role};
 use super::steering::Steering;
 use super::table::AnswerTable;
 use super::written::{is_name, read_name, suffix_at};
-use super::{challenges, chaos};
 use crate::ids::{ServiceId, ZoneId};
 use crate::name::NAME_OCTETS_MAX;
 use crate::wire::HEADER_OCTETS;
@@ -61,14 +61,9 @@ pub(super) fn resolve<'t>(
     if query.class != Class::IN {
         return of_other_class(table, query, reply);
     }
-    if !table.challenges().is_empty()
-        && let Some(outcome) = challenges::answer(table, query, reply)
-    {
-        return outcome;
-    }
     let dnssec = query.edns.is_some_and(|edns| edns.dnssec_ok);
     let question = Question { table, rtype: query.rtype, client, dnssec };
-    let outcome = match table.names().find(query.name) {
+    match table.names().find(query.name) {
         Found::Outside => Outcome::refused(),
         // DS at the top of a zone of ours is asked of the parent zone where that is ours too, since the records
         // stand there; else there are none.
@@ -77,11 +72,7 @@ pub(super) fn resolve<'t>(
             question.walk(Found::Name(side), Link::question(query.name), reply)
         }
         found => question.walk(found, Link::question(query.name), reply),
-    };
-    if outcome.rcode == Rcode::NXDOMAIN && table.challenges().hold(query.name) {
-        return Outcome { rcode: Rcode::NOERROR, ..outcome };
     }
-    outcome
 }
 
 #[cold]
@@ -182,7 +173,9 @@ impl<'t> Question<'t> {
 
     /// What is said of a reply whose records do not fit: what would be said of the whole one.
     fn truncated(&self, found: &Found<'t>, link: Link<'_>) -> Outcome<'t> {
-        let rcode = if matches!(found, Found::Missing(_)) { Rcode::NXDOMAIN } else { Rcode::NOERROR };
+        let is_missing =
+            matches!(found, Found::Missing(_)) && self.table.challenges().at(link.name).is_none();
+        let rcode = if is_missing { Rcode::NXDOMAIN } else { Rcode::NOERROR };
         let authoritative = !link.is_question() || !self.is_referral(found);
         Outcome { authoritative, truncated: true, ..Outcome::authoritative(rcode) }
     }
@@ -198,6 +191,11 @@ impl<'t> Question<'t> {
     }
 
     fn step(&self, found: &Found<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
+        if !self.table.challenges().is_empty()
+            && let Some(outcome) = self.challenged(found, link, reply)?
+        {
+            return Ok(Step::Done(outcome));
+        }
         match *found {
             Found::Outside => Ok(Step::Done(Outcome::refused())),
             Found::Missing(encloser) => {
@@ -390,7 +388,7 @@ impl<'t> Question<'t> {
     }
 
     /// The SOA record of a negative answer. Its TTL is the lesser of its own and MINIMUM already.
-    fn negative(&self, zone: ZoneId, ttl_max: u32, reply: &mut Reply<'_>) -> Result<(), Full> {
+    pub(super) fn negative(&self, zone: ZoneId, ttl_max: u32, reply: &mut Reply<'_>) -> Result<(), Full> {
         let top = self.table.zone(zone);
         let shift = reply.question_name_octets() - top.apex.len();
         let (soa, _) = Records::read(&top.negative);

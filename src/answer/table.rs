@@ -73,12 +73,6 @@ impl AnswerTable {
         self.answer_counters
     }
 
-    /// The same table as the next generation, with these challenges.
-    #[must_use]
-    pub fn with_challenges(&self, challenges: Challenges) -> Self {
-        Self { generation: self.generation + 1, challenges: Arc::new(challenges), ..self.clone() }
-    }
-
     /// The challenges of certificate authorities that are answered beside the zones.
     #[must_use]
     #[inline]

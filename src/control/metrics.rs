@@ -20,6 +20,7 @@ use crate::exchange::identity::Identity;
 use crate::health::board::Refusal;
 use crate::health::outcome::Report;
 use crate::ids::VantageId;
+use crate::name::Name;
 use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
@@ -101,6 +102,7 @@ fn describe_events() {
         "rhumb_agent_certificate_expiry_timestamp_seconds",
         "When the certificate of an agent ends."
     );
+    describe_gauge!("rhumb_signing_failed", "1 while a zone that is due cannot be signed anew.");
     describe_counter!("rhumb_reloads_total", "Reloads, by result.");
     describe_counter!("rhumb_verdict_writes_failed_total", "Failures to write the last verdicts to disk.");
 }
@@ -338,6 +340,13 @@ impl Metrics {
     pub(super) fn built(&self, took: std::time::Duration) {
         metrics::with_local_recorder(&self.recorder, || {
             histogram!("rhumb_table_build_seconds").record(took.as_secs_f64());
+        });
+    }
+
+    /// Whether a zone that is due could not be signed anew.
+    pub(super) fn signing_failed(&self, zone: &Name, failed: bool) {
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_signing_failed", "zone" => zone.to_string()).set(if failed { 1.0 } else { 0.0 });
         });
     }
 

@@ -133,7 +133,7 @@ pub struct Status {
     pub configuration: u64,
     /// Seconds since the start.
     pub uptime_seconds: u64,
-    /// Addresses that queries are taken on.
+    /// Addresses that queries are taken on; behind those of an encrypted transport stands which.
     pub listen: Vec<String>,
     /// Zones with their serials.
     pub zones: Vec<ZoneStatus>,

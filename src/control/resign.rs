@@ -27,24 +27,37 @@ impl Control {
         self.resigning = true;
         let (number, inbox) = (self.state.number(), self.inbox.clone());
         task::spawn_blocking(move || {
-            let renewed = |(id, signed): (ZoneId, Arc<SignedZone>)| match signed.renewed(daytime)? {
-                Ok(signed) => Some((id, Arc::new(signed))),
-                Err(fault) => {
-                    error!("a zone cannot be signed anew: {fault}");
-                    None
-                }
+            let renewed = |(id, signed): (ZoneId, Arc<SignedZone>)| {
+                Some((id, signed.renewed(daytime)?.map(Arc::new).map_err(|fault| fault.to_string())))
             };
             let zones = due.into_iter().filter_map(renewed).collect();
             let _ = inbox.blocking_send(Message::Resigned(number, zones));
         });
     }
 
-    /// Puts zones that were signed anew in force.
-    pub(super) fn resigned(&mut self, generation: u64, zones: Vec<(ZoneId, Arc<SignedZone>)>) {
+    /// Puts zones that were signed anew in force, and tells once of each that could not be.
+    pub(super) fn resigned(&mut self, generation: u64, made: Vec<(ZoneId, Result<Arc<SignedZone>, String>)>) {
         self.resigning = false;
-        let origin = |zone: &ZoneId| self.state.generation().config.zones.get(zone.index());
-        for zone in zones.iter().filter_map(|(id, _)| origin(id)) {
-            info!(zone = %zone.origin, "what was due of the zone is signed anew");
+        if generation != self.state.number() {
+            return;
+        }
+        let config = Arc::clone(&self.state.generation().config);
+        let mut zones = Vec::new();
+        for (id, made) in made {
+            let origin = &config.zones[id.index()].origin;
+            self.metrics.signing_failed(origin, made.is_err());
+            match made {
+                Ok(signed) => {
+                    info!(zone = %origin, "what was due of the zone is signed anew");
+                    self.unsigned.remove(origin);
+                    zones.push((id, signed));
+                }
+                Err(fault) if self.unsigned.get(origin) != Some(&fault) => {
+                    error!(zone = %origin, "the zone cannot be signed anew: {fault}");
+                    self.unsigned.insert(origin.clone(), fault);
+                }
+                Err(_) => {}
+            }
         }
         if !zones.is_empty() {
             self.step(Event::Resigned { generation, zones }, clock::now());

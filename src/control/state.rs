@@ -184,15 +184,15 @@ impl State {
                 self.signing.sign_ahead(&self.generation.plan, &Believed(&self.board), now);
                 let ended = self.challenges.expire(now);
                 let effects = self.follow(change, now);
-                if ended > 0 { self.with_challenges(effects) } else { effects }
+                if ended > 0 { self.with_challenges(effects, now) } else { effects }
             }
             Event::SetChallenge(challenge) => match self.challenges.set(challenge) {
-                Ok(()) => self.with_challenges(Effects::default()),
+                Ok(()) => self.with_challenges(Effects::default(), now),
                 Err(fault) => Effects { challenge_fault: Some(fault), ..Effects::default() },
             },
             Event::ClearChallenge(name, token) => match self.challenges.clear(&name, token.as_deref()) {
                 0 => Effects::default(),
-                _ => self.with_challenges(Effects::default()),
+                _ => self.with_challenges(Effects::default(), now),
             },
             Event::Daytime(daytime) => self.tell_daytime(daytime, now),
             Event::Resigned { generation, zones } if generation == self.number => self.resigned(zones, now),
@@ -219,8 +219,14 @@ impl State {
     }
 
     /// The table of these effects, or the one in force, with the challenges that are set now.
-    fn with_challenges(&mut self, effects: Effects) -> Effects {
-        self.table = Arc::new(self.table.with_challenges(self.challenges.compiled()));
+    fn with_challenges(&mut self, effects: Effects, now: Moment) -> Effects {
+        let mut table = AnswerTable::clone(&self.table).next();
+        let daytime = self.signing.daytime(now);
+        if self.generation.plan.challenge(&self.challenges.compiled(), &mut table, daytime) {
+            // Proofs for clients that want for a type name what stands next in the chain.
+            self.signing.sign_all(&self.generation.plan, &mut table, now);
+        }
+        self.table = Arc::new(table);
         Effects { table: Some(Arc::clone(&self.table)), ..effects }
     }
 
@@ -250,7 +256,9 @@ impl State {
         let mut table = AnswerTable::clone(&self.table);
         self.generation.plan.replace_signed(zones, &mut table);
         // Keys may have taken over from others: zones and services change at once.
-        self.sign_anew(table, now)
+        let effects = self.sign_anew(table, now);
+        // Challenges may have come and gone meanwhile.
+        self.with_challenges(effects, now)
     }
 
     fn sign_anew(&mut self, table: AnswerTable, now: Moment) -> Effects {
@@ -295,7 +303,7 @@ impl State {
         self.signing.sign_all(&self.generation.plan, &mut table, now);
         self.table = Arc::new(table);
         let effects = Effects { table: Some(Arc::clone(&self.table)), change, ..Effects::default() };
-        if self.challenges.all().is_empty() { effects } else { self.with_challenges(effects) }
+        if self.challenges.all().is_empty() { effects } else { self.with_challenges(effects, now) }
     }
 
     /// Counts reloads; what [`Event::Reports`] must bear.

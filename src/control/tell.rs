@@ -1,6 +1,6 @@
 //! The state in words: for the log, for `status`, for `explain`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -58,7 +58,7 @@ pub(super) fn log(change: &Change, state: &State) {
 }
 
 /// Everything that is in force.
-pub(super) fn status(state: &State, listening: &[SocketAddr], now: Moment) -> Status {
+pub(super) fn status(state: &State, listening: &[String], now: Moment) -> Status {
     let config = &state.generation().config;
     let zones = config.zones.iter().zip(&state.generation().serials);
     let services: Vec<ServiceStatus> = (0..config.services.len())
@@ -69,7 +69,7 @@ pub(super) fn status(state: &State, listening: &[SocketAddr], now: Moment) -> St
         generation: state.table().generation(),
         configuration: state.number(),
         uptime_seconds: now.since(Moment::START).as_secs(),
-        listen: listening.iter().map(ToString::to_string).collect(),
+        listen: listening.to_vec(),
         zones: zones
             .map(|(zone, serial)| ZoneStatus {
                 origin: zone.origin.to_string(),
@@ -102,15 +102,16 @@ pub(super) fn challenge(
     now: Moment,
 ) -> Result<Challenge, String> {
     let time = Duration::from_secs(seconds);
-    let (name, config) = (domain(name)?, &state.generation().config);
-    let mut signed = state.generation().plan.signed_zones().map(|(id, _)| &config.zones[id.index()].origin);
-    if let Some(origin) = signed.find(|origin| name.is_at_or_below(origin)) {
+    let (name, plan) = (domain(name)?, &state.generation().plan);
+    let challenge =
+        Challenge::new(&name, token, time, plan.names(), now).map_err(|fault| fault.to_string())?;
+    if !plan.has_place_for(challenge.name.as_wire()) {
         return Err(format!(
-            "{origin} is signed, and a challenge beside the zone would not be; write it into the zone file and reload"
+            "the zone of {name} is signed, elsewhere or without a name right above {}; write the challenge into the zone file",
+            challenge.name
         ));
     }
-    let names = state.generation().plan.names();
-    Challenge::new(&name, token, time, names, now).map_err(|fault| fault.to_string())
+    Ok(challenge)
 }
 
 /// The name of a domain, as a person writes it.

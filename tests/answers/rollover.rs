@@ -96,7 +96,8 @@ fn see(signed: &SignedZone) -> Seen {
 /// Plays hours of a zone, its keys as they are by the dates.
 fn play(signer: &Arc<Signer>, hours: u64) -> Vec<Seen> {
     let mut signed =
-        SignedZone::make(zone_of(TEXT), Arc::clone(signer), Arc::default(), None, at(0)).unwrap();
+        SignedZone::make(zone_of(TEXT), Arc::clone(signer), Arc::default(), Arc::default(), None, at(0))
+            .unwrap();
     let mut seen = Vec::new();
     for hour in 0..hours {
         if let Some(renewed) = signed.renewed(at(hour)) {
@@ -186,11 +187,20 @@ fn renewals_are_spread_and_each_leaves_the_rest_alone() {
 #[test]
 fn a_changed_zone_has_new_signatures_where_it_changed_and_nowhere_else() {
     let signer = signer(vec![key(ZONE_KEY | SECURE_ENTRY, Timing::from_now(at(0)))]);
-    let before = SignedZone::make(zone_of(TEXT), Arc::clone(&signer), Arc::default(), None, at(0)).unwrap();
+    let before =
+        SignedZone::make(zone_of(TEXT), Arc::clone(&signer), Arc::default(), Arc::default(), None, at(0))
+            .unwrap();
     let text =
         String::from_utf8(TEXT.to_vec()).unwrap().replace("www 7200 A 192.0.2.1", "www 7200 A 192.0.2.9");
-    let after =
-        SignedZone::make(zone_of(text.as_bytes()), signer, Arc::default(), Some(&before), at(1)).unwrap();
+    let after = SignedZone::make(
+        zone_of(text.as_bytes()),
+        signer,
+        Arc::default(),
+        Arc::default(),
+        Some(&before),
+        at(1),
+    )
+    .unwrap();
     let (before, after) = (see(&before), see(&after));
     let new = after.signatures.iter().filter(|rrsig| !before.signatures.contains(rrsig));
     assert_eq!(new.map(|rrsig| u16::from_be_bytes([rrsig[0], rrsig[1]])).collect::<Vec<_>>(), [1]);

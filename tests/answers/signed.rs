@@ -63,9 +63,9 @@ www 60 TXT "beside steering"
 static 60 CNAME eu.cdn.example.net.
 "#;
 const CHILD: &str = "@ 600 SOA ns1.example.com. host 1 7200 900 1209600 900\n@ 600 NS ns1.example.com.\nwww 60 A 192.0.2.13\n";
-const ZONES: &[(&str, &str)] = &[("example.com", PARENT), ("child.example.com", CHILD)];
+pub(crate) const ZONES: &[(&str, &str)] = &[("example.com", PARENT), ("child.example.com", CHILD)];
 
-const SERVICES: &str = r#"
+pub(crate) const SERVICES: &str = r#"
 maps.world = { order = ["eu", "us", "ap"], clients = { "net:10.1.0.0/16" = { regions = ["us"] }, "net:10.2.0.0/16" = { regions = ["ap"], fence = "hard" } } }
 maps.shares = { order = "weighted" }
 [services.www]
@@ -103,7 +103,7 @@ ap = { endpoints = ["192.0.2.63"], cname = "ap.cdn.example.net" }
 "#;
 
 /// Names of every kind, each asked for every type below.
-const NAMES: &[&str] = &[
+pub(crate) const NAMES: &[&str] = &[
     "example.com",
     "ns1.example.com",
     "PLAIN.example.com",
@@ -151,7 +151,7 @@ const NAMES: &[&str] = &[
     "static.example.com",
     "zzz.example.com",
 ];
-const TYPES: &[&str] = &[
+pub(crate) const TYPES: &[&str] = &[
     "A",
     "AAAA",
     "TXT",
@@ -182,7 +182,7 @@ const STEERED: &[&str] = &[
     "shared.example.com",
     "static.example.com",
 ];
-const CLIENTS: &[&str] = &["10.0.0.1", "10.1.0.1", "10.2.0.1"];
+pub(crate) const CLIENTS: &[&str] = &["10.0.0.1", "10.1.0.1", "10.2.0.1"];
 /// Endpoints that are down or in doubt, and the loss of each region and of all.
 const STATES: &[&str] = &[
     "",
@@ -195,7 +195,7 @@ const STATES: &[&str] = &[
     "eu/app/2001:db8:1::4 down",
 ];
 
-fn ask(world: &World, name: &str, rtype: &str, client: &str) -> Message {
+pub(crate) fn ask(world: &World, name: &str, rtype: &str, client: &str) -> Message {
     let asked = ask::read(&format!("dig {name} {rtype} +dnssec +tcp from {client}")).unwrap();
     reply(world, &asked)
 }
@@ -207,7 +207,7 @@ fn reply(world: &World, asked: &Asked) -> Message {
 }
 
 /// The keys of a zone.
-fn keys(world: &World, zone: &str) -> Vec<DNSKEY> {
+pub(crate) fn keys(world: &World, zone: &str) -> Vec<DNSKEY> {
     let message = ask(world, zone, "DNSKEY", "10.0.0.1");
     let key = |record: &Record| match &record.data {
         RData::DNSSEC(DNSSECRData::DNSKEY(key)) => Some(key.clone()),
@@ -217,7 +217,7 @@ fn keys(world: &World, zone: &str) -> Vec<DNSKEY> {
 }
 
 /// Checks each signature, and that nothing that should be signed is not.
-fn check_signatures(message: &Message, keys: &BTreeMap<&str, Vec<DNSKEY>>, what: &str) {
+pub(crate) fn check_signatures(message: &Message, keys: &BTreeMap<&str, Vec<DNSKEY>>, what: &str) {
     for section in [&message.answers, &message.authorities] {
         let mut sets: BTreeMap<(String, u16), Vec<&Record>> = BTreeMap::new();
         let mut signatures: BTreeMap<(String, u16), Vec<&Record>> = BTreeMap::new();
@@ -343,7 +343,7 @@ impl Proofs {
 }
 
 /// Checks what a negative or expanded reply must prove.
-fn check_denial(message: &Message, denial: &Denial, asked: &str, rtype: RecordType, what: &str) {
+pub(crate) fn check_denial(message: &Message, denial: &Denial, asked: &str, rtype: RecordType, what: &str) {
     let rcode = u16::from(message.metadata.response_code);
     let has_soa = message.authorities.iter().any(|record| record.record_type() == Type::SOA);
     if !has_soa {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::net::IpAddr;
 
+use rhumb::answer::challenges::Challenges;
 use rhumb::answer::compile::CounterNumbers;
 use rhumb::answer::count::Counters;
 use rhumb::answer::respond::{Action, Envelope, Transport, respond};
@@ -113,6 +114,19 @@ impl World {
         let mut next = plan.next_table(&self.table, &touched, &believed, &mut self.numbers);
         plan.sign(&mut next, touched, &mut self.signatures, NOW);
         self.table = next;
+    }
+
+    /// Sets these challenges, names and values, in the place of all there were.
+    pub(crate) fn challenge(&mut self, values: &[(&str, &str)]) {
+        let names: Vec<rhumb::name::Name> = values.iter().map(|(name, _)| name.parse().unwrap()).collect();
+        let values = names.iter().zip(values).map(|(name, (_, value))| (name.as_wire(), *value));
+        let mut table = self.table.clone().next();
+        let plan = &mut self.generation.plan;
+        if plan.challenge(&Challenges::new(values), &mut table, NOW) {
+            let all = (0..plan.services.len()).map(ServiceId::from_index);
+            plan.sign(&mut table, all, &mut self.signatures, NOW);
+        }
+        self.table = table;
     }
 
     /// The table for the same standings, made from nothing.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::chain::{Chain, NewLink};
 use super::{Records, SignedZone};
+use crate::answer::challenges::{Challenges, TTL};
 use crate::answer::names::{Builder, Kind, NewEntry};
 use crate::answer::records::{Encoder, Role, Source};
 use crate::answer::zones::ZonesFault;
 use crate::dnssec::denial::{Denial, hash_label, nsec_data};
-use crate::dnssec::signer::{Set, Signer, expiration};
+use crate::dnssec::signer::{Set, Signer, expiration, sorted};
 use crate::dnssec::wall;
 use crate::ids::ZoneId;
 use crate::name::{self, Name};
@@ -28,6 +29,8 @@ pub struct Made {
     pub signer: Arc<Signer>,
     /// Its steered names.
     pub steered: Arc<[SteeredTypes]>,
+    /// The challenges that stand in it.
+    pub challenges: Arc<Challenges>,
     /// When it must be made anew.
     pub due: WallTime,
     /// When the first of its signatures ends.
@@ -51,6 +54,8 @@ struct Node<'z> {
     /// What the zone file has there.
     owner: Option<Owner<'z>>,
     steered: Option<&'z SteeredTypes>,
+    /// The data of TXT records that stand there for a while, in the place of those of the file.
+    challenge: Option<&'z [Box<[u8]>]>,
 }
 
 /// The making under way.
@@ -71,6 +76,7 @@ impl SignedZone {
         zone: Arc<Zone>,
         signer: Arc<Signer>,
         steered: Arc<[SteeredTypes]>,
+        challenges: Arc<Challenges>,
         before: Option<&SignedZone>,
         now: WallTime,
     ) -> Result<Self, ZonesFault> {
@@ -84,7 +90,7 @@ impl SignedZone {
             due: signer.next_change(now),
             expires: WallTime(u64::MAX),
         };
-        let nodes = nodes(&zone, &steered);
+        let nodes = nodes(&zone, &steered, &challenges);
         let mut builder = Builder::default();
         for node in &nodes {
             let records = making.signatures(node)?;
@@ -101,27 +107,48 @@ impl SignedZone {
         let chain = making.chain(&nodes)?;
         let due = making.due.unwrap_or(WallTime(u64::MAX));
         let expires = making.expires;
-        let made = Made { zone, signer, steered, due, expires };
+        let made = Made { zone, signer, steered, challenges, due, expires };
         Ok(Self { names: builder.finish(), chain, made: Some(made) })
     }
 
     /// The zone signed anew at `now`, where it is due.
     pub fn renewed(&self, now: WallTime) -> Option<Result<Self, ZonesFault>> {
         let made = self.made.as_ref().filter(|made| made.due <= now)?;
+        Some(self.with_challenges(Arc::clone(&made.challenges), now)?)
+    }
+
+    /// The zone signed anew at `now` with these challenges; none where it was signed elsewhere. What is signed already
+    /// is taken over, so that it costs the signatures of the challenges and of their places in the chain.
+    #[must_use]
+    pub fn with_challenges(
+        &self,
+        challenges: Arc<Challenges>,
+        now: WallTime,
+    ) -> Option<Result<Self, ZonesFault>> {
+        let made = self.made.as_ref()?;
         let (zone, signer) = (Arc::clone(&made.zone), Arc::clone(&made.signer));
-        Some(Self::make(zone, signer, Arc::clone(&made.steered), Some(self), now))
+        Some(Self::make(zone, signer, Arc::clone(&made.steered), challenges, Some(self), now))
+    }
+
+    /// The challenges that stand in it.
+    #[must_use]
+    pub fn challenges(&self) -> Option<&Challenges> {
+        self.made.as_ref().map(|made| &*made.challenges)
     }
 }
 
 /// All names with authority, and the cuts, in canonical order; empty non-terminals too.
-fn nodes<'z>(zone: &'z Zone, steered: &'z [SteeredTypes]) -> Vec<Node<'z>> {
+fn nodes<'z>(zone: &'z Zone, steered: &'z [SteeredTypes], challenges: &'z Challenges) -> Vec<Node<'z>> {
     let steered_at = |name: &[u8]| {
         let order = |of: &SteeredTypes| name::canonical_order(of.name.as_wire(), name);
         steered.binary_search_by(order).ok().map(|at| &steered[at])
     };
     let authoritative = zone.owners().filter(|owner| owner.situation() != Situation::BelowCut);
     let mut nodes: Vec<Node<'z>> = authoritative
-        .map(|owner| Node { name: owner.name(), owner: Some(owner), steered: steered_at(owner.name()) })
+        .map(|owner| {
+            let (name, steered) = (owner.name(), steered_at(owner.name()));
+            Node { name, owner: Some(owner), steered, challenge: challenges.at(name) }
+        })
         .collect();
     let apex_octets = zone.origin().as_wire().len();
     let in_file = nodes.len();
@@ -130,9 +157,13 @@ fn nodes<'z>(zone: &'z Zone, steered: &'z [SteeredTypes]) -> Vec<Node<'z>> {
         // An ancestor may be steered too, and then comes by itself.
         for (depth, name) in inside.enumerate() {
             if zone.find(name).is_none() && (depth == 0 || steered_at(name).is_none()) {
-                nodes.push(Node { name, owner: None, steered: (depth == 0).then_some(of) });
+                let steered = (depth == 0).then_some(of);
+                nodes.push(Node { name, owner: None, steered, challenge: challenges.at(name) });
             }
         }
+    }
+    for name in challenges.names().filter(|name| zone.find(name).is_none()) {
+        nodes.push(Node { name, owner: None, steered: steered_at(name), challenge: challenges.at(name) });
     }
     if nodes.len() > in_file {
         nodes.sort_by(|a, b| name::canonical_order(a.name, b.name));
@@ -149,10 +180,12 @@ impl<'z> Node<'z> {
     /// The types of the zone file that are answered at the name: at a cut, those of the parent's side.
     fn file_types(&self) -> impl Iterator<Item = RecordType> {
         let (is_cut, taken) = (self.is_cut(), self.steered.map_or(&[][..], |of| &of.taken));
+        let is_challenged = self.challenge.is_some();
         let types = self.owner.into_iter().flat_map(|owner| owner.rrsets()).map(|set| set.rtype());
         types.filter(move |rtype| {
             let on_parent_side = matches!(*rtype, RecordType::NS | RecordType::DS);
-            !taken.contains(rtype) && (!is_cut || on_parent_side)
+            let is_replaced = is_challenged && *rtype == RecordType::TXT;
+            !is_replaced && !taken.contains(rtype) && (!is_cut || on_parent_side)
         })
     }
 
@@ -163,7 +196,7 @@ impl<'z> Node<'z> {
     }
 
     fn is_empty(&self) -> bool {
-        self.steered.is_none() && self.file_types().next().is_none()
+        self.steered.is_none() && self.challenge.is_none() && self.file_types().next().is_none()
     }
 }
 
@@ -182,14 +215,23 @@ impl<'m> Making<'m> {
         }
         if self.is_apex(node) {
             for set in self.added() {
-                let before = self.before.and_then(|before| before.added(set.owner, set.rtype));
-                let same = before.is_some_and(|records| is_same(&records, &set));
-                let kept = self.before.filter(|_| same).and_then(|it| it.signature(set.owner, set.rtype));
-                encode(&set, Role::Answer, set.rtype, &set.data, &mut records)?;
-                self.sign(&set, kept, &mut records)?;
+                self.add(&set, &mut records)?;
             }
         }
+        if let Some(values) = node.challenge {
+            let data = sorted(values.iter().map(|data| data.to_vec()).collect());
+            self.add(&Set { owner: node.name, rtype: RecordType::TXT, ttl: TTL, data }, &mut records)?;
+        }
         Ok(records)
+    }
+
+    /// Appends a set that is not of the zone file, signed.
+    fn add(&mut self, set: &Set<'_>, records: &mut Vec<u8>) -> Result<(), ZonesFault> {
+        let before = self.before.and_then(|before| before.added(set.owner, set.rtype));
+        let same = before.is_some_and(|records| is_same(&records, set));
+        let kept = self.before.filter(|_| same).and_then(|it| it.signature(set.owner, set.rtype));
+        encode(set, Role::Answer, set.rtype, &set.data, records)?;
+        self.sign(set, kept, records)
     }
 
     fn is_apex(&self, node: &Node<'_>) -> bool {
@@ -224,6 +266,10 @@ impl<'m> Making<'m> {
     /// The signatures that an earlier making has over a set of the zone file that has not changed.
     fn kept_of_zone(&self, set: &Set<'_>) -> Option<Records<'m>> {
         let before = self.before?;
+        let was_challenged = before.challenges().is_some_and(|challenges| challenges.at(set.owner).is_some());
+        if was_challenged && set.rtype == RecordType::TXT {
+            return None;
+        }
         let same = self.same_zone || {
             let zone = &before.made.as_ref()?.zone;
             let other = zone.find(set.owner)?.rrset(set.rtype)?;
@@ -303,7 +349,9 @@ impl<'m> Making<'m> {
         let mut types: Vec<u16> = node.file_types().map(|rtype| rtype.0).collect();
         let steered = node.steered.map_or(&[][..], |of| &of.answered);
         types.extend(steered.iter().map(|rtype| rtype.0));
-        let mut signed = !steered.is_empty() || node.signed_types().next().is_some();
+        types.extend(node.challenge.map(|_| RecordType::TXT.0));
+        let is_beside = !steered.is_empty() || node.challenge.is_some();
+        let mut signed = is_beside || node.signed_types().next().is_some();
         if self.is_apex(node) {
             types.extend(self.added().iter().map(|set| set.rtype.0));
             signed = true;

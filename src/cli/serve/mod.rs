@@ -202,18 +202,20 @@ impl Server {
         drop(guard);
 
         let addresses = opened.listeners.local_addrs();
+        let mut listening: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         for transport in [Transport::Tls, Transport::Https, Transport::Quic] {
             let listen = opened.listeners.encrypted_addrs(transport);
             if !listen.is_empty() {
                 info!(%transport, ?listen, "answering over an encrypted transport");
             }
+            listening.extend(listen.iter().map(|address| format!("{address} ({transport})")));
         }
         let mut listeners =
             opened.listeners.start(&published, clients.handle()).map_err(StartFault::Runtime)?;
         estate.add(listeners.take_copies());
         metrics.of_workers(listeners.registry(), listeners.connection_counts());
         // The task lives as long as this.
-        let _ = inbox.blocking_send(Message::Listening(addresses.clone()));
+        let _ = inbox.blocking_send(Message::Listening(listening));
         opened::dismiss(predecessor);
         operator.into_iter().for_each(|operator| drop(runtime.spawn(operator)));
         runtime.spawn(watchdog::watch(supervisor.clone(), pulse, listeners.pulses()));

@@ -11,8 +11,8 @@
 
 mod save;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +39,7 @@ use crate::control::tell;
 use crate::fault::Fault;
 use crate::health::outcome::Report;
 use crate::ids::{TargetId, ZoneId};
+use crate::name::Name;
 use crate::process::Confined;
 use crate::process::supervisor::Supervisor;
 use crate::publish::Published;
@@ -65,8 +66,8 @@ pub enum Message {
     Reload,
     /// What [`Control`] reads beside itself came to this.
     Loaded(Box<Loaded>),
-    /// Queries are taken on these addresses from now on.
-    Listening(Vec<SocketAddr>),
+    /// Queries are taken on these addresses from now on; behind those of an encrypted transport stands which.
+    Listening(Vec<String>),
     /// What [`Control`] writes beside itself is written, or not.
     Saved(io::Result<()>),
     /// A successor is about to read the verdicts: write them, say so, and write no more.
@@ -74,7 +75,7 @@ pub enum Message {
     /// The successor did not come.
     KeepOn,
     /// What [`Control`] signs beside itself is signed: zones of the configuration of that number.
-    Resigned(u64, Vec<(ZoneId, Arc<SignedZone>)>),
+    Resigned(u64, Vec<(ZoneId, Result<Arc<SignedZone>, String>)>),
 }
 
 /// The configuration in force, for those who probe.
@@ -119,7 +120,7 @@ pub struct Control {
     rechecks: broadcast::Sender<Rechecks>,
     /// What agents are to be told to probe again.
     news: News,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     saved: SavedFile,
     /// When verdicts are to be written next.
     save_due: Moment,
@@ -132,7 +133,7 @@ pub struct Control {
     /// The configuration that the process was started with: some of it holds until the process ends.
     started_with: Arc<Config>,
     /// The addresses that queries are taken on; none before the sockets are open.
-    listening: Vec<SocketAddr>,
+    listening: Vec<String>,
     /// Those who wait for the load under way.
     loading: Option<Vec<oneshot::Sender<Response>>>,
     /// Those who asked while it was under way: what it reads may be older than what they mean.
@@ -143,6 +144,8 @@ pub struct Control {
     secret: Secret,
     /// Zones are being signed anew.
     pub(super) resigning: bool,
+    /// Zones that could not be signed anew, and why: told once.
+    pub(super) unsigned: BTreeMap<Name, String>,
     /// For the loader to answer by.
     pub(super) inbox: mpsc::Sender<Message>,
 }
@@ -198,6 +201,7 @@ impl Control {
             watched,
             secret,
             resigning: false,
+            unsigned: BTreeMap::new(),
             inbox,
         };
         (control, published, followed)
@@ -493,11 +497,17 @@ impl Control {
 
 /// A file that cannot be reached since the start is no matter of its mode, whatever the system says.
 fn explain(fault: &mut Fault, confined: &Confined) {
-    if fault.spot.is_none()
-        && let Some(why) = confined.forbids(Path::new(&*fault.file))
-    {
+    let file = if fault.spot.is_none() { Some(Path::new(&*fault.file)) } else { denied(&fault.message) };
+    if let Some(why) = file.and_then(|file| confined.forbids(file)) {
         fault.help = why;
     }
+}
+
+/// The file or folder that a message about a place in the configuration says cannot be opened.
+fn denied(message: &str) -> Option<&Path> {
+    let (before, _) = message.split_once(": Permission denied")?;
+    let before = before.strip_prefix("the folder ").unwrap_or(before);
+    Some(Path::new(before.strip_suffix(" cannot be read").unwrap_or(before)))
 }
 
 fn in_force(state: &State) -> InForce {
