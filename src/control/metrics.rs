@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::config::generation::OWN_VANTAGE;
 use crate::exchange::identity::Identity;
 use crate::exposition::Page;
-use crate::health::board::Refusal;
+use crate::health::board::{AGENTS_MAX, Refusal};
 use crate::health::outcome::Report;
 use crate::ids::VantageId;
 use crate::time::WallTime;
@@ -240,7 +240,12 @@ impl Metrics {
     /// Takes the latencies of outcomes that are new in a report on the targets of this configuration.
     pub(super) fn report(&self, report: &Report, config: &Config) {
         let mut newest = lock(&self.newest);
-        let newest = newest.entry((report.vantage, report.agent)).or_default();
+        let agent = (report.vantage, report.agent);
+        // Agents that are gone stay until there is no room; then a few latencies may be told twice.
+        if newest.len() >= AGENTS_MAX && !newest.contains_key(&agent) {
+            newest.clear();
+        }
+        let newest = newest.entry(agent).or_default();
         newest.resize(config.targets.len(), 0);
         metrics::with_local_recorder(&self.recorder, || {
             let vantage = config.vantages.get(report.vantage.index());

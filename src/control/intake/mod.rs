@@ -72,6 +72,9 @@ const OUTCOMES_WAITING_MAX: u32 = 1 << 20;
 /// A report that waits counts as so many outcomes at least, so that reports cannot fill the inbox, which operators
 /// share.
 const OUTCOMES_COUNTED_MIN: u32 = 2 * OUTCOMES_WAITING_MAX / INBOX_MAX as u32;
+/// Agents that are remembered between two of their reports, those that are gone among them; then all are forgotten,
+/// and the next report of each is read whole.
+const MEMORIES_MAX: usize = AGENTS_MAX * 2;
 /// How long the body of a report may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -178,7 +181,7 @@ impl Shared {
             return Arc::clone(known);
         }
         // Identities come from certificates of our own authority, so this is a bound and no defence.
-        if memories.len() >= AGENTS_MAX * 2 {
+        if memories.len() >= MEMORIES_MAX {
             memories.clear();
         }
         Arc::clone(memories.entry(identity.clone()).or_default())
