@@ -1,6 +1,6 @@
 //! Rhumb: an authoritative DNS server that steers each client to the nearest region that works.
 //!
-//! Read in this order. The ground: [`name`], [`net`], [`pattern`], [`place`], [`ids`], [`time`]. What is known: [`wire`]
+//! Read in this order. The ground: [`name`], [`net`], [`pattern`], [`place`], [`ids`], [`time`], [`exposition`]. What is known: [`wire`]
 //! (messages), [`zone`] (zone files), [`geo`] (where clients are), [`health`] (what is believed of endpoints),
 //! [`policy`] (which region suits), [`dnssec`] (keys and signatures). What is answered: [`answer`]; how a new table
 //! reaches who answers: [`publish`]. What was written: [`config`]. What agents and servers say to each other: [`exchange`],
@@ -9,6 +9,7 @@
 //! [`simulate`] plays their pure parts in virtual time; [`cli`] puts them together.
 //! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
 
+pub mod exposition;
 pub mod fault;
 pub mod ids;
 pub mod name;

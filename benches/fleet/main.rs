@@ -39,6 +39,8 @@ const GROUPS: usize = 20;
 const ENDPOINTS_PER_SERVICE: usize = 4;
 const AGENTS_PORT: u16 = 18_453;
 const QUERIES_PORT: u16 = 15_399;
+/// Until everybody has connected, those who have report once in so many ticks.
+const TICKS_UNTIL_ALL_STAND: u64 = 20;
 /// Before figures are taken everybody has connected, and what the first reports cost is over.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -74,6 +76,8 @@ struct Fleet {
     heard: AtomicU64,
     times: Mutex<Vec<Duration>>,
     connected: AtomicUsize,
+    /// Everybody has connected.
+    stands: AtomicBool,
     over: AtomicBool,
     /// Taken for each handshake: two cores do some hundred a second, and the server waits five seconds for each.
     handshakes: Semaphore,
@@ -155,6 +159,7 @@ async fn play(folder: &Path, all: &[String], server: &Child, seconds: usize) {
         heard: AtomicU64::new(0),
         times: Mutex::default(),
         connected: AtomicUsize::new(0),
+        stands: AtomicBool::new(false),
         over: AtomicBool::new(false),
         handshakes: Semaphore::new(16),
     });
@@ -165,6 +170,7 @@ async fn play(folder: &Path, all: &[String], server: &Child, seconds: usize) {
     while fleet.connected.load(Ordering::Relaxed) < all.len() * 2 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    fleet.stands.store(true, Ordering::Relaxed);
     println!(
         "mood       server's cores  memory in MB  reports/s  refused  answered in ms: p50, p99  orders heard/s  rig's cores"
     );
@@ -277,6 +283,10 @@ impl Fleet {
             sleep_until(due.into()).await;
             if self.over.load(Ordering::Relaxed) {
                 return;
+            }
+            // Handshakes come first, or on a busy machine the reports of those who stand let nobody else in.
+            if !self.stands.load(Ordering::Relaxed) && !tick.is_multiple_of(TICKS_UNTIL_ALL_STAND) {
+                continue;
             }
             let body = self.body(group, tick);
             let head = header(&agent, number as u64 + 1, tick, self.began.elapsed());

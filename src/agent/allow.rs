@@ -46,6 +46,7 @@ fn is_inside(allow: &Allow, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::journey::Journey;
 
     fn allow() -> Allow {
         Allow {
@@ -72,6 +73,18 @@ mod tests {
         }
         let nothing = Allow::default();
         assert!(!permits(&nothing, "192.0.2.1:443".parse().unwrap(), &ProbeKind::Tcp { port: 443 }));
+    }
+
+    #[test]
+    fn a_journey_goes_to_its_targets_address_alone_whatever_host_it_names() {
+        let permitted = |address: &str, tls| {
+            let host = Some("permitted.example".to_owned());
+            let journey = Journey { tls, port: 443, host, steps: Vec::new() };
+            permits(&allow(), address.parse().unwrap(), &ProbeKind::Journey(journey))
+        };
+        assert!(permitted("192.0.2.1:443", None));
+        assert!(!permitted("203.0.113.1:443", None));
+        assert!(!permitted("192.0.2.1:443", Some(TlsTrust::File("/etc/shadow".into()))));
     }
 
     #[test]

@@ -52,12 +52,22 @@ impl Illness {
         now.0 < self.lagging_until.load(Ordering::Relaxed)
     }
 
+    /// Whether its control targets fail.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.blind.load(Ordering::Relaxed)
+    }
+
+    /// Whether half of what goes to one of its servers is lost.
+    #[must_use]
+    pub fn has_lossy_link(&self) -> bool {
+        self.lossy_links.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether it is ill in any way.
     #[must_use]
     pub fn is_ill(&self, now: Moment) -> bool {
-        self.is_lagging(now)
-            || self.blind.load(Ordering::Relaxed)
-            || self.lossy_links.load(Ordering::Relaxed) > 0
+        self.is_lagging(now) || self.is_blind() || self.has_lossy_link()
     }
 }
 

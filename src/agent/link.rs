@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::chance::Chance;
-use super::illness::Illness;
+use super::metrics::{Metrics, Sent};
 use super::probe::Only;
 use super::run::Snapshot;
 use crate::clock;
@@ -44,12 +44,13 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Characters of a server's reason that are logged.
 const REASON_CHARS_MAX: usize = 200;
 
-/// Sends the newest of `outgoing` to the server, until there is no more.
+/// Sends the newest of `outgoing` to the server, which is `number` here, until there is no more.
 pub(super) async fn report(
+    number: usize,
     server: ServerAddress,
     mut side: watch::Receiver<Arc<AgentSide>>,
     mut outgoing: watch::Receiver<Option<Outgoing>>,
-    illness: Arc<Illness>,
+    metrics: Arc<Metrics>,
     mut chance: Chance,
 ) {
     let mut client = client(&server, &side.borrow_and_update());
@@ -73,8 +74,9 @@ pub(super) async fn report(
         let was_lossy = uplink.is_lossy();
         uplink.note(matches!(sent, Err(Unsent::TimedOut)));
         if uplink.is_lossy() != was_lossy {
-            illness.link_turned(uplink.is_lossy());
+            metrics.illness().link_turned(uplink.is_lossy());
         }
+        metrics.reported(number, Unsent::counted(&sent));
         match sent {
             Ok(()) => {
                 pause = Pause::default();
@@ -121,6 +123,17 @@ enum Unsent {
     TimedOut,
     Refused(String),
     Failed(String),
+}
+
+impl Unsent {
+    fn counted(sent: &Result<(), Self>) -> Sent {
+        match sent {
+            Ok(()) => Sent::Taken,
+            Err(Self::TimedOut) => Sent::TimedOut,
+            Err(Self::Refused(_)) => Sent::Refused,
+            Err(Self::Failed(_)) => Sent::Failed,
+        }
+    }
 }
 
 async fn send(

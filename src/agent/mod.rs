@@ -3,7 +3,7 @@
 //!
 //! As a process it is a [`station`]: [`link`] speaks with each server, [`assemble`] makes one list of what they want,
 //! [`allow`] holds what may be probed at all, [`sight`] tries what the agent must reach to be believed, [`illness`]
-//! is what it knows of its own.
+//! is what it knows of its own, [`metrics`] what it counts.
 //!
 //! [`plan`] says when, [`probe`] does it, [`watch`] notices a broken connection between two probes, [`record`]
 //! remembers the outcomes, [`world`] holds what is known of all targets, [`run`] puts them together. Only
@@ -14,6 +14,7 @@ pub mod assemble;
 pub mod chance;
 pub mod illness;
 mod link;
+pub mod metrics;
 pub mod plan;
 pub mod probe;
 pub mod record;

@@ -11,7 +11,7 @@ use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::chance::Chance;
-use super::illness::Illness;
+use super::metrics::Metrics;
 use super::probe::Finding;
 use super::record::{Cadence, Past};
 use super::watch;
@@ -55,11 +55,11 @@ pub async fn run(
     mut targets: channel::Receiver<Arc<Targets>>,
     reports: broadcast::Sender<Arc<Snapshot>>,
     mut rechecks: mpsc::Receiver<Recheck>,
-    illness: Arc<Illness>,
+    metrics: Arc<Metrics>,
     chance: Chance,
 ) {
     let (lost, mut losses) = mpsc::channel(LOSSES_MAX);
-    let mut agent = Agent::new(lost, illness, chance);
+    let mut agent = Agent::new(lost, metrics, chance);
     let mut preparing = prepare(targets.borrow_and_update().clone());
     let mut is_preparing = true;
     loop {
@@ -87,7 +87,7 @@ pub async fn run(
                 is_preparing = true;
             }
         }
-        agent.illness.woke(wake, clock::now());
+        agent.metrics.illness().woke(wake, clock::now());
     }
 }
 
@@ -120,8 +120,8 @@ struct Agent {
     lost: mpsc::Sender<SocketAddr>,
     /// When to report.
     cadence: Cadence,
-    /// What is known of the agent's own illness.
-    illness: Arc<Illness>,
+    /// What is counted, and what is known of the agent's own illness.
+    metrics: Arc<Metrics>,
     /// Names this life of the agent.
     boot: u64,
     /// The number of the last report.
@@ -130,7 +130,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(lost: mpsc::Sender<SocketAddr>, illness: Arc<Illness>, mut chance: Chance) -> Self {
+    fn new(lost: mpsc::Sender<SocketAddr>, metrics: Arc<Metrics>, mut chance: Chance) -> Self {
         Self {
             world: None,
             out: JoinSet::new(),
@@ -138,7 +138,7 @@ impl Agent {
             watches: HashMap::new(),
             lost,
             cadence: Cadence::new(clock::now()),
-            illness,
+            metrics,
             boot: chance.bits(),
             number: 0,
             chance,
@@ -155,7 +155,7 @@ impl Agent {
 
     fn send_probes(&mut self, now: Moment) {
         let Some(world) = &mut self.world else { return };
-        let is_ill = self.illness.is_ill(now);
+        let is_ill = self.metrics.illness().is_ill(now);
         while self.out.len() < PROBES_OUT_MAX
             && let Some(target) = world.plan.due(now)
         {
@@ -175,6 +175,7 @@ impl Agent {
         let id = back.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let (Some(target), Some(world)) = (self.target_of.remove(&id), &mut self.world) else { return };
         let past = back.map_err(|error| error.to_string()).and_then(|(_, back)| back.into_past());
+        self.metrics.probed(past.as_ref().ok().map(|past| &past.result));
         let passed = past.as_ref().ok().map(|past| past.result.is_ok());
         let record = &mut world.records[target];
         let is_change = match past {
@@ -223,9 +224,9 @@ impl Agent {
             agent: world.targets.agent,
             boot: self.boot,
             number: self.number,
-            // No control targets yet: the other targets must show whether this agent sees anything.
+            // Who sends it knows: this task hears nothing of control targets.
             control: None,
-            lagging: self.illness.is_lagging(now),
+            lagging: self.metrics.illness().is_lagging(now),
             targets: told.map(|(target, record)| record.tell(TargetId::from_index(target), now)).collect(),
         };
         self.cadence.sent(now, clock::now().since(now));
@@ -246,6 +247,7 @@ impl Agent {
             None => false,
         });
         self.watch(&world);
+        self.metrics.probes(world.records.len());
         self.world = Some(world);
     }
 

@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 
 use super::assemble::{Assembled, assemble};
 use super::chance::Chance;
-use super::illness::Illness;
 use super::link::{self, Outgoing};
+use super::metrics::Metrics;
 use super::run::{self, Recheck, Snapshot};
 use super::sight::{self, ControlTarget};
 use crate::clock;
@@ -28,23 +28,22 @@ const SNAPSHOTS_MAX: usize = 4;
 const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Runs an agent until it is dropped. `side` was made ready from `contents`.
-pub async fn run(config: AgentConfig, contents: Contents, side: AgentSide) {
+/// Runs an agent until it is dropped. `side` was made ready from `contents`, `metrics` for `config`.
+pub async fn run(config: AgentConfig, contents: Contents, side: AgentSide, metrics: Arc<Metrics>) {
     let mut chance = Chance::of_system();
     let mut tasks = JoinSet::new();
     let (side_sender, side) = watch::channel(Arc::new(side));
     let (heard_sender, mut heard) = mpsc::channel(ORDERS_MAX);
     let (outgoing, latest) = watch::channel(None);
-    let illness = Arc::new(Illness::default());
     for (number, server) in config.servers.iter().enumerate() {
-        let (latest, illness) = (latest.clone(), Arc::clone(&illness));
-        let report = link::report(server.clone(), side.clone(), latest, illness, chance.split());
+        let (latest, metrics) = (latest.clone(), Arc::clone(&metrics));
+        let report = link::report(number, server.clone(), side.clone(), latest, metrics, chance.split());
         let listen = link::listen(number, server.clone(), side.clone(), heard_sender.clone(), chance.split());
         tasks.spawn(report);
         tasks.spawn(listen);
     }
     tasks.spawn(credentials::follow(config.files.clone(), contents, AgentSide::new, side_sender));
-    tasks.spawn(warn_of_expiry(side));
+    tasks.spawn(tell_expiry(side, Arc::clone(&metrics)));
 
     let mut orders = Orders::new(&config);
     let (control_targets, wanted) = watch::channel(orders.control_targets());
@@ -53,28 +52,29 @@ pub async fn run(config: AgentConfig, contents: Contents, side: AgentSide) {
     let (targets, of_prober) = watch::channel(Arc::clone(&orders.assembled.targets));
     let (rechecks, hurries) = mpsc::channel(RECHECKS_MAX);
     let (reports, mut snapshots) = broadcast::channel(SNAPSHOTS_MAX);
-    tasks.spawn(run::run(of_prober, reports, hurries, Arc::clone(&illness), chance.split()));
+    tasks.spawn(run::run(of_prober, reports, hurries, Arc::clone(&metrics), chance.split()));
     loop {
         tokio::select! {
-            order = heard.recv() => match order {
-                Some((server, Order::Probe(assignment))) => {
-                    if orders.take(server, assignment, &config) {
+            order = heard.recv() => {
+                let Some((server, order)) = order else { return };
+                metrics.heard(server, clock::now());
+                match order {
+                    Order::Probe(assignment) => if orders.take(server, assignment, &config) {
                         targets.send_replace(Arc::clone(&orders.assembled.targets));
                         control_targets.send_replace(orders.control_targets());
+                    },
+                    Order::Recheck { targets } => {
+                        let found = orders.assembled.find(&targets);
+                        let recheck = Recheck { of: Arc::clone(&orders.assembled.targets), targets: found };
+                        let _ = rechecks.try_send(recheck);
                     }
+                    Order::Wait | Order::Unknown => {}
                 }
-                Some((_, Order::Recheck { targets })) => {
-                    let found = orders.assembled.find(&targets);
-                    let recheck = Recheck { of: Arc::clone(&orders.assembled.targets), targets: found };
-                    let _ = rechecks.try_send(recheck);
-                }
-                Some((_, Order::Wait | Order::Unknown)) => {}
-                None => return,
-            },
+            }
             snapshot = snapshots.recv() => match snapshot {
                 Ok(snapshot) => {
                     let control = *control.borrow();
-                    illness.sees(control);
+                    metrics.illness().sees(control);
                     orders.send(snapshot, control, &outgoing);
                 }
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
@@ -145,9 +145,11 @@ impl Orders {
     }
 }
 
-async fn warn_of_expiry(mut side: watch::Receiver<Arc<AgentSide>>) {
+async fn tell_expiry(mut side: watch::Receiver<Arc<AgentSide>>, metrics: Arc<Metrics>) {
     loop {
-        let left = side.borrow_and_update().expires.since(clock::wall());
+        let expires = side.borrow_and_update().expires;
+        metrics.certificate(expires);
+        let left = expires.since(clock::wall());
         if left < EXPIRY_WARNING {
             tracing::warn!(days = left.as_secs() / DAY.as_secs(), "the agent's certificate ends soon");
         }

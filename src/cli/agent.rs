@@ -1,6 +1,8 @@
 //! `agent`: stand in a region, probe what the servers say, and report what is seen.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::runtime::Builder;
@@ -9,9 +11,12 @@ use tracing::{info, warn};
 
 use super::log;
 use super::said::{Code, Failure, Outcome, Said};
+use crate::agent::metrics::Metrics;
 use crate::agent::station;
+use crate::clock;
 use crate::config::{Log, LogFormat};
 use crate::config::{agent, files};
+use crate::control::http::{self, Shown};
 use crate::credentials::{AgentSide, Contents};
 use crate::process::supervisor::Supervisor;
 use crate::process::{self, Needs, panics};
@@ -38,6 +43,11 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
         folders: config.allow.folders.clone(),
         written: Vec::new(),
     };
+    let listener = config.metrics_listen.map(|address| {
+        let at_fault = |error| Failure::failed(format!("metrics.listen: {address} cannot be had: {error}"));
+        TcpListener::bind(address).map_err(at_fault)
+    });
+    let listener = listener.transpose()?;
     // Before the first thread.
     let hardened =
         process::harden(&config.hardening, &needs).map_err(|fault| Failure::failed(fault.to_string()))?;
@@ -50,13 +60,17 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
     let failed = |error: std::io::Error| Failure::failed(format!("the agent cannot start: {error}"));
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     let identity = side.identity.clone();
+    let metrics = Arc::new(Metrics::new(&config));
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         info!(version = env!("CARGO_PKG_VERSION"), agent = %identity, "probing");
         supervisor.ready();
+        if let Some(listener) = listener {
+            tokio::spawn(http::serve(listener, shown(&metrics)));
+        }
         tokio::select! {
-            () = station::run(config, contents, side) => Err(Failure::failed("the agent came to an end")),
+            () = station::run(config, contents, side, metrics) => Err(Failure::failed("the agent came to an end")),
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
         }
@@ -64,4 +78,13 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
     supervisor.stopping();
     info!("stopping");
     Ok(Said { text: String::new(), json: json!({ "done": true }), remarks: Vec::new() })
+}
+
+/// What an agent shows by HTTP: it serves once a server told it what to probe.
+fn shown(metrics: &Arc<Metrics>) -> Shown {
+    let (page, is_serving) = (Arc::clone(metrics), Arc::clone(metrics));
+    Shown {
+        page: Box::new(move || page.render(clock::now())),
+        is_serving: Box::new(move || is_serving.has_orders()),
+    }
 }

@@ -14,8 +14,8 @@ use super::section::hardening::HARDENING;
 use super::section::hardening::{Hardening, read_hardening};
 use super::section::region::read_control_target;
 #[cfg(test)]
-use super::section::server::LOG;
-use super::section::server::{Log, read_log, read_socket_address};
+use super::section::server::{LOG, METRICS};
+use super::section::server::{Log, read_log, read_metrics, read_socket_address};
 use super::table::{Entry, Section, Table};
 use super::text::Text;
 use super::value::Value;
@@ -39,6 +39,8 @@ pub struct AgentConfig {
     pub hardening: Hardening,
     /// What is logged, and how.
     pub log: Log,
+    /// Where Prometheus may ask the agent itself, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// A server that an agent reports to.
@@ -64,7 +66,7 @@ pub struct Allow {
 }
 
 pub(in crate::config) const TOP: Section =
-    Section { path: "", keys: &["agent", "servers", "allow", "hardening", "log"] };
+    Section { path: "", keys: &["agent", "servers", "allow", "metrics", "hardening", "log"] };
 pub(in crate::config) const AGENT: Section =
     Section { path: "agent", keys: &["certificate", "key", "authorities", "revocations", "control-targets"] };
 pub(in crate::config) const SERVER: Section =
@@ -74,7 +76,7 @@ pub(in crate::config) const ALLOW: Section =
 
 /// Every table of the file. The example is held against it.
 #[cfg(test)]
-pub(in crate::config) const ALL: &[&Section] = &[&TOP, &AGENT, &SERVER, &ALLOW, &HARDENING, &LOG];
+pub(in crate::config) const ALL: &[&Section] = &[&TOP, &AGENT, &SERVER, &ALLOW, &METRICS, &HARDENING, &LOG];
 
 /// The agent's configuration with its warnings, or every fault of a document that is none.
 pub type Loaded = Result<(AgentConfig, Vec<Fault>), Vec<Fault>>;
@@ -113,6 +115,7 @@ fn read(top: Table, findings: &Findings) -> AgentConfig {
         allow: read_allow(top),
         hardening: read_hardening(top),
         log: read_log(top),
+        metrics_listen: read_metrics(top),
     }
 }
 

@@ -18,33 +18,38 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task;
 
-use super::metrics::Metrics;
-
 /// Connections at a time; more wait.
 const CONNECTIONS_MAX: usize = 64;
+
+/// What is shown: a server's own, or an agent's.
+pub struct Shown {
+    /// The page for Prometheus.
+    pub page: Box<dyn Fn() -> String + Send + Sync>,
+    /// Whether the process does what it is there for, not yet at its start.
+    pub is_serving: Box<dyn Fn() -> bool + Send + Sync>,
+}
 
 /// Serves until it is dropped.
 ///
 /// # Errors
 /// When the runtime does not take the listener.
-pub async fn serve(listener: StdListener, metrics: Arc<Metrics>) -> io::Result<()> {
+pub async fn serve(listener: StdListener, shown: Shown) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let router = Router::new().route("/metrics", get(page)).route("/health", get(health)).with_state(metrics);
-    axum::serve(Limited::new(listener), router).await
+    let router = Router::new().route("/metrics", get(page)).route("/health", get(health));
+    axum::serve(Limited::new(listener), router.with_state(Arc::new(shown))).await
 }
 
 /// With thousands of services the page takes a while, so it is written where others do not wait for it.
-async fn page(State(metrics): State<Arc<Metrics>>) -> Response {
-    match task::spawn_blocking(move || metrics.render()).await {
+async fn page(State(shown): State<Arc<Shown>>) -> Response {
+    match task::spawn_blocking(move || (shown.page)()).await {
         Ok(page) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-/// Whether queries are answered: not yet during the first round of probes.
-async fn health(State(metrics): State<Arc<Metrics>>) -> Response {
-    if metrics.is_answering() {
+async fn health(State(shown): State<Arc<Shown>>) -> Response {
+    if (shown.is_serving)() {
         "serving\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response()

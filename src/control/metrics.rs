@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, collections::HashMap, fmt};
 use metrics::{Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::page::{Current, Page};
+use super::http::Shown;
+use super::page::Current;
 use super::state::{Refused, State};
 use crate::answer::compile::CounterKey;
 use crate::answer::count::{Counter, Counters, Registry};
@@ -17,7 +18,8 @@ use crate::answer::respond::Transport;
 use crate::config::Config;
 use crate::config::generation::OWN_VANTAGE;
 use crate::exchange::identity::Identity;
-use crate::health::board::Refusal;
+use crate::exposition::Page;
+use crate::health::board::{AGENTS_MAX, Refusal};
 use crate::health::outcome::Report;
 use crate::ids::VantageId;
 use crate::name::Name;
@@ -122,6 +124,16 @@ impl Metrics {
     #[must_use]
     pub fn is_answering(&self) -> bool {
         self.registry.get().is_some()
+    }
+
+    /// What is shown by HTTP. A server serves once queries are answered, not yet during the first round of probes.
+    #[must_use]
+    pub fn shown(self: &Arc<Self>) -> Shown {
+        let (page, is_serving) = (Arc::clone(self), Arc::clone(self));
+        Shown {
+            page: Box::new(move || page.render()),
+            is_serving: Box::new(move || is_serving.is_answering()),
+        }
     }
 
     /// Everything in Prometheus' text format. Takes milliseconds per thousand services; not for a task that others
@@ -230,7 +242,12 @@ impl Metrics {
     /// Takes the latencies of outcomes that are new in a report on the targets of this configuration.
     pub(super) fn report(&self, report: &Report, config: &Config) {
         let mut newest = lock(&self.newest);
-        let newest = newest.entry((report.vantage, report.agent)).or_default();
+        let agent = (report.vantage, report.agent);
+        // Agents that are gone stay until there is no room; then a few latencies may be told twice.
+        if newest.len() >= AGENTS_MAX && !newest.contains_key(&agent) {
+            newest.clear();
+        }
+        let newest = newest.entry(agent).or_default();
         newest.resize(config.targets.len(), 0);
         metrics::with_local_recorder(&self.recorder, || {
             let vantage = config.vantages.get(report.vantage.index());

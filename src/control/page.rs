@@ -1,12 +1,12 @@
-//! The page that Prometheus reads: its text format, and what is so at the moment as it stands there.
+//! What is so at the moment, as it stands on the page that Prometheus reads.
 
-use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::state::State;
 use crate::answer::table::AnswerTable;
 use crate::config::Config;
 use crate::config::rows::DerivedPart;
+use crate::exposition::Page;
 use crate::health::verdict::Standing;
 use crate::ids::{EndpointId, ServiceId};
 
@@ -142,40 +142,4 @@ fn parts(state: &State) -> Vec<(EndpointId, DerivedPart, u32)> {
             .map(move |part| (endpoint.id, *part, state.board().opinion(part.target).fails))
     });
     told.collect()
-}
-
-/// A page in Prometheus' text format. Label values need no escapes: the configuration takes plain names only.
-pub(super) struct Page(pub(super) String);
-
-impl Page {
-    /// Begins a family of series.
-    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    /// One series of the family, with its value.
-    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
-        self.0.push_str(name);
-        for (position, (label, of)) in labels.iter().enumerate() {
-            let _ = write!(self.0, "{}{label}=\"{of}\"", if position == 0 { '{' } else { ',' });
-        }
-        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_prometheus_text() {
-        let mut page = Page(String::new());
-        page.family("a_total", "counter", "What it is.");
-        page.sample("a_total", &[], 3);
-        page.sample("a_total", &[("x", "1"), ("y", "z")], 4);
-        assert_eq!(
-            page.0,
-            "# HELP a_total What it is.\n# TYPE a_total counter\na_total 3\na_total{x=\"1\",y=\"z\"} 4\n"
-        );
-    }
 }

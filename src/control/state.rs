@@ -168,7 +168,7 @@ impl State {
             Event::Reports { reports, .. } => {
                 let heard = reports.iter().map(|report| self.board.hear(report, now));
                 let refused = heard.filter_map(Result::err).map(Refused::Board).collect();
-                let change = self.board.settle(now);
+                let change = self.board.settle_in_turn(now);
                 Effects { refused, ..self.follow(change, now) }
             }
             Event::Gauges(told) => {

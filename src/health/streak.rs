@@ -216,6 +216,12 @@ impl Streak {
         self.seen > 0 && self.outcomes & 1 == 1
     }
 
+    /// Whether the newest two outcomes failed.
+    #[must_use]
+    pub fn failed_again(&self) -> bool {
+        self.newest_failed() && self.run > 1
+    }
+
     /// When the newest outcome that counts ended.
     #[must_use]
     pub fn newest_at(&self) -> Moment {

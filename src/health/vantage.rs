@@ -1,8 +1,8 @@
 //! What the agents of one vantage say together: each agent has a voice per target, their majority is the
 //! vantage's vote. Also whether an agent sees at all.
 //!
-//! An agent is blind when its control targets fail, or when over half of its targets fail at once and the
-//! other vantages do not see that: most of the world rarely fails, and never for one observer alone. Then its
+//! An agent is blind when its control targets fail, or when over half of its targets fail at once, twice in a row, and
+//! the other vantages do not see that: most of the world rarely fails, and never for one observer alone. Then its
 //! word that something fails is void; what it can reach, it can reach.
 //!
 //! Where a single vantage is configured there is nobody to compare with, and "over half" would forbid ever to
@@ -77,9 +77,12 @@ pub enum Blindness {
 pub struct Census {
     /// Targets with an outcome young enough to count.
     pub tested: u32,
-    /// Those whose newest outcome failed. The newest, not the threshold: blindness must show before the
-    /// first threshold is passed.
+    /// Those whose newest outcome failed.
     pub failing: u32,
+    /// Those whose newest two outcomes failed. Not the threshold, since blindness must show before the first one is
+    /// passed; nor the newest alone, since of two regions of which one is dead a single chance failure of the other
+    /// would make most of the world fail, and the dead one be forgotten.
+    pub failing_again: u32,
     /// When the first of them grows too old.
     pub stale_at: Option<Moment>,
 }
@@ -170,6 +173,7 @@ impl Census {
             }
             census.tested += u32::from(counts);
             census.failing += u32::from(counts && streak.newest_failed());
+            census.failing_again += u32::from(counts && streak.failed_again());
             // The nanosecond after the limit is the first at which the outcome is too old.
             let stale_at = streak.newest_at() + limit + Duration::from_nanos(1);
             census.stale_at = Some(census.stale_at.map_or(stale_at, |at| at.min(stale_at)));
@@ -177,10 +181,10 @@ impl Census {
         census
     }
 
-    /// Whether over half of several targets fail.
+    /// Whether over half of several targets fail, and did when they were tried again.
     #[must_use]
     pub fn mostly_fails(&self) -> bool {
-        self.tested > 1 && self.failing * 2 > self.tested
+        self.tested > 1 && self.failing_again * 2 > self.tested
     }
 
     /// Whether all of several targets fail.

@@ -349,10 +349,7 @@ impl Witness {
         } else {
             seeing * 3 >= audible * 2
         };
-        // Of two regions one is half of all that is probed: one more failure by chance, and a vantage is taken for
-        // blind and begins anew. How long that goes on has no bound.
-        let steady = truth.loss <= LOSS_OF_MOVES || self.regions > 2;
-        let enough = agree && seeing * 2 >= self.vantages && steady;
+        let enough = agree && seeing * 2 >= self.vantages;
         let standing = board.standing(endpoint);
         if enough && standing.state != State::Down && standing.ramp != Share::NONE {
             return Err(format!(

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rhumb::clock;
 use rhumb::config::CertificateFiles;
 use rhumb::credentials::{AgentSide, Contents};
 use rhumb::exchange::REPORT_PATH;
@@ -12,7 +13,10 @@ use rhumb::health::outcome::{Failure, Outcome, Report, TargetReport};
 use rhumb::health::verdict::Share;
 use rhumb::ids::{TargetId, VantageId};
 
-use crate::world::World;
+use crate::world::{VANTAGES, World};
+
+/// What the endpoints of this test are probed at.
+const INTERVAL: Duration = Duration::from_secs(2);
 
 /// An agent in the hand of the test.
 struct Forger<'w> {
@@ -78,10 +82,11 @@ fn slander(agent: &str, boot: u64, number: u64, clock: Duration) -> Vec<u8> {
 
 #[test]
 fn reports_that_are_not_what_they_should_be_are_refused_and_counted() {
-    let world = World::whole();
+    let world = World::probed("interval = \"2s\"");
     world.rhumb(&["cert", "issue", "fleet", "--agent", "dublin/2", "--agent", "atlantis"]);
     let forger = Forger::new(&world, "dublin-2");
     let at = Duration::from_secs;
+    let table = world.metric("rhumb_generation", &[]);
 
     assert_eq!(forger.post(slander("dublin/2", 1, 10, at(1_000))), 204, "its own word it may say");
     for (what, octets, status, reason) in [
@@ -106,7 +111,14 @@ fn reports_that_are_not_what_they_should_be_are_refused_and_counted() {
     assert_eq!(foreign.post(slander("atlantis/1", 1, 1, at(1))), 403, "a vantage that is not configured");
     assert_eq!(foreign.refused("unknown-vantage"), 1.0);
 
+    // What honest agents say stands within one interval, and no answer was ever another.
+    let (ended, reports) = (clock::now(), VANTAGES.map(|vantage| world.reports(vantage)));
+    world.until("every honest agent is heard again", |world| {
+        VANTAGES.iter().zip(reports).all(|(vantage, before)| world.reports(vantage) > before)
+    });
     assert_eq!(world.states(), ["up"; 3]);
+    assert!(clock::now().since(ended) < INTERVAL, "{:?}", clock::now().since(ended));
+    assert_eq!(world.metric("rhumb_generation", &[]), table);
     assert!(!world.read("server.log").contains("-> down"), "{}", world.logs());
 }
 

@@ -174,6 +174,11 @@ impl World {
     }
 
     pub(crate) fn start_agent_allowed(&mut self, vantage: &str, network: &str) {
+        self.start_agent_with(vantage, network, "");
+    }
+
+    /// Starts the agent of a vantage with more lines in its file: further keys of `[agent]`, then tables.
+    pub(crate) fn start_agent_with(&mut self, vantage: &str, network: &str, lines: &str) {
         let own = self.path(vantage);
         for extension in ["pem", "key"] {
             let made = self.path(&format!("fleet/agents/{vantage}-1.{extension}"));
@@ -181,7 +186,7 @@ impl World {
         }
         let text = format!(
             "[agent]\ncertificate = \"{vantage}.pem\"\nkey = \"{vantage}.key\"\nauthorities = [\"trust.pem\"]\n\
-             [servers.ns1]\naddress = \"127.0.0.1:{}\"\n\
+             {lines}\n[servers.ns1]\naddress = \"127.0.0.1:{}\"\n\
              [allow]\nnetworks = [\"{network}\"]\nports = [\"1024-65535\"]\n",
             self.ports[0]
         );
@@ -259,15 +264,7 @@ impl World {
 
     /// The sum of a metric's series whose labels hold all of `labels`; nothing yet is zero.
     pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[1])).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let lines = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-                && labels.iter().all(|label| line.contains(label))
-        });
-        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        metric_at(self.ports[1], name, labels)
     }
 
     /// Tells gauges by HTTP; the answer.
@@ -314,9 +311,22 @@ impl World {
     }
 }
 
+/// The same, of the process that shows its metrics at `port`.
+pub(crate) fn metric_at(port: u16, name: &str, labels: &[&str]) -> f64 {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let lines = text.lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|label| line.contains(label))
+    });
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
 /// A port that nobody has and that no outgoing connection is given while it waits to be bound: those come from
 /// above 32,768.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let of_process = (std::process::id() % 500) as u16 * 40;
     loop {

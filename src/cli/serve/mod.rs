@@ -173,7 +173,7 @@ impl Server {
 
         let mut takers = Vec::new();
         if let Some(listener) = opened.metrics {
-            takers.push(runtime.spawn(control::http::serve(listener, Arc::clone(&metrics))).abort_handle());
+            takers.push(runtime.spawn(control::http::serve(listener, metrics.shown())).abort_handle());
         }
         if let Some(listener) = opened.gauges {
             takers.push(runtime.spawn(control::gauges::serve(listener, inbox.clone())).abort_handle());
@@ -401,8 +401,8 @@ async fn probe(mut in_force: watch::Receiver<InForce>, inbox: mpsc::Sender<Messa
     let (reports, snapshots) = broadcast::channel(SNAPSHOTS_MAX);
     // Its own failures it rechecks by itself, and there is nobody else here to see any.
     let (_, rechecks) = mpsc::channel(1);
-    let (illness, chance) = (Arc::default(), Chance::of_system());
-    tokio::spawn(crate::agent::run::run(targets_receiver, reports, rechecks, illness, chance));
+    let (metrics, chance) = (Arc::default(), Chance::of_system());
+    tokio::spawn(crate::agent::run::run(targets_receiver, reports, rechecks, metrics, chance));
     tokio::spawn(forward(snapshots, Arc::clone(&current), inbox));
     let mut number = first.0;
     while in_force.changed().await.is_ok() {

@@ -16,7 +16,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -32,7 +32,7 @@ use self::memory::Memory;
 use self::refusal::Refusal;
 use super::arrival::Stamp;
 use super::metrics::Metrics;
-use super::run::{InForce, Message, Rechecks};
+use super::run::{INBOX_MAX, InForce, Message, Rechecks};
 use crate::clock;
 use crate::config::Agents;
 use crate::credentials::{self, Contents, ServerSide};
@@ -40,6 +40,7 @@ use crate::exchange::identity::Identity;
 use crate::exchange::report::{REPORT_OCTETS_MAX, open};
 use crate::exchange::{ORDERS_PATH, REPORT_PATH};
 use crate::health::board::AGENTS_MAX;
+use crate::health::outcome::Report;
 
 /// The intake, bound and with its certificates read.
 #[derive(Debug)]
@@ -54,18 +55,26 @@ pub struct Intake {
 #[derive(Debug)]
 struct Shared {
     known: watch::Receiver<Arc<Known>>,
-    rechecks: broadcast::Sender<Rechecks>,
+    /// The lines that make agents probe again.
+    rechecks: broadcast::Sender<Bytes>,
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
     /// What is remembered of each agent between two of its reports.
     memories: Mutex<HashMap<Identity, Arc<Mutex<Memory>>>>,
-    /// Taken for each report that waits in the inbox.
+    /// Taken for each outcome in the reports that wait in the inbox.
     turns: Arc<Semaphore>,
 }
 
-/// How many reports of all agents wait for the control task at most: what is late is worth nothing, and the next
-/// report says it all again.
-const REPORTS_WAITING_MAX: usize = 64;
+/// How many outcomes wait for the control task at most, in the reports of all agents: what is late is worth nothing,
+/// and the next report says it all again. Some 60 MB; a thousand agents in step, with a quarter of a thousand targets
+/// probed anew, take a quarter of it.
+const OUTCOMES_WAITING_MAX: u32 = 1 << 20;
+/// A report that waits counts as so many outcomes at least, so that reports cannot fill the inbox, which operators
+/// share.
+const OUTCOMES_COUNTED_MIN: u32 = 2 * OUTCOMES_WAITING_MAX / INBOX_MAX as u32;
+/// Agents that are remembered between two of their reports, those that are gone among them; then all are forgotten,
+/// and the next report of each is read whole.
+const MEMORIES_MAX: usize = AGENTS_MAX * 2;
 /// How long the body of a report may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -101,10 +110,13 @@ impl Intake {
         };
         let (known_sender, known) = watch::channel(first);
         let (side_sender, side) = watch::channel(Arc::new(self.side));
-        let turns = Arc::new(Semaphore::new(REPORTS_WAITING_MAX));
-        let shared = Shared { known, rechecks, inbox, metrics, memories: Mutex::default(), turns };
+        let turns = Arc::new(Semaphore::new(OUTCOMES_WAITING_MAX as usize));
+        let lines = orders::recheck_lines();
+        let write_rechecks = orders::write_rechecks(rechecks.subscribe(), known.clone(), lines.clone());
+        let shared = Shared { known, rechecks: lines, inbox, metrics, memories: Mutex::default(), turns };
         tokio::join!(
             known::follow(in_force, known_sender),
+            write_rechecks,
             credentials::follow(self.agents.files, self.contents, ServerSide::new, side_sender),
             connections::accept(self.listener, side, Arc::new(shared)),
         );
@@ -154,8 +166,9 @@ impl Shared {
         let place = (vantage, identity.agent);
         let received = opened.read(place, |position, name| memory.find(position, name, &known))?;
         self.metrics.unknown_targets(received.unknown);
-        let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Refusal::Busy)?;
         let report = Arc::new(received.report);
+        let turn = Arc::clone(&self.turns).try_acquire_many_owned(weight(&report));
+        let turn = turn.map_err(|_| Refusal::Busy)?;
         let message = Message::Report { number: known.number, report: Arc::clone(&report), turn };
         self.inbox.try_send(message).map_err(|_| Refusal::Busy)?;
         memory.taken(&report.targets);
@@ -168,11 +181,17 @@ impl Shared {
             return Arc::clone(known);
         }
         // Identities come from certificates of our own authority, so this is a bound and no defence.
-        if memories.len() >= AGENTS_MAX * 2 {
+        if memories.len() >= MEMORIES_MAX {
             memories.clear();
         }
         Arc::clone(memories.entry(identity.clone()).or_default())
     }
+}
+
+/// How many outcomes a report counts as while it waits. The longest report of all may still have its turn.
+fn weight(report: &Report) -> u32 {
+    let outcomes: usize = report.targets.iter().map(|entry| 1 + entry.outcomes.len()).sum();
+    u32::try_from(outcomes).unwrap_or(u32::MAX).clamp(OUTCOMES_COUNTED_MIN, OUTCOMES_WAITING_MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

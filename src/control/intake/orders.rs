@@ -13,12 +13,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::sleep;
 
 use super::Shared;
 use super::connections::Peer;
+use super::known::Known;
 use super::refusal::Refusal;
+use crate::control::run::{RECHECKS_MAX, Rechecks};
 use crate::exchange::order::Order;
 
 /// A line goes out at least so often, so that either side notices when the other is gone.
@@ -45,6 +47,30 @@ pub(super) async fn orders(
     Response::new(Body::new(Lines(receiver)))
 }
 
+/// Where the line that makes agents probe again goes to all of them.
+pub(super) fn recheck_lines() -> broadcast::Sender<Bytes> {
+    broadcast::Sender::new(RECHECKS_MAX)
+}
+
+/// Makes one line of each recheck, for all agents, until there are no more.
+pub(super) async fn write_rechecks(
+    mut rechecks: broadcast::Receiver<Rechecks>,
+    known: watch::Receiver<Arc<Known>>,
+    lines: broadcast::Sender<Bytes>,
+) {
+    loop {
+        match rechecks.recv().await {
+            // One of another configuration comes too late, or too early: the agents probe in their turn.
+            Ok(recheck) if recheck.number == known.borrow().number => {
+                // Without agents there is nobody to tell.
+                let _ = lines.send(known.borrow().recheck(&recheck.targets));
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
 /// Sends orders until the agent no longer keeps up, or its vantage is none any more.
 async fn tell(shared: &Shared, vantage: &str, lines: &mpsc::Sender<Bytes>) {
     let mut known = shared.known.clone();
@@ -60,12 +86,10 @@ async fn tell(shared: &Shared, vantage: &str, lines: &mpsc::Sender<Bytes>) {
                 Ok(()) => known.borrow_and_update().line(vantage),
                 Err(_) => None,
             },
-            recheck = rechecks.recv() => match recheck {
-                Ok(recheck) if recheck.number == known.borrow().number => {
-                    Some(known.borrow().recheck(&recheck.targets))
-                }
-                // Of another configuration, or too many to keep up with: the agents probe in their turn.
-                Ok(_) | Err(RecvError::Lagged(_)) => Some(wait.clone()),
+            line = rechecks.recv() => match line {
+                Ok(line) => Some(line),
+                // Too many to keep up with: the agents probe in their turn.
+                Err(RecvError::Lagged(_)) => Some(wait.clone()),
                 Err(RecvError::Closed) => None,
             },
             () = sleep(WAIT_EVERY) => Some(wait.clone()),

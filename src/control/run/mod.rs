@@ -103,7 +103,7 @@ pub const INBOX_MAX: usize = 1024;
 /// Messages that are taken at a time: what came meanwhile is judged together.
 const TOGETHER_MAX: usize = 64;
 /// How many rechecks wait for an agent's connection; what is dropped is probed in its turn.
-const RECHECKS_MAX: usize = 256;
+pub(super) const RECHECKS_MAX: usize = 256;
 /// How often tables that nobody holds any more are freed, and what should be on disk is written.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Verdicts that do not change are written again after so long: their age counts from when they were written.

@@ -13,13 +13,14 @@ use crate::ids::{EndpointId, TargetId, VantageId};
 use crate::time::Moment;
 
 impl Board {
-    /// Judges targets in their order, each once.
-    pub(super) fn judge_all(&mut self, mut targets: Vec<usize>, now: Moment, change: &mut Change) {
+    /// Judges targets in their order, each once; how many there were.
+    pub(super) fn judge_all(&mut self, mut targets: Vec<usize>, now: Moment, change: &mut Change) -> usize {
         targets.sort_unstable();
         targets.dedup();
-        for target in targets {
+        for &target in &targets {
             self.judge(target, now, change);
         }
+        targets.len()
     }
 
     /// Judges one target: moves of single vantages, then the verdict of each of its endpoints.

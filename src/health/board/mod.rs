@@ -69,6 +69,15 @@ pub const AGENTS_MAX: usize = 4096;
 /// times a second, and each has the last outcomes.
 const START_WAIT: Duration = Duration::from_secs(2);
 
+/// Votes of single vantages about single targets that may be judged without a rest afterwards: some dozens of
+/// endpoints that fail at once, in a fleet of any size.
+pub const VOTES_WITHOUT_REST: usize = 1024;
+/// The rest after each vote beyond that. Judging takes some ten nanoseconds per vote, so that it cannot come to more
+/// than a few hundredths of the time, whatever flaps.
+pub const REST_PER_VOTE: Duration = Duration::from_nanos(500);
+/// The longest rest, which is how often a changed outcome may bring a report forward.
+pub const REST_MAX: Duration = Duration::from_millis(20);
+
 /// What is believed.
 #[derive(Clone, Debug)]
 pub struct Board {
@@ -98,6 +107,8 @@ pub struct Board {
     unsettled: (Vec<usize>, Change),
     /// Until then vantages that were not heard yet are waited for.
     settled_at: Moment,
+    /// Until then [`Board::settle_in_turn`] judges nothing.
+    rests_until: Moment,
     /// Nothing changes by time alone before this; it may be too early.
     wake: Option<Moment>,
 }
@@ -187,6 +198,7 @@ impl Board {
             records: vec![record; endpoints.len()],
             unsettled: (Vec::new(), Change::default()),
             settled_at: now + START_WAIT,
+            rests_until: now,
             wake: None,
             specs: endpoints,
             vantages,
@@ -203,9 +215,8 @@ impl Board {
         Ok(self.settle(now))
     }
 
-    /// Takes a report, to be judged by [`Board::settle`] at the same moment: of reports that come together, each is
-    /// heard, and every target that they say something new about is judged once. One that was refused changes
-    /// nothing.
+    /// Takes a report, to be judged by [`Board::settle_in_turn`]: of reports that come together, each is heard, and
+    /// every target that they say something new about is judged once. One that was refused changes nothing.
     pub fn hear(&mut self, report: &Report, now: Moment) -> Result<(), Refusal> {
         if report.vantage.index() >= self.vantages.len() {
             return Err(Refusal::UnknownVantage);
@@ -221,10 +232,25 @@ impl Board {
         Ok(())
     }
 
+    /// Judges what was heard, unless so much was judged a moment ago that [`Board::tick`] is to do it when
+    /// [`Board::wake`] says. Where many agents see many targets change all the time, each report would otherwise have
+    /// a good part of all targets judged, by the votes of all vantages.
+    pub fn settle_in_turn(&mut self, now: Moment) -> Change {
+        if now < self.rests_until && !self.unsettled.0.is_empty() {
+            self.wake = earliest(self.wake, Some(self.rests_until));
+            return Change::default();
+        }
+        self.settle(now)
+    }
+
     /// Judges what was heard.
-    pub fn settle(&mut self, now: Moment) -> Change {
+    fn settle(&mut self, now: Moment) -> Change {
         let (dirty, mut change) = std::mem::take(&mut self.unsettled);
-        self.judge_all(dirty, now, &mut change);
+        let votes = self.judge_all(dirty, now, &mut change) * self.vantages.len();
+        if votes > VOTES_WITHOUT_REST {
+            let rest = REST_PER_VOTE * u32::try_from(votes).unwrap_or(u32::MAX);
+            self.rests_until = now + rest.min(REST_MAX);
+        }
         change.rechecks.sort_unstable();
         change.rechecks.dedup();
         change
@@ -237,6 +263,9 @@ impl Board {
             return change;
         }
         let mut dirty = Vec::new();
+        if self.rests_until <= now && !self.unsettled.0.is_empty() {
+            change = self.settle(now);
+        }
         for index in 0..self.agents.len() {
             if self.agent_wake(index).is_some_and(|wake| wake <= now) {
                 self.review(index, now, &mut dirty, &mut change);
@@ -248,7 +277,8 @@ impl Board {
         self.judge_all(dirty, now, &mut change);
         let agents = (0..self.agents.len()).filter_map(|index| self.agent_wake(index));
         let targets = self.targets.iter().flat_map(|target| [target.wake, target.stale_at]).flatten();
-        self.wake = agents.chain(targets).min();
+        let rest = (!self.unsettled.0.is_empty()).then_some(self.rests_until);
+        self.wake = agents.chain(targets).chain(rest).min();
         change
     }
 

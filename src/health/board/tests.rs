@@ -1257,3 +1257,49 @@ fn a_gauge_outlives_a_reload() {
     assert_eq!(board.opinion(GAUGE).works, 3);
     assert_eq!(board.standing(EndpointId(0)).usable, world.usable());
 }
+
+#[test]
+fn of_two_regions_the_dead_one_is_withdrawn_though_probes_of_the_other_fail_by_chance() {
+    let mut world = World::new(3, 2);
+    world.seconds(5, &["..", "..", ".."]);
+    for chance in [["xx", "x.", "x."], ["x.", "xx", "x."], ["x.", "x.", "xx"], ["xx", "x.", "x."]] {
+        world.second(&chance);
+    }
+    assert_eq!(world.state(0), State::Down, "{:?}", world.log);
+    assert_ne!(world.state(1), State::Down);
+    assert!(world.notices().is_empty(), "nobody is blind: {:?}", world.notices());
+}
+
+#[test]
+fn after_much_was_judged_judging_rests_and_goes_on_by_itself() {
+    let mut world = World::new(50, 40);
+    let [passes, fails] = [".", "x"].map(|letter| letter.repeat(40));
+    world.seconds(2, &[passes.as_str(); 50]);
+    let mut hear = |vantage, column: &str, now| {
+        world.number += 1;
+        let report = world.report(vantage, column);
+        world.board.hear(&report, now).unwrap();
+        world.board.settle_in_turn(now)
+    };
+    let first = at(4);
+    let votes = 40 * 50;
+    assert!(votes > VOTES_WITHOUT_REST as u32);
+    let due = first + REST_PER_VOTE * votes;
+    assert_eq!(hear(0, &fails, first).rechecks.len(), 40, "what is rare is judged at once");
+    assert_eq!(hear(1, &fails, first + REST_PER_VOTE), Change::default());
+    assert!(world.board.wake().is_some_and(|wake| wake <= due));
+    assert!(world.board.tick(due).rechecks.len() == 40, "nothing of it is lost");
+    assert!(world.board.wake().is_none_or(|wake| wake > due));
+}
+
+#[test]
+fn where_little_is_judged_every_report_is_judged_when_it_comes() {
+    let mut world = World::new(5, 40);
+    for (micros, vantage) in [0, 1, 2].into_iter().enumerate() {
+        world.number += 1;
+        let report = world.report(vantage, &"x".repeat(40));
+        let now = at(4) + Duration::from_micros(micros as u64);
+        world.board.hear(&report, now).unwrap();
+        assert_eq!(world.board.settle_in_turn(now).rechecks.len(), 40);
+    }
+}
