@@ -58,11 +58,12 @@ fn measure_with(others: Others, bench: &mut Bench, seconds: Duration) {
         eprintln!("rhumb does not answer; see {}", restless.folder.join("stderr").display());
         return;
     };
-    if others == Others::Apart {
-        running.move_others(PROCESSOR_OF_LOAD);
-    }
     for unrest in [Unrest::None, Unrest::Verdicts, Unrest::Reloads, Unrest::Databases] {
         thread::sleep(REST);
+        // Each time, since threads come and go; those that they start from now on follow them.
+        if others == Others::Apart {
+            running.move_others(PROCESSOR_OF_LOAD);
+        }
         let generation = || restless.metric("rhumb_generation").unwrap_or(0.0);
         let (stop, first) = (AtomicBool::new(false), generation());
         let before = running.worker();

@@ -223,7 +223,8 @@ impl Running {
     pub(crate) fn move_others(&self, processor: usize) {
         let mut set = CpuSet::new();
         set.set(processor);
-        for (task, name) in self.threads() {
+        // Twice: the first time one that was not moved yet may just start another.
+        for (task, name) in (0..2).flat_map(|_| self.threads()) {
             if !is_worker(&name) {
                 // It may have ended.
                 let _ = sched_setaffinity(Pid::from_raw(task), &set);

@@ -19,7 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task;
 
 use super::metrics::Metrics;
-use crate::process::priority;
 
 /// Connections at a time; more wait.
 const CONNECTIONS_MAX: usize = 64;
@@ -37,7 +36,7 @@ pub async fn serve(listener: StdListener, metrics: Arc<Metrics>) -> io::Result<(
 
 /// With thousands of services the page takes a while, so it is written where others do not wait for it.
 async fn page(State(metrics): State<Arc<Metrics>>) -> Response {
-    match task::spawn_blocking(move || priority::stepped_back(|| metrics.render())).await {
+    match task::spawn_blocking(move || metrics.render()).await {
         Ok(page) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

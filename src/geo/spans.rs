@@ -289,7 +289,7 @@ impl<A: Address, T: Copy + Eq> Builder<A, T> {
     }
 }
 
-/// The steps of two functions read together, address by address.
+/// The steps of two functions read together, address by address. Both must know how many they have at most.
 pub fn together<A: Address, T: Copy, U: Copy>(
     mut here: impl Iterator<Item = (A, T)>,
     mut there: impl Iterator<Item = (A, U)>,
@@ -316,8 +316,8 @@ pub fn together<A: Address, T: Copy, U: Copy>(
         let (Some(a), Some(b)) = values else { unreachable!("both begin at the family's first address") };
         Some((start, (a, b)))
     });
-    // No more than of both together, and whoever makes room for them asks.
-    both.take(most.unwrap_or(usize::MAX))
+    // No more than of both, which whoever makes room for them asks.
+    both.take(most.expect("steps are counted"))
 }
 
 /// A prefix as a range.
