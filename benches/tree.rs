@@ -32,7 +32,7 @@ fn compile(database: &Database) -> Tree {
                 u16::from_be_bytes(country.as_str().as_bytes().try_into().expect("two"))
             }))
         });
-    Tree::build(v4, v6)
+    Tree::build(v4, v6.steps())
 }
 
 /// Numbers that look like chance and are the same in each run (Marsaglia's xorshift).

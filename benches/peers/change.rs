@@ -1,5 +1,8 @@
 //! Rhumb alone, while what it answers with changes: ten verdicts a second, one reload after the other, one database
 //! after the other. What that costs the worker, in its own time per query, and the clients, in delay and loss.
+//!
+//! Once with everything but the worker on the other processor, where the load goes before it, as on any machine with
+//! a processor to spare; and once with worker, probes, verdicts and reloads on one processor, as on the smallest.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,15 +14,30 @@ use std::time::Duration;
 use super::load::{self, Offer};
 use super::server;
 use super::world::restless::{Restless, Unrest};
-use super::{Bench, RATE_PLAIN, world};
+use super::{Bench, PROCESSOR_OF_LOAD, RATE_PLAIN, world};
 
 /// Services, each in three regions.
 const SERVICES: usize = 10_000;
 /// How long the server has to come to rest between two disturbances.
 const REST: Duration = Duration::from_secs(3);
 
+/// Where all threads but the worker are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// On another processor than the worker.
+    Apart,
+    /// On the worker's.
+    Beside,
+}
+
 /// One round: in peace, then under each unrest.
 pub(crate) fn measure(bench: &mut Bench, seconds: Duration) {
+    for others in [Others::Apart, Others::Beside] {
+        measure_with(others, bench, seconds);
+    }
+}
+
+fn measure_with(others: Others, bench: &mut Bench, seconds: Duration) {
     let port = bench.next_port();
     let folder = bench.folder.path().join(format!("restless-{port}"));
     fs::create_dir_all(&folder).expect("folders can be made");
@@ -42,23 +60,31 @@ pub(crate) fn measure(bench: &mut Bench, seconds: Duration) {
     };
     for unrest in [Unrest::None, Unrest::Verdicts, Unrest::Reloads, Unrest::Databases] {
         thread::sleep(REST);
+        // Each time, since threads come and go; those that they start from now on follow them.
+        if others == Others::Apart {
+            running.move_others(PROCESSOR_OF_LOAD);
+        }
         let generation = || restless.metric("rhumb_generation").unwrap_or(0.0);
         let (stop, first) = (AtomicBool::new(false), generation());
-        let before = running.cost_of_threads("udp ");
+        let before = running.worker();
         let heard = thread::scope(|scope| {
             scope.spawn(|| restless.disturb(unrest, running.number(), &stop));
-            let heard = load::run(restless.address, &queries, Offer::Rate(RATE_PLAIN), seconds);
+            let heard = load::run(restless.address, &queries, Offer::Polite(RATE_PLAIN), seconds);
             stop.store(true, Ordering::Relaxed);
             heard
         });
-        let spent = running.cost_of_threads("udp ") - before;
-        let key = format!("Change {unrest:?}");
+        let after = running.worker();
+        let turns = (after.turns - before.turns).max(1.0);
+        let answered = heard.answered as f64;
+        let key = format!("Change {others:?} {unrest:?}");
         for (figure, value) in [
-            ("worker's CPU, ns", spent / heard.answered.max(1) as f64),
+            ("worker's CPU, ns", (after.spent - before.spent) / answered.max(1.0)),
+            ("queries a turn", answered / turns),
+            ("wait for a turn, us", (after.waited - before.waited) / turns / 1e3),
             ("p50, us", heard.p50.as_secs_f64() * 1e6),
             ("p99, us", heard.p99.as_secs_f64() * 1e6),
             ("lost queries", heard.sent.saturating_sub(heard.answered) as f64),
-            ("queries/s", heard.answered as f64 / heard.seconds),
+            ("queries/s", answered / heard.seconds),
             ("tables/s", (generation() - first) / heard.seconds),
         ] {
             bench.push(&key, figure, "rhumb", value);

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::datagrams::Datagrams;
+use super::datagrams::{self, Datagrams};
 
 /// How queries are offered.
 #[derive(Clone, Copy)]
@@ -14,6 +14,8 @@ pub(crate) enum Offer {
     Outstanding(usize),
     /// So many a second.
     Rate(f64),
+    /// So many a second, asleep in between: for a processor that others use too. It goes before all of them.
+    Polite(f64),
 }
 
 /// What came of it.
@@ -43,6 +45,7 @@ struct Lane {
 
 /// Asks for `time`.
 pub(crate) fn run(server: SocketAddr, queries: &[Vec<u8>], offer: Offer, time: Duration) -> Heard {
+    let _first = matches!(offer, Offer::Polite(_)).then(datagrams::First::go);
     let begin = Instant::now();
     let mut lanes: Vec<Lane> = (0..SOCKETS).map(|_| Lane::new(server, begin)).collect();
     let mut batch = Datagrams::new(64);
@@ -53,13 +56,21 @@ pub(crate) fn run(server: SocketAddr, queries: &[Vec<u8>], offer: Offer, time: D
         lane = (lane + 1) % SOCKETS;
         let due = match offer {
             Offer::Outstanding(all) => (all / SOCKETS).saturating_sub(lanes[lane].under_way),
-            Offer::Rate(rate) => {
+            Offer::Rate(rate) | Offer::Polite(rate) => {
                 let behind = begin.elapsed().as_secs_f64() * rate - heard.sent as f64;
                 if behind >= BURST as f64 { BURST } else { 0 }
             }
         };
         heard.sent += lanes[lane].ask(due.min(64), &mut queries, &mut batch);
         heard.answered += lanes[lane].listen(&mut batch, &mut delays);
+        if let Offer::Polite(rate) = offer
+            && due == 0
+        {
+            heard.answered += lanes.iter_mut().map(|lane| lane.listen(&mut batch, &mut delays)).sum::<u64>();
+            let next = Duration::from_secs_f64((heard.sent as f64 + BURST as f64) / rate);
+            let sockets = lanes.iter().map(|lane| &lane.socket);
+            datagrams::wait(sockets, next.saturating_sub(begin.elapsed()));
+        }
     }
     heard.seconds = begin.elapsed().as_secs_f64();
     let end = Instant::now();

@@ -39,6 +39,8 @@ const NAMES: usize = 10_000;
 const NAMES_LARGE: usize = 1_000_000;
 /// A closed loop by UDP.
 const SATURATED: (&str, Option<Offer>) = ("saturated", Some(Offer::Outstanding(OUTSTANDING)));
+/// The processor of the load.
+const PROCESSOR_OF_LOAD: usize = 1;
 /// The first port; each start takes the next, since sockets linger.
 const PORT: u16 = 15_300;
 
@@ -59,7 +61,7 @@ fn main() {
     let suites = value("--suite").unwrap_or_else(|| "udp,large,tcp,load,change".to_owned());
     let servers = value("--servers").unwrap_or_default();
     let wanted = |peer: &&Peer| servers.is_empty() || servers.split(',').any(|name| name == peer.name);
-    datagrams::pin(1);
+    datagrams::pin(PROCESSOR_OF_LOAD);
     let mut bench = Bench::new(time);
     for round in 0..rounds {
         for suite in suites.split(',') {

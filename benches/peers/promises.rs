@@ -6,20 +6,26 @@ use super::{Figures, ratios, spread};
 struct Promise {
     what: &'static str,
     ours: (&'static str, &'static str),
-    theirs: (&'static str, &'static str, &'static str),
+    /// Nothing where the figure itself is bounded.
+    theirs: Option<(&'static str, &'static str, &'static str)>,
     bound: Bound,
 }
 
 enum Bound {
     AtMost(f64),
     AtLeast(f64),
+    /// Zero in every round.
+    Never,
 }
 
-use Bound::{AtLeast, AtMost};
+use Bound::{AtLeast, AtMost, Never};
 
 const CPU: &str = "CPU, ns";
 const USER: &str = "of it user, ns";
 const RATE: &str = "queries/s";
+/// Work in peace, with other threads than the worker on another processor or on its own.
+const APART: &str = "Change Apart None";
+const BESIDE: &str = "Change Beside None";
 
 const PROMISES: &[Promise] = &[
     over("CPU / reflector, plain, 50,000/s", "Plain at a rate", CPU, "reflector", AtMost(1.05)),
@@ -36,12 +42,54 @@ const PROMISES: &[Promise] = &[
     over("TCP CPU / gdnsd", "Tcp persistent", CPU, "gdnsd", AtMost(0.9)),
     over("10^6 names, ready / Knot", "Load", "ready, s", "knot", AtMost(0.8)),
     over("10^6 names, memory / gdnsd", "Load", "memory, MiB", "gdnsd", AtMost(1.0)),
-    change("worker's CPU, verdicts / peace", "Change Verdicts", "worker's CPU, ns", AtMost(1.03)),
-    change("worker's CPU, reloads / peace", "Change Reloads", "worker's CPU, ns", AtMost(1.03)),
-    change("worker's CPU, databases / peace", "Change Databases", "worker's CPU, ns", AtMost(1.03)),
-    change("p99, verdicts / peace", "Change Verdicts", "p99, us", AtMost(1.5)),
-    change("p99, reloads / peace", "Change Reloads", "p99, us", AtMost(1.5)),
-    change("p99, databases / peace", "Change Databases", "p99, us", AtMost(1.5)),
+    within(
+        "worker's CPU, verdicts / peace",
+        "Change Apart Verdicts",
+        APART,
+        "worker's CPU, ns",
+        AtMost(1.03),
+    ),
+    within("worker's CPU, reloads / peace", "Change Apart Reloads", APART, "worker's CPU, ns", AtMost(1.03)),
+    within(
+        "worker's CPU, databases / peace",
+        "Change Apart Databases",
+        APART,
+        "worker's CPU, ns",
+        AtMost(1.03),
+    ),
+    within("p99, verdicts / peace", "Change Apart Verdicts", APART, "p99, us", AtMost(1.5)),
+    within("p99, reloads / peace", "Change Apart Reloads", APART, "p99, us", AtMost(1.5)),
+    within("p99, databases / peace", "Change Apart Databases", APART, "p99, us", AtMost(1.5)),
+    within(
+        "one core: worker's CPU, verdicts",
+        "Change Beside Verdicts",
+        BESIDE,
+        "worker's CPU, ns",
+        AtMost(1.03),
+    ),
+    within(
+        "one core: worker's CPU, reloads",
+        "Change Beside Reloads",
+        BESIDE,
+        "worker's CPU, ns",
+        AtMost(1.03),
+    ),
+    within(
+        "one core: worker's CPU, databases",
+        "Change Beside Databases",
+        BESIDE,
+        "worker's CPU, ns",
+        AtMost(1.03),
+    ),
+    within("one core: p99, verdicts", "Change Beside Verdicts", BESIDE, "p99, us", AtMost(1.5)),
+    within("one core: p99, reloads", "Change Beside Reloads", BESIDE, "p99, us", AtMost(1.5)),
+    within("one core: p99, databases", "Change Beside Databases", BESIDE, "p99, us", AtMost(1.5)),
+    lost("queries lost, verdicts", "Change Apart Verdicts"),
+    lost("queries lost, reloads", "Change Apart Reloads"),
+    lost("queries lost, databases", "Change Apart Databases"),
+    lost("one core: queries lost, verdicts", "Change Beside Verdicts"),
+    lost("one core: queries lost, reloads", "Change Beside Reloads"),
+    lost("one core: queries lost, databases", "Change Beside Databases"),
 ];
 
 const fn over(
@@ -51,7 +99,7 @@ const fn over(
     peer: &'static str,
     bound: Bound,
 ) -> Promise {
-    Promise { what, ours: (work, figure), theirs: (work, figure, peer), bound }
+    Promise { what, ours: (work, figure), theirs: Some((work, figure, peer)), bound }
 }
 
 const fn within(
@@ -61,11 +109,11 @@ const fn within(
     figure: &'static str,
     bound: Bound,
 ) -> Promise {
-    Promise { what, ours: (work, figure), theirs: (base, figure, "rhumb"), bound }
+    Promise { what, ours: (work, figure), theirs: Some((base, figure, "rhumb")), bound }
 }
 
-const fn change(what: &'static str, work: &'static str, figure: &'static str, bound: Bound) -> Promise {
-    within(what, work, "Change None", figure, bound)
+const fn lost(what: &'static str, work: &'static str) -> Promise {
+    Promise { what, ours: (work, "lost queries"), theirs: None, bound: Never }
 }
 
 /// Prints every promise of which both sides were measured.
@@ -74,15 +122,20 @@ pub(super) fn print(figures: &Figures) {
     let values = |(work, figure): (&str, &'static str), peer: &str| {
         figures.get(&(work.to_owned(), figure)).and_then(|by_peer| by_peer.get(peer))
     };
-    for Promise { what, ours, theirs: (work, figure, peer), bound } in PROMISES {
-        let (Some(ours), Some(theirs)) = (values(*ours, "rhumb"), values((*work, *figure), peer)) else {
-            continue;
+    for Promise { what, ours, theirs, bound } in PROMISES {
+        let Some(ours) = values(*ours, "rhumb") else { continue };
+        let found = match theirs {
+            None => ours.clone(),
+            Some((work, figure, peer)) => match values((*work, *figure), peer) {
+                Some(theirs) => ratios(ours, theirs),
+                None => continue,
+            },
         };
-        let found = ratios(ours, theirs);
         let median = median(&found);
         let (word, holds) = match bound {
             AtMost(limit) => (format!("at most {limit}"), median <= *limit),
             AtLeast(limit) => (format!("at least {limit}"), median >= *limit),
+            Never => ("none".to_owned(), found.iter().all(|lost| *lost == 0.0)),
         };
         println!("| {what} | {word} | {} | {} |", spread(&found), if holds { "yes" } else { "no" });
     }

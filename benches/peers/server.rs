@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use super::world;
 
 /// What is asked of the servers.
@@ -73,6 +76,17 @@ pub(crate) struct Cost {
     /// Of the clock's ticks, the part in user mode.
     user_ticks: f64,
     all_ticks: f64,
+}
+
+/// What a thread has had of its processor, by the kernel's own account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turns {
+    /// Nanoseconds on it.
+    pub(crate) spent: f64,
+    /// Nanoseconds in which it wanted it, and another had it.
+    pub(crate) waited: f64,
+    /// How often it got it.
+    pub(crate) turns: f64,
 }
 
 impl Cost {
@@ -193,15 +207,39 @@ impl Running {
         self.processes().into_iter().filter_map(name).collect::<Vec<_>>().join(",")
     }
 
-    /// What the threads whose names begin so have cost so far, in nanoseconds.
-    pub(crate) fn cost_of_threads(&self, named: &str) -> f64 {
-        let tasks = self.processes().into_iter().flat_map(|process| entries(&process.join("task")));
-        let spent = tasks.filter_map(|task| {
-            let name = fs::read_to_string(task.join("comm")).ok()?;
-            let spent = fs::read_to_string(task.join("schedstat")).ok()?;
-            name.starts_with(named).then(|| spent.split_whitespace().next()?.parse::<f64>().ok())?
+    /// What the worker by UDP has had so far.
+    pub(crate) fn worker(&self) -> Turns {
+        let text = self.threads().into_iter().filter(|(_, name)| is_worker(name)).find_map(|(task, _)| {
+            let path = Path::new("/proc").join(task.to_string()).join("schedstat");
+            fs::read_to_string(path).ok()
         });
-        spent.sum()
+        let text = text.expect("the server has a worker");
+        let mut numbers = text.split_whitespace().map(|number| number.parse().expect("a number"));
+        let mut next = || numbers.next().expect("three numbers");
+        Turns { spent: next(), waited: next(), turns: next() }
+    }
+
+    /// Moves all threads but the worker to a processor; threads that they start follow them.
+    pub(crate) fn move_others(&self, processor: usize) {
+        let mut set = CpuSet::new();
+        set.set(processor);
+        // Twice: the first time one that was not moved yet may just start another.
+        for (task, name) in (0..2).flat_map(|_| self.threads()) {
+            if !is_worker(&name) {
+                // It may have ended.
+                let _ = sched_setaffinity(Pid::from_raw(task), &set);
+            }
+        }
+    }
+
+    /// Numbers and names of all threads.
+    fn threads(&self) -> Vec<(i32, String)> {
+        let tasks = self.processes().into_iter().flat_map(|process| entries(&process.join("task")));
+        let thread = |task: PathBuf| {
+            let name = fs::read_to_string(task.join("comm")).ok()?;
+            Some((task.file_name()?.to_str()?.parse().ok()?, name))
+        };
+        tasks.filter_map(thread).collect()
     }
 
     /// Its process number.
@@ -247,6 +285,10 @@ impl Drop for Running {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn is_worker(thread: &str) -> bool {
+    thread.starts_with("udp ")
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

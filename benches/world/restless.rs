@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use rhumb::wire::ask;
 use rhumb::wire::code::RecordType;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::chance::Chance;
 
@@ -114,8 +114,8 @@ impl Restless {
                 let database = self.folder.join(["a.mmdb", "b.mmdb"][turn % 2]);
                 self.put_in_place("country.mmdb", |new| fs::hard_link(&database, new).expect("disk"));
             }
-            let status = Command::new("kill").args(["-HUP", &process.to_string()]).status();
-            assert!(status.expect("kill is there").success(), "the server is there");
+            let process = Pid::from_raw(process as i32).expect("the server has a number");
+            kill_process(process, Signal::HUP).expect("the server is there");
         }
         self.say_down(&[]);
     }

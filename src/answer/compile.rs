@@ -61,7 +61,7 @@ pub struct Plan {
     pub extensions: Arc<Extensions>,
     pub(super) names: Arc<Names>,
     pub(super) zones: Arc<[ZoneTop]>,
-    trees: Arc<[Tree]>,
+    pub(super) trees: Arc<[Tree]>,
     /// The classes as each service sees them, by service id.
     views: Vec<Arc<View>>,
 }

@@ -55,17 +55,19 @@ type RuleAt = u16;
 #[must_use]
 pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> CompiledMap {
     let mut classifier = map.classes(regions);
-    let v4 = family(map, databases, &mut classifier, Database::v4);
-    let v6 = family(map, databases, &mut classifier, Database::v6);
-    CompiledMap { classes: classifier.into_classes(), tree: Tree::build(v4, v6) }
+    let v4 = family(map, databases, &mut classifier, Database::v4, |classes| Spans::of_steps(classes));
+    let tree = family(map, databases, &mut classifier, Database::v6, |classes| Tree::build(v4, classes));
+    CompiledMap { classes: classifier.into_classes(), tree }
 }
 
-fn family<A: Address>(
+/// What `compile` makes of where each class of a family begins.
+fn family<A: Address, T>(
     map: &Map,
     databases: &Databases,
     classifier: &mut Classifier<'_>,
     spans: fn(&Database) -> &Spans<A, PlaceId>,
-) -> Spans<A, ClassId> {
+    compile: impl FnOnce(&mut dyn Iterator<Item = (A, ClassId)>) -> T,
+) -> T {
     let unknown = Spans::uniform(PlaceId::UNKNOWN);
     let [cities, countries, systems] = [&databases.cities, &databases.countries, &databases.networks]
         .map(|database| database.as_ref().map_or(&unknown, spans));
@@ -81,11 +83,11 @@ fn family<A: Address>(
     // classes of neighbours are one.
     let places = together(cities.steps(), countries.steps());
     let known = together(places, networks.steps());
-    let classes = together(known, rules.steps()).map(|(start, (((city, country), network), rule))| {
+    let mut classes = together(known, rules.steps()).map(|(start, (((city, country), network), rule))| {
         let place = databases.place([city, country, network]);
         (start, classifier.class_of(&place, rule.map(usize::from)))
     });
-    Spans::of_steps(classes)
+    compile(&mut classes)
 }
 
 fn systems_named(map: &Map) -> HashSet<u32> {

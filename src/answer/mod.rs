@@ -24,5 +24,6 @@ pub mod compile_signed;
 pub mod dig;
 mod encode;
 pub mod explain;
+mod keep;
 pub mod maps;
 pub mod zones;

@@ -13,7 +13,7 @@ use crate::ids::{ServiceId, ZoneId};
 use crate::name;
 
 /// All names of all zones.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Names {
     slots: Box<[Slot]>,
     entries: Box<[u8]>,
@@ -24,7 +24,7 @@ pub struct Names {
 }
 
 /// Half of a hash, and the place of an entry plus one; 0 is an empty slot.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Slot {
     tag: u32,
     entry: Place,

@@ -10,7 +10,7 @@ use crate::policy::lots;
 use crate::wire::code::{Rcode, RecordType};
 
 /// One service, compiled for the verdicts of one moment.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Steering {
     /// Whose tree gives the client's class.
     pub map: MapId,

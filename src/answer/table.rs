@@ -35,7 +35,7 @@ pub struct AnswerTable {
 /// with ten thousand services than with a hundred. Not even the counts of references to the others are touched, which
 /// the workers would have to fetch again, since they lie beside what queries read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Services(Box<[Arc<[Arc<Steering>]>]>);
+pub(super) struct Services(pub(super) Box<[Arc<[Arc<Steering>]>]>);
 
 /// Services of a group.
 const GROUP: usize = 128;

@@ -10,6 +10,7 @@ use super::state::Event;
 use crate::answer::signed::SignedZone;
 use crate::clock;
 use crate::ids::ZoneId;
+use crate::process::priority;
 
 impl Control {
     /// Tells the time of day where zones are signed, and has zones signed anew that are due: beside, since a large one
@@ -30,7 +31,7 @@ impl Control {
             let renewed = |(id, signed): (ZoneId, Arc<SignedZone>)| {
                 Some((id, signed.renewed(daytime)?.map(Arc::new).map_err(|fault| fault.to_string())))
             };
-            let zones = due.into_iter().filter_map(renewed).collect();
+            let zones = priority::stepped_back(|| due.into_iter().filter_map(renewed).collect());
             let _ = inbox.blocking_send(Message::Resigned(number, zones));
         });
     }

@@ -290,15 +290,17 @@ impl State {
         Arc::clone(&self.table)
     }
 
-    fn reload(&mut self, generation: Generation, now: Moment) -> Effects {
+    fn reload(&mut self, mut generation: Generation, now: Moment) -> Effects {
         let (board, change) = Board::rebuilt(generation.board.clone(), &self.board, now);
         self.board = board;
+        generation.plan.keep_equal(&self.generation.plan);
         self.generation = generation;
         self.number += 1;
         self.service_of = services_of_endpoints(&self.generation.plan);
         let believed = Believed(&self.board);
         let number = self.table.generation() + 1;
         let mut table = self.generation.plan.table(number, &believed, &mut self.counters);
+        table.keep_equal(&self.table);
         self.signing.daytime = (self.generation.loaded, now);
         self.signing.sign_all(&self.generation.plan, &mut table, now);
         self.table = Arc::new(table);

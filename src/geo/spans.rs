@@ -151,7 +151,8 @@ impl<A: Address, T: Copy + Eq> Spans<A, T> {
     /// neighbours become one.
     #[must_use]
     pub fn of_steps(steps: impl Iterator<Item = (A, T)>) -> Self {
-        let mut spans = Spans::with_capacity(0);
+        // Not by doubling: see `Builder::new`.
+        let mut spans = Spans::with_capacity(steps.size_hint().1.unwrap_or(0));
         steps.for_each(|(start, value)| spans.push(start, value));
         spans.shrink();
         spans
@@ -288,14 +289,17 @@ impl<A: Address, T: Copy + Eq> Builder<A, T> {
     }
 }
 
-/// The steps of two functions read together, address by address.
+/// The steps of two functions read together, address by address. Both must know how many they have at most.
 pub fn together<A: Address, T: Copy, U: Copy>(
     mut here: impl Iterator<Item = (A, T)>,
     mut there: impl Iterator<Item = (A, U)>,
 ) -> impl Iterator<Item = (A, (T, U))> {
     let (mut next_here, mut next_there) = (here.next(), there.next());
     let mut values = (None, None);
-    std::iter::from_fn(move || {
+    let most = [here.size_hint().1, there.size_hint().1]
+        .into_iter()
+        .try_fold(2, |sum: usize, part| sum.checked_add(part?));
+    let both = std::iter::from_fn(move || {
         let start = match (&next_here, &next_there) {
             (Some((a, _)), Some((b, _))) => *a.min(b),
             (Some((only, _)), None) | (None, Some((only, _))) => *only,
@@ -311,7 +315,9 @@ pub fn together<A: Address, T: Copy, U: Copy>(
         }
         let (Some(a), Some(b)) = values else { unreachable!("both begin at the family's first address") };
         Some((start, (a, b)))
-    })
+    });
+    // No more than of both, which whoever makes room for them asks.
+    both.take(most.expect("steps are counted"))
 }
 
 /// A prefix as a range.

@@ -10,12 +10,12 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::spans::{Address, Bits, Builder, Span, Spans};
+use super::spans::{Address, Bits, Builder, Span, Spans, together};
 use crate::ids::ClassId;
 use crate::net::{self, EMBEDDING_RANGES};
 
 /// Client address to client class.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     v4: Steps<u32>,
     v6: Steps<u128>,
@@ -32,7 +32,7 @@ pub struct Hit {
 }
 
 /// One family.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Steps<A: Address> {
     /// The first 2^[`TOP_BITS`] by the first bits of the address, then those that they lead to.
     slots: Vec<Slot>,
@@ -45,11 +45,11 @@ struct Steps<A: Address> {
 /// The addresses that share some first bits. If the highest bit is set, more slots lead on: 26 bits are the
 /// position of the first, 5 how many bits of the address choose among them. If it is not, the steps inside are
 /// among those from a position in 26 bits, as many as two to the power of 5 bits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot(u32);
 
 /// Where a class begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Step<K> {
     /// The first key.
     first: K,
@@ -84,14 +84,14 @@ const NEAR_MAX: usize = 64;
 const NOBODY: ClassId = ClassId(0);
 
 impl Tree {
-    /// Compiles the classes of both families. The ranges that carry IPv4 addresses are answered from `v4`,
-    /// whatever `v6` says of them, and no depth of any other address reaches into them.
+    /// Compiles the classes of both families; `v6` is where each class begins, as [`Spans::steps`] tells it: millions
+    /// of them where the database tells cities, which are not held twice. The ranges that carry IPv4 addresses are
+    /// answered from `v4`, whatever `v6` says of them, and no depth of any other address reaches into them.
     #[must_use]
-    pub fn build(v4: Spans<u32, ClassId>, v6: Spans<u128, ClassId>) -> Self {
+    pub fn build(v4: Spans<u32, ClassId>, v6: impl Iterator<Item = (u128, ClassId)>) -> Self {
         let holes = Spans::uniform(false).overlay(EMBEDDING_RANGES.map(|range| (range, true)));
-        let native = v6.zip(&holes, |class, hole| (!hole).then_some(class));
-        // Each is millions of spans where the database tells cities: none outlives its use.
-        drop(v6);
+        let outside = together(v6, holes.steps());
+        let native = Spans::of_steps(outside.map(|(start, (class, hole))| (start, (!hole).then_some(class))));
         let v6 = Steps::build(&native, |class| class);
         drop(native);
         Self { v4: Steps::build(&v4, Some), v6 }
@@ -307,7 +307,7 @@ mod tests {
     fn build(rules: &[(Prefix, ClassId)]) -> Tree {
         let v4 = Spans::uniform(A).overlay(rules.iter().copied());
         let v6 = Spans::uniform(A).overlay(rules.iter().copied());
-        Tree::build(v4, v6)
+        Tree::build(v4, v6.steps())
     }
 
     /// `class/depth` of an address.

@@ -10,6 +10,7 @@ pub mod handed;
 mod landlock;
 pub mod lock;
 pub mod panics;
+pub mod priority;
 mod privileges;
 pub mod supervisor;
 

@@ -13,7 +13,6 @@ mod https;
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg; each use has its proof beside it")]
 mod mmsg;
 mod office;
-pub mod priority;
 mod proxy;
 mod quic;
 mod quic_socket;
@@ -400,6 +399,8 @@ impl Running {
             {
                 warn!(processor, %error, "a UDP worker cannot be bound to its processor");
             }
+            // Older kernels do not know of it, some refuse it: then turns are as long as others'.
+            let _ = mmsg::take_short_turns(udp::TURN);
             worker.run();
         })?;
         self.workers.push(thread);

@@ -29,6 +29,11 @@ const FAULT_PAUSE: Duration = Duration::from_millis(10);
 /// cannot be freed.
 pub(super) const WAIT: Duration = Duration::from_millis(500);
 
+/// How long a worker's turn on a processor is, where others want it too: the shortest there is. What it buys is not
+/// time but place: who asks for short turns is not kept waiting until another has had the whole of a long one, three
+/// milliseconds as a rule.
+pub(super) const TURN: Duration = Duration::from_micros(100);
+
 /// One worker of one address.
 pub(super) struct Worker<R> {
     /// The worker's own socket, or one that it shares with others.

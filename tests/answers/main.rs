@@ -11,6 +11,7 @@ mod fuzz;
 mod oracle;
 mod peers;
 mod properties;
+mod reload;
 mod rollover;
 mod signed;
 mod world;

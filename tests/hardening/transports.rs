@@ -18,7 +18,7 @@ use crate::place::{AMPLE, Place, Server, proc_status, query};
 
 const NAME: &str = "ns.example.net";
 
-/// The nice value that serving connections has (`serve/priority.rs`).
+/// The nice value that serving connections has (`process/priority.rs`).
 const STEPPED_BACK: &str = "10";
 
 /// Sooner than the predecessor gives up its last connection.

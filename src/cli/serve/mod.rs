@@ -46,8 +46,8 @@ use crate::control::succession::Successor;
 use crate::ids::VantageId;
 use crate::process::handed::Estate;
 use crate::process::supervisor::Supervisor;
-use crate::process::{self, HardenFault, Needs, panics};
-use crate::serve::{BindFault, Running, priority};
+use crate::process::{self, HardenFault, Needs, panics, priority};
+use crate::serve::{BindFault, Running};
 
 /// A server at work, with a runtime of its own.
 #[derive(Debug)]

@@ -41,6 +41,7 @@ use crate::health::outcome::Report;
 use crate::ids::{TargetId, ZoneId};
 use crate::name::Name;
 use crate::process::Confined;
+use crate::process::priority;
 use crate::process::supervisor::Supervisor;
 use crate::publish::Published;
 use crate::time::Moment;
@@ -420,7 +421,7 @@ impl Control {
         let (path, inbox) = (self.path.clone(), self.inbox.clone());
         let signed = self.state.table().signed_zones().map(Arc::clone).collect();
         task::spawn_blocking(move || {
-            let loaded = generation::reload(&path, clock::wall(), signed);
+            let loaded = priority::stepped_back(|| generation::reload(&path, clock::wall(), signed));
             // The task has gone only when the process ends.
             let _ = inbox.blocking_send(Message::Loaded(Box::new(loaded)));
         });
@@ -489,7 +490,7 @@ impl Control {
             self.save_due = now + SAVE_EVERY;
             let (write, inbox) = (self.save(now), self.inbox.clone());
             task::spawn_blocking(move || {
-                let _ = inbox.blocking_send(Message::Saved(write()));
+                let _ = inbox.blocking_send(Message::Saved(priority::stepped_back(write)));
             });
         }
     }
