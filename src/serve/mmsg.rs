@@ -394,6 +394,37 @@ pub(super) fn pin_to_processor(processor: usize) -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Asks for turns of so many nanoseconds, for the calling thread: since 6.12 Linux lets a thread with a short turn to take
+/// go before one that is in the midst of a longer one (sched_setattr(2), `sched_runtime`). Older kernels take no notice.
+///
+/// # Errors
+/// What `sched_getattr` or `sched_setattr` says.
+pub(super) fn ask_for_turns(nanoseconds: u64) -> io::Result<()> {
+    let checked = |status: libc::c_long| if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    let mut attributes = ScheduleAttributes::default();
+    let size = size_of::<ScheduleAttributes>() as u32;
+    // SAFETY: the kernel writes `size` octets at most, which are integers all.
+    checked(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) })?;
+    attributes.size = size;
+    attributes.runtime = nanoseconds;
+    // SAFETY: the kernel reads as many octets as `size` says.
+    checked(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })
+}
+
+/// `struct sched_attr` as it was first, which every kernel takes (sched_setattr(2)).
+#[repr(C)]
+#[derive(Debug, Default)]
+struct ScheduleAttributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;

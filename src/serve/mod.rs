@@ -9,7 +9,7 @@ mod accept;
 mod bind;
 pub mod descriptors;
 mod framed;
-mod https;
+pub mod https;
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg; each use has its proof beside it")]
 mod mmsg;
 mod office;
@@ -18,7 +18,7 @@ mod proxy;
 mod quic;
 mod quic_socket;
 mod seats;
-mod skim;
+pub mod skim;
 mod udp;
 
 use std::io;
@@ -400,6 +400,7 @@ impl Running {
             {
                 warn!(processor, %error, "a UDP worker cannot be bound to its processor");
             }
+            let _ = priority::take_short_turns();
             worker.run();
         })?;
         self.workers.push(thread);

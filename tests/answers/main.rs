@@ -6,6 +6,7 @@ mod amplification;
 mod ask;
 mod cases;
 mod fuzz;
+mod mutation;
 mod oracle;
 mod peers;
 mod properties;
