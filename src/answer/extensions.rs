@@ -30,6 +30,24 @@ pub struct Extensions {
     pub tcp_keepalive: u16,
     /// How many replies a network may have by UDP; as many as it likes where this is absent.
     pub rate_limit: Option<RateLimit>,
+    /// How much longer than its query a reply by UDP may be.
+    pub amplification: Amplification,
+}
+
+/// How many times longer than its query a reply by UDP may be, to who has not shown a cookie of ours: what somebody
+/// gains who makes up the address of another. What is longer is truncated, and real clients come by TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amplification {
+    /// Where the answer is not signed.
+    pub unsigned: u16,
+    /// Where it is: to a query with DO, from a zone that is signed.
+    pub signed: u16,
+}
+
+impl Default for Amplification {
+    fn default() -> Self {
+        Self { unsigned: 10, signed: 20 }
+    }
 }
 
 /// How cookies are made and what they are needed for.

@@ -223,8 +223,10 @@ impl<'t> Question<'t> {
     /// A name that exists, or a wildcard that stands for it.
     fn answer(&self, entry: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<Step<'t>, Full> {
         // They stand beside a CNAME, steered or not (RFC 4035 section 2.5).
-        if matches!(self.rtype, RecordType::RRSIG | RecordType::NSEC) && self.own_set(entry, link, reply)? {
-            return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
+        if matches!(self.rtype, RecordType::RRSIG | RecordType::NSEC)
+            && let Some(outcome) = self.beside_alias(entry, link, reply)?
+        {
+            return Ok(Step::Done(outcome));
         }
         if let Some(service) = entry.service() {
             let steering = self.table.service(service);

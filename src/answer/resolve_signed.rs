@@ -5,7 +5,7 @@ use super::names::Entry;
 use super::records::{Records, Role};
 use super::resolve::{Link, Outcome, Question, RDATA_AT, append, pointer};
 use super::signed::SignedZone;
-use super::signed::prove::{Proof, append_signatures, own_set};
+use super::signed::prove::{Proof, append_signature, own_set};
 use super::table::ZoneTop;
 use super::written::suffix_at;
 use crate::ids::{ServiceId, ZoneId};
@@ -184,6 +184,42 @@ impl<'t> Question<'t> {
         self.sign_above(cut, RecordType::DS, Section::Authority, link, reply)
     }
 
+    /// The answer to a question for signatures or for the proof at a name. None where there is neither.
+    #[cold]
+    pub(super) fn beside_alias(
+        &self,
+        entry: Entry<'t>,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Option<Outcome<'t>>, Full> {
+        if self.own_set(entry, link, reply)? {
+            return Ok(Some(Outcome::authoritative(Rcode::NOERROR)));
+        }
+        match entry.service() {
+            Some(id) if self.rtype == RecordType::RRSIG && link.is_question() => {
+                self.steered_signature(entry, id, reply)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The signature over the first of the sets that a client is given at a steered name.
+    fn steered_signature(
+        &self,
+        entry: Entry<'t>,
+        id: ServiceId,
+        reply: &mut Reply<'_>,
+    ) -> Result<Option<Outcome<'t>>, Full> {
+        let service = self.table.service(id);
+        let rtype = service.first_type_for(self.table.tree(service.map), self.client);
+        let signatures = self.table.signatures(id).and_then(|signed| signed.of(entry.name()));
+        let (Some(rtype), Some(signatures)) = (rtype, signatures) else { return Ok(None) };
+        let steered = service.steer(self.table.tree(service.map), self.client, rtype);
+        let Some((count, octets)) = signatures.answer(steered.at, rtype) else { return Ok(None) };
+        reply.append(Section::Answer, count, octets)?;
+        Ok(Some(Outcome { scope: steered.scope, ..Outcome::authoritative(Rcode::NOERROR) }))
+    }
+
     /// The answer to a question for what signing brings: signatures themselves, keys, proofs. False where there is
     /// none at the name.
     #[cold]
@@ -197,7 +233,7 @@ impl<'t> Question<'t> {
             return Ok(false);
         };
         if self.rtype == RecordType::RRSIG {
-            return append_signatures(signed, entry.name(), link.at, reply);
+            return append_signature(signed, entry.name(), link.at, reply);
         }
         let Some((records, signature)) = own_set(signed, entry.name(), self.rtype) else { return Ok(false) };
         records.append_plain(Section::Answer, link.at, u32::MAX, reply)?;
@@ -230,7 +266,8 @@ impl<'t> Question<'t> {
             // No steered record behind a CNAME.
             Some(id) if link.is_question() => {
                 let service = self.table.service(id);
-                self.steer(entry, (id, service), service.first_type(), link, reply)
+                let given = service.first_type_for(self.table.tree(service.map), self.client);
+                self.steer(entry, (id, service), given.unwrap_or(service.first_type()), link, reply)
             }
             _ => Ok(done),
         }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::count::Counters;
-use super::extensions::{Given, rcode_of_cookie};
+use super::extensions::{Amplification, Given, rcode_of_cookie};
 use super::limit::{Judgement, RateLimit, ReplyKind};
-use super::resolve::resolve;
+use super::resolve::{resolve, zone_of};
 use super::table::AnswerTable;
 use crate::time::WallTime;
 use crate::wire::HEADER_OCTETS;
@@ -152,7 +152,8 @@ fn answer(
         let reject = Reject { edns: query.edns, ..Reject::new(Rcode::BADCOOKIE, question_octets) };
         return write_refusal(&reject, packet, octets, &given);
     }
-    let limit = reply_limit(query, envelope.transport);
+    let (advertised, unsigned, signed) = limits(table, query, packet, envelope.transport, cookie);
+    let limit = if edns.is_some_and(|edns| edns.dnssec_ok) { signed } else { unsigned }.min(advertised);
     let mut reply = Reply::begin(octets, packet, question_octets, limit, &options(edns, &given));
     let outcome = resolve(table, query, client, &mut reply);
     counters.truncated.add(u64::from(outcome.truncated));
@@ -167,9 +168,21 @@ fn answer(
         extended_error: outcome.extended_error,
         ..options(edns, &given)
     };
-    let records_end = reply.end();
-    let octets = reply.finish(outcome.rcode, outcome.authoritative, outcome.truncated, &options);
-    Written { octets, rcode: outcome.rcode, records: HEADER_OCTETS + question_octets..records_end, cookie }
+    let records = HEADER_OCTETS + question_octets..reply.end();
+    let length = reply.finish(outcome.rcode, outcome.authoritative, outcome.truncated, &options);
+    let mut written = Written { octets: length, rcode: outcome.rcode, records, cookie };
+    if length > unsigned && !is_signed(table, query) {
+        written.octets = truncate(octets, &written);
+        written.records.end = written.records.start;
+        counters.truncated.add(1);
+    }
+    written
+}
+
+/// Whether what is answered comes from a signed zone. DO promises a longer reply than an unsigned one may be.
+#[cold]
+fn is_signed(table: &AnswerTable, query: &Query<'_>) -> bool {
+    zone_of(&table.names().find(query.name)).is_some_and(|zone| table.zone(zone).signed.is_some())
 }
 
 #[inline]
@@ -194,13 +207,27 @@ fn given<'t>(
     Some(given)
 }
 
-fn reply_limit(query: &Query<'_>, transport: Transport) -> usize {
-    match transport {
-        Transport::Tcp | Transport::Tls | Transport::Https | Transport::Quic => STREAM_OCTETS_MAX,
-        Transport::Udp => query.edns.as_ref().map_or(UDP_OCTETS_MIN, |edns| {
-            usize::from(edns.udp_octets).clamp(UDP_OCTETS_MIN, UDP_OCTETS_MAX)
-        }),
+/// The longest reply: what the client takes, and what one may have that is not signed, and one that is.
+#[inline]
+fn limits(
+    table: &AnswerTable,
+    query: &Query<'_>,
+    packet: &[u8],
+    transport: Transport,
+    cookie: Option<Standing>,
+) -> (usize, usize, usize) {
+    if transport != Transport::Udp {
+        return (STREAM_OCTETS_MAX, STREAM_OCTETS_MAX, STREAM_OCTETS_MAX);
     }
+    let advertised = query
+        .edns
+        .as_ref()
+        .map_or(UDP_OCTETS_MIN, |edns| usize::from(edns.udp_octets).clamp(UDP_OCTETS_MIN, UDP_OCTETS_MAX));
+    if cookie == Some(Standing::Valid) {
+        return (advertised, advertised, advertised);
+    }
+    let Amplification { unsigned, signed } = table.extensions().amplification;
+    (advertised, packet.len() * usize::from(unsigned), packet.len() * usize::from(signed))
 }
 
 /// A reply of a code and no records.

@@ -172,6 +172,13 @@ impl Steering {
         }
     }
 
+    /// The first of the types that a client at `client` is given; none where nothing may be given.
+    #[must_use]
+    pub fn first_type_for(&self, tree: &Tree, client: IpAddr) -> Option<RecordType> {
+        let given = self.types_for(tree, client);
+        STEERED_TYPES.into_iter().find(|rtype| given.has(*rtype))
+    }
+
     /// Whether the service answers for `rtype`.
     #[must_use]
     pub fn answers(&self, rtype: RecordType) -> bool {

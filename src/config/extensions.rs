@@ -27,6 +27,7 @@ pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
         report_channel: wanted.error_reports.as_ref().map(|name| name.as_wire().into()),
         tcp_keepalive: u16::try_from(tenths).unwrap_or(u16::MAX),
         rate_limit: wanted.rate_limit.clone(),
+        amplification: wanted.amplification,
     })
 }
 

@@ -89,7 +89,7 @@ impl Query<'_> {
 }
 
 impl<'q> Tsig<'q> {
-    /// The signature of a message that was refused for it, with so many octets of question.
+    /// The signature of a message with so many octets of question, where its last record is one.
     #[must_use]
     pub fn find(packet: &'q [u8], question_octets: usize) -> Option<Self> {
         let records = [6, 8, 10].into_iter().filter_map(|at| u16_at(packet, at)).map(u32::from).sum();
@@ -99,38 +99,65 @@ impl<'q> Tsig<'q> {
 
 /// Operations that this server does not do: changes and notices are refused with their question, since zones come
 /// from files; the rest is not implemented, and what its sections hold is not for us to repeat (RFC 8906 section
-/// 8.1.4). EDNS is given back where it can be found (RFC 6891 section 7).
+/// 8.1.4). Another version of EDNS is told first, whatever the operation (RFC 6891 section 6.1.3), and then a
+/// signature by a key that is not known here.
 #[cold]
 fn refuse_operation(packet: &[u8], opcode: Opcode) -> Reject<'_> {
     let octets = match u16_at(packet, 4) {
-        Some(1) => question_name(packet).map(|name| name + 4).ok(),
-        Some(0) => Some(0),
-        _ => None,
+        Some(1) => question_name(packet).map(|name| name + 4).unwrap_or_default(),
+        _ => 0,
     };
-    let octets = octets.filter(|octets| packet.len() >= HEADER_OCTETS + octets);
-    let edns = octets.and_then(|octets| Rest::after(packet, octets).find_edns());
-    match opcode {
-        Opcode::NOTIFY | Opcode::UPDATE => {
-            Reject { edns, ..Reject::new(Rcode::REFUSED, octets.unwrap_or_default()) }
-        }
-        _ => Reject { edns, ..Reject::new(Rcode::NOTIMP, 0) },
+    let question_octets = if packet.len() >= HEADER_OCTETS + octets { octets } else { 0 };
+    let edns = find_edns(packet);
+    let is_known = matches!(opcode, Opcode::NOTIFY | Opcode::UPDATE);
+    let signed = is_known && question_octets > 0 && Tsig::find(packet, question_octets).is_some();
+    let rcode = match edns {
+        Some(edns) if edns.version > 0 => Rcode::BADVERS,
+        _ if signed => Rcode::NOTAUTH,
+        _ if is_known => Rcode::REFUSED,
+        _ => return Reject { edns, ..Reject::new(Rcode::NOTIMP, 0) },
+    };
+    let signed = rcode == Rcode::NOTAUTH;
+    Reject { edns, signed, ..Reject::new(rcode, if is_known { question_octets } else { 0 }) }
+}
+
+/// EDNS of a message that is refused, as far as it can be found: who sends OPT gets one in any reply (RFC 6891 section
+/// 6.1.1). Sections may hold anything, and options that cannot be read are passed over.
+#[cold]
+fn find_edns(packet: &[u8]) -> Option<Edns<'_>> {
+    let count = |at| u16_at(packet, at).map_or(0, u32::from);
+    let mut rest = Rest { packet, at: HEADER_OCTETS, signed: false };
+    // Each question and each record takes octets, so the packet's length bounds these loops.
+    for _ in 0..count(4) {
+        rest.at = name_end(packet, rest.at)? + 4;
     }
+    for _ in 0..count(6) + count(8) {
+        rest.record()?;
+    }
+    for _ in 0..count(10) {
+        let record = rest.record()?;
+        if record.rtype == RecordType::OPT && record.at_root {
+            let bare = |_| Edns::parse(record.class, record.ttl, &[]);
+            return Edns::parse(record.class, record.ttl, record.data).or_else(bare).ok();
+        }
+    }
+    None
 }
 
 fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Message<'q> {
-    let reject = |rcode, question_octets| Message::Reject(Reject::new(rcode, question_octets));
+    let malformed = || Message::Reject(Reject { edns: find_edns(packet), ..Reject::new(Rcode::FORMERR, 0) });
     let count = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
     let sections = [count(6), count(8), count(10)];
     match count(4) {
         1 => {}
         0 => return parse_without_question(packet, sections),
         // Several (RFC 9619) cannot be answered.
-        _ => return reject(Rcode::FORMERR, 0),
+        _ => return malformed(),
     }
-    let Ok(name_octets) = question_name(packet) else { return reject(Rcode::FORMERR, 0) };
+    let Ok(name_octets) = question_name(packet) else { return malformed() };
     let name_end = HEADER_OCTETS + name_octets;
     let (Some(rtype), Some(class)) = (u16_at(packet, name_end), u16_at(packet, name_end + 2)) else {
-        return reject(Rcode::FORMERR, 0);
+        return malformed();
     };
     let (rtype, class) = (RecordType(rtype), Class(class));
     let question_octets = name_octets + 4;
@@ -142,6 +169,7 @@ fn parse_query<'q>(packet: &'q [u8], room: &'q mut NameRoom) -> Message<'q> {
     };
     if let Some(rcode) = refusal {
         let signed = rcode == Rcode::NOTAUTH;
+        let edns = edns.or_else(|| find_edns(packet));
         return Message::Reject(Reject { edns, signed, ..Reject::new(rcode, question_octets) });
     }
     let name = lowered(&packet[HEADER_OCTETS..name_end], room);
@@ -170,6 +198,7 @@ fn parse_without_question(packet: &[u8], sections: [u16; 3]) -> Message<'_> {
         (Ok(Some(rcode)) | Err(rcode), _) => rcode,
         (Ok(None), _) => Rcode::FORMERR,
     };
+    let edns = edns.or_else(|| find_edns(packet));
     Message::Reject(Reject { edns, signed: rcode == Rcode::NOTAUTH, ..Reject::new(rcode, 0) })
 }
 
@@ -301,46 +330,21 @@ impl<'q> Rest<'q> {
         self.signed
     }
 
-    /// The last record as a signature.
+    /// The last of so many records as a signature, if it is one.
     fn find_tsig(mut self, records: u32) -> Option<Tsig<'q>> {
-        for _ in 1..records {
+        for _ in 0..records.checked_sub(1)? {
             self.record()?;
         }
-        Tsig::parse(&self.packet[self.at..])
-    }
-
-    /// EDNS of a message whose sections may hold anything, if it can be read.
-    fn find_edns(mut self) -> Option<Edns<'q>> {
-        let count = |at| u16_at(self.packet, at).map_or(0, u32::from);
-        for _ in 0..count(6) + count(8) {
-            self.record()?;
-        }
-        for _ in 0..count(10) {
-            let record = self.record()?;
-            if record.rtype == RecordType::OPT && record.at_root {
-                let bare = |_| Edns::parse(record.class, record.ttl, &[]);
-                return Edns::parse(record.class, record.ttl, record.data).or_else(bare).ok();
-            }
-        }
-        None
+        let start = self.at;
+        let is_tsig = self.record()?.rtype == RecordType::TSIG && self.at == self.packet.len();
+        Tsig::parse(&self.packet[start..]).filter(|_| is_tsig)
     }
 
     // Inlined by wish: the cold callers would else make it a call for the hot one.
     #[inline]
     fn record(&mut self) -> Option<Record<'q>> {
         let start = self.at;
-        let mut at = start;
-        loop {
-            match *self.packet.get(at)? {
-                0 => break at += 1,
-                length @ 1..=63 => at += 1 + usize::from(length),
-                0xc0.. => break at += 2,
-                _ => return None,
-            }
-            if at - start >= NAME_OCTETS_MAX {
-                return None;
-            }
-        }
+        let at = name_end(self.packet, start)?;
         let fixed = self.packet.get(at..at + 10)?;
         let length = usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
         let data = self.packet.get(at + 10..at + 10 + length)?;
@@ -352,6 +356,23 @@ impl<'q> Rest<'q> {
             ttl: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
             data,
         })
+    }
+}
+
+/// Where a name that may be compressed ends.
+#[inline]
+fn name_end(packet: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        match *packet.get(at)? {
+            0 => return Some(at + 1),
+            length @ 1..=63 => at += 1 + usize::from(length),
+            0xc0.. => return Some(at + 2),
+            _ => return None,
+        }
+        if at - start >= NAME_OCTETS_MAX {
+            return None;
+        }
     }
 }
 

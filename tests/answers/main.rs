@@ -5,6 +5,7 @@
 mod amplification;
 mod ask;
 mod cases;
+mod envelope;
 mod fuzz;
 mod mutation;
 mod oracle;

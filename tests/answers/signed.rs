@@ -444,6 +444,27 @@ fn do_changes_nothing_in_a_zone_that_is_not_signed() {
     }
 }
 
+/// One set's signature, and at steered names that over what the client is given.
+#[test]
+fn signatures_alone_are_given_at_every_name_that_has_some() {
+    let mut world = World::signed(ZONES, SERVICES, "denial = \"nsec\"").unwrap();
+    for state in STATES {
+        world.believe(state).unwrap();
+        for name in STEERED.iter().chain(&["plain.example.com", "c1.example.com", "a.wc.example.com"]) {
+            for client in CLIENTS {
+                let message = ask(&world, name, "RRSIG", client);
+                let types: Vec<Type> = message.answers.iter().map(Record::record_type).collect();
+                assert_eq!(types, [Type::RRSIG], "{state}: {name} from {client}: {message}");
+                let message = ask(&world, name, "ANY", client);
+                let types: BTreeSet<u16> =
+                    message.answers.iter().map(|record| record.record_type().into()).collect();
+                let covered = types.len() == 2 && types.contains(&46);
+                assert!(covered, "{state}: {name} ANY from {client}: {message}");
+            }
+        }
+    }
+}
+
 /// One order of regions for everybody: the second is in use only when the first is lost.
 const IN_ORDER: &str = r#"
 maps.home = { order = ["eu", "us", "ap"] }

@@ -156,19 +156,17 @@ fn next_closer(name: &[u8], octets: usize) -> &[u8] {
     longer.last().unwrap_or(name)
 }
 
-/// Appends the signatures of a name, but for those over its proof: the answer to a question for RRSIG.
-pub(in crate::answer) fn append_signatures(
+/// Appends the signatures over the first set of a name, its proof aside: the answer to a question for RRSIG, which like
+/// that to ANY is as small as may be (RFC 8482 section 4.1). False where there are none.
+pub(in crate::answer) fn append_signature(
     signed: &SignedZone,
     name: &[u8],
     owner_at: usize,
     reply: &mut Reply<'_>,
 ) -> Result<bool, Full> {
-    let mut any = false;
-    for records in signed.signatures(name).filter(|records| records.count > 0) {
-        records.append_plain(Section::Answer, owner_at, u32::MAX, reply)?;
-        any = true;
-    }
-    Ok(any)
+    let Some(first) = signed.signatures(name).find(|records| records.count > 0) else { return Ok(false) };
+    first.append_plain(Section::Answer, owner_at, u32::MAX, reply)?;
+    Ok(true)
 }
 
 /// The sets that are not among a zone's plain records: what signing adds to the apex, and proofs by name.

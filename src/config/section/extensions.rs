@@ -1,8 +1,9 @@
 //! What stands below `[server]` of the protocol's extensions: cookies, names of the server, error reports, limits of rate.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use crate::answer::extensions::Chaos;
+use crate::answer::extensions::{Amplification, Chaos};
 use crate::answer::limit::{CREDIT_MAX, RateLimit};
 use crate::config::limit::EXEMPT_MAX;
 use crate::config::table::{Section, Table};
@@ -23,6 +24,8 @@ pub struct Extensions {
     pub error_reports: Option<Name>,
     /// How many replies a network may have by UDP.
     pub rate_limit: Option<RateLimit>,
+    /// How much longer than its query a reply by UDP may be.
+    pub amplification: Amplification,
 }
 
 /// How DNS cookies are made and what they are needed for.
@@ -41,6 +44,12 @@ pub(in crate::config) const COOKIES: Section =
 pub(in crate::config) const CHAOS: Section = Section { path: "server.chaos", keys: &["id", "version"] };
 pub(in crate::config) const RATE_LIMIT: Section =
     Section { path: "server.rate-limit", keys: &["replies-per-second", "burst-seconds", "slip", "exempt"] };
+pub(in crate::config) const AMPLIFICATION: Section =
+    Section { path: "server.amplification", keys: &["unsigned", "signed"] };
+
+/// How many times longer than its query a reply may be allowed to be: at least room for OPT with a cookie, at most what
+/// any query's length makes more than a packet.
+const TIMES: RangeInclusive<u16> = 2..=100;
 
 /// The longest text of a TXT record's string, and of NSID for it to be worth its room.
 const TEXT_OCTETS_MAX: usize = 255;
@@ -63,7 +72,15 @@ pub(in crate::config) fn read_extensions(server: Table) -> Extensions {
         chaos: Chaos { id: text("id"), version: text("version") },
         error_reports: server.value("error-reports").and_then(read_agent),
         rate_limit: server.value("rate-limit").and_then(|value| read_rate_limit(value.table(&RATE_LIMIT))),
+        amplification: read_amplification(server.table("amplification", &AMPLIFICATION)),
     }
+}
+
+fn read_amplification(table: Table) -> Amplification {
+    let times =
+        |key: &str, default| table.value(key).and_then(|value| value.integer(TIMES)).unwrap_or(default);
+    let default = Amplification::default();
+    Amplification { unsigned: times("unsigned", default.unsigned), signed: times("signed", default.signed) }
 }
 
 fn read_cookies(table: Table) -> Cookies {

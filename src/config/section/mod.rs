@@ -51,6 +51,7 @@ pub(super) const ALL: &[&Section] = &[
     &extensions::COOKIES,
     &extensions::CHAOS,
     &extensions::RATE_LIMIT,
+    &extensions::AMPLIFICATION,
     &hardening::HARDENING,
     &server::LOG,
     &server::METRICS,

@@ -79,6 +79,7 @@ pub(in crate::config) const SERVER: Section = Section {
         "cookies",
         "chaos",
         "rate-limit",
+        "amplification",
     ],
 };
 pub(in crate::config) const LOG: Section =
