@@ -1,12 +1,13 @@
 //! The figures of docs/reliability.md that are about processes: `cargo bench --bench reliability -- WHAT`, with
 //!
+//! - `mutate [1000000]`: so many mutated queries by UDP, and as many by TCP; every reply is judged;
 //! - `kill [1000]`: kill -9 during reloads and verdict changes; the state afterwards, and the first answer;
 //! - `start [30]`: the first answer after kill -9, with 10,000 steered names and the shipped country database;
 //! - `take-over [20] [50000]`: restarts for an upgrade under so many queries a second; what is lost;
-//! - `flood [20]`: a flood of random subdomains at 80 % of what the server can do for so many seconds; what honest
-//!   clients lose, and what it takes of memory.
+//! - `flood [20]`: a flood of random subdomains at 80 % of what the server can do for so many seconds, of an unsigned zone
+//!   and of a signed one; what honest clients lose, and what it takes of memory.
 //!
-//! The server runs on the first processor where the load has the second.
+//! What does not hold ends it with a message, but for times, which are told. The server runs on the first processor where the load has the second.
 #![allow(unsafe_code, reason = "recvmmsg, sendmmsg and sched_setaffinity have no safe form")]
 #![allow(
     clippy::disallowed_methods,
@@ -16,12 +17,19 @@
 #![allow(clippy::print_stdout, reason = "it speaks to people")]
 #![allow(dead_code, reason = "what the tests share with it is more than it needs")]
 
+#[path = "../../tests/answers/ask.rs"]
+mod ask;
 #[path = "../../tests/hardening/crash.rs"]
 mod crash;
 #[path = "../peers/datagrams.rs"]
 mod datagrams;
 #[path = "../peers/load.rs"]
 mod load;
+mod mutate;
+#[path = "../../tests/answers/mutation.rs"]
+mod mutation;
+#[path = "../../tests/answers/oracle.rs"]
+mod oracle;
 #[path = "../../tests/hardening/place.rs"]
 mod place;
 
@@ -35,6 +43,8 @@ use place::{Clients, Place, proc_status, query};
 
 /// Honest queries a second beside a flood.
 const HONEST_RATE: u32 = 1_000;
+/// What a flood may leave in memory: the rounding of an allocator.
+const FLOOD_GROWTH_MAX_KB: u64 = 1024;
 /// Services of the start, and names of each.
 const SERVICES: usize = 1_000;
 const NAMES: usize = 10;
@@ -44,16 +54,17 @@ fn main() {
     let number =
         |at: usize, usual: u32| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(usual);
     match arguments.first().map(String::as_str) {
+        Some("mutate") => mutate::run(number(1, 1_000_000) as usize),
         Some("kill") => kill(number(1, 1_000)),
         Some("start") => start(number(1, 30)),
         Some("take-over") => take_over(number(1, 20), number(2, 50_000)),
-        Some("flood") => flood(number(1, 20)),
-        _ => println!("say what: kill, start, take-over or flood"),
+        Some("flood") => [false, true].into_iter().for_each(|signed| flood(number(1, 20), signed)),
+        _ => println!("say what: mutate, kill, start, take-over or flood"),
     }
 }
 
 fn kill(count: u32) {
-    let place = Place::new();
+    let place = crash::place();
     let mut lives = crash::Lives::default();
     for life in 0..count {
         crash::live_and_die(&place, &mut lives, life);
@@ -62,6 +73,7 @@ fn kill(count: u32) {
         "{count} kills: no torn and no older state; {} times other verdicts on disk",
         lives.verdicts_changed
     );
+    assert!(lives.verdicts_changed * 10 >= count, "verdicts change in lives");
     tell_delays("first answer of a life", &mut lives.first_answers);
 }
 
@@ -117,37 +129,50 @@ fn take_over(count: u32, rate: u32) {
         heard.p50,
         heard.p99
     );
+    assert_eq!(lost, 0, "a restart for an upgrade loses nothing");
 }
 
-fn flood(seconds: u32) {
+fn flood(seconds: u32, signed: bool) {
     let place = Place::new();
-    let text = place.read("rhumb.toml").replacen("workers = 2", "workers = 1", 1);
+    let mut text = place.read("rhumb.toml").replacen("workers = 2", "workers = 1", 1);
+    if signed {
+        assert_eq!(place.run("dnssec make example.com --keys keys").0, 0);
+        text += "[zones.\"example.com\".dnssec]\nkeys = \"keys\"\n";
+    }
     place.write("rhumb.toml", &text);
     let server = place.serve();
     pin_to_first(&server.process);
-    let random = random_subdomains(200_000);
+    let random = random_subdomains(200_000, signed);
     let address = server.address;
     datagrams::pin(1);
     let capacity = run(address, &random, Offer::Outstanding(160), Duration::from_secs(3));
     let capacity = capacity.answered as f64 / capacity.seconds;
-    let resident = || proc_status(server.process.id(), None, "VmRSS");
-    let before = resident();
+    let before = resident_kb(&server.process);
     let clients = Clients::start(address, HONEST_RATE);
     let heard = run(address, &random, Offer::Rate(0.8 * capacity), Duration::from_secs(seconds.into()));
     let honest = clients.stop();
+    let after = resident_kb(&server.process);
     println!(
-        "capacity {capacity:.0} queries/s of random subdomains; flood of {:.0}/s for {:.0} s, {:.3} % of it lost",
+        "{}: capacity {capacity:.0} queries/s of random subdomains; flood of {:.0}/s for {:.0} s, {:.3} % of it lost",
+        if signed { "signed" } else { "unsigned" },
         heard.sent as f64 / heard.seconds,
         heard.seconds,
         100.0 * (heard.sent - heard.answered) as f64 / heard.sent as f64
     );
+    let lost = honest.sent - honest.answered;
     println!(
-        "honest clients: {} sent, {} lost ({:.3} %); resident {before} before, {} after",
+        "  honest clients: {} sent, {lost} lost ({:.3} %); resident {before} kB before, {after} kB after",
         honest.sent,
-        honest.sent - honest.answered,
-        100.0 * (honest.sent - honest.answered) as f64 / honest.sent as f64,
-        resident()
+        100.0 * lost as f64 / honest.sent as f64,
     );
+    assert!(lost * 1000 <= honest.sent, "honest clients lose at most 0.1 %");
+    assert!(after <= before + FLOOD_GROWTH_MAX_KB, "memory stays as it is");
+}
+
+/// What the process has in memory.
+fn resident_kb(process: &Child) -> u64 {
+    let told = proc_status(process.id(), None, "VmRSS");
+    told.trim_end_matches(" kB").parse().unwrap()
 }
 
 /// 10,000 steered names, and the country database.
@@ -189,13 +214,20 @@ fn exchange_soon(server: std::net::SocketAddr, query: &[u8]) -> Option<usize> {
     socket.recv(&mut [0; 512]).ok()
 }
 
-fn random_subdomains(count: u32) -> Vec<Vec<u8>> {
+fn random_subdomains(count: u32, signed: bool) -> Vec<Vec<u8>> {
+    // What a resolver that validates adds: OPT, 1232 octets, DO.
+    const OPT: [u8; 11] = [0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 0];
     // Any generator will do: the names must differ, not surprise.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     (0..count)
         .map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            query(&format!("{:x}.example.com", state >> 16), 1)
+            let mut query = query(&format!("{:x}.example.com", state >> 16), 1);
+            if signed {
+                query[11] = 1;
+                query.extend(OPT);
+            }
+            query
         })
         .collect()
 }

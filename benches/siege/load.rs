@@ -6,22 +6,26 @@ use std::thread;
 use std::time::Duration;
 
 use rhumb::clock;
+use rhumb::serve::take_short_turns;
+use rhumb::time::Moment;
 
 use super::server::question;
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Heard {
     pub(crate) sent: u64,
-    pub(crate) answered: u64,
-    pub(crate) p50: Duration,
-    pub(crate) p99: Duration,
+    /// Of each reply, when the query was sent and how long the reply took.
+    replies: Vec<(Moment, Duration)>,
 }
 
 /// Queries in a second.
 const RATE: u64 = 5_000;
 /// What is not answered by then is lost.
 const LOST_AFTER: Duration = Duration::from_millis(1000);
+
+/// How long a turn of the threads that ask is, as those of the server's workers are.
+const TURN: Duration = Duration::from_micros(100);
 
 /// Asks until told to stop, for `most` at most.
 pub(crate) fn run(server: SocketAddr, stop: impl Fn() -> bool, most: Duration) -> Heard {
@@ -32,6 +36,7 @@ pub(crate) fn run(server: SocketAddr, stop: impl Fn() -> bool, most: Duration) -
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         let listener = scope.spawn(|| listen(&socket, &sent_at, &ended));
+        let _ = take_short_turns(TURN);
         let begin = clock::now();
         let mut sent = 0u64;
         while clock::now().since(begin) < most && !stop() {
@@ -45,25 +50,40 @@ pub(crate) fn run(server: SocketAddr, stop: impl Fn() -> bool, most: Duration) -
             thread::sleep(Duration::from_micros(100));
         }
         ended.store(true, Ordering::Relaxed);
-        let mut delays = listener.join().unwrap();
-        delays.sort_unstable();
-        let at = |share: f64| delays.get((delays.len() as f64 * share) as usize).copied().unwrap_or_default();
-        Heard { sent, answered: delays.len() as u64, p50: at(0.5), p99: at(0.99) }
+        Heard { sent, replies: listener.join().unwrap() }
     })
 }
 
-fn listen(socket: &UdpSocket, sent_at: &[AtomicU64], ended: &AtomicBool) -> Vec<Duration> {
-    let mut delays = Vec::with_capacity(200_000);
+impl Heard {
+    /// Queries that were never answered.
+    pub(crate) fn lost(&self) -> u64 {
+        self.sent - self.replies.len() as u64
+    }
+
+    /// p50 and p99 of the queries that were sent between two moments.
+    pub(crate) fn delays(&self, from: Moment, to: Moment) -> (Duration, Duration) {
+        let within = self.replies.iter().filter(|(sent, _)| (from..to).contains(sent));
+        let mut delays: Vec<Duration> = within.map(|(_, delay)| *delay).collect();
+        delays.sort_unstable();
+        let at = |part: usize| delays.get(delays.len() * part / 100).copied().unwrap_or_default();
+        (at(50), at(99))
+    }
+}
+
+fn listen(socket: &UdpSocket, sent_at: &[AtomicU64], ended: &AtomicBool) -> Vec<(Moment, Duration)> {
+    // Else the listener would wait for whoever has its processor, and that would count as the server's delay.
+    let _ = take_short_turns(TURN);
+    let mut replies = Vec::with_capacity(400_000);
     let mut reply = [0; 512];
     loop {
         match socket.recv(&mut reply) {
             Ok(_) => {
                 let id = usize::from(u16::from_be_bytes([reply[0], reply[1]]));
-                let sent = sent_at[id].swap(0, Ordering::Relaxed);
-                assert_ne!(sent, 0, "no query is answered twice");
-                delays.push(Duration::from_nanos(clock::now().0 - sent));
+                let sent = Moment(sent_at[id].swap(0, Ordering::Relaxed));
+                assert_ne!(sent, Moment(0), "no query is answered twice");
+                replies.push((sent, clock::now().since(sent)));
             }
-            Err(_) if ended.load(Ordering::Relaxed) => return delays,
+            Err(_) if ended.load(Ordering::Relaxed) => return replies,
             Err(_) => {}
         }
     }

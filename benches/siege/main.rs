@@ -4,8 +4,9 @@
 //!     cargo bench --bench siege              # all of it, some minutes
 //!     cargo bench --bench siege -- tls       # what has "tls" in its name
 //!
-//! Everything shares one machine; the attackers are processes of their own and run at the lowest priority, since in
-//! life they would have machines of their own.
+//! Everything shares one machine. The server has the first processor, its besiegers, the queries and the honest client have
+//! the second; attackers are a process of their own that runs when nobody else wants to, since in life they would have
+//! machines of their own. Ends with 1 where what should hold whatever the machine does not: losses, memory, descriptors.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 #![allow(clippy::print_stdout, reason = "this is what it is for")]
@@ -20,7 +21,7 @@ mod server;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
@@ -66,7 +67,15 @@ struct Holding {
     megabytes: f64,
 }
 
-fn main() {
+/// How long queries by UDP took: p99 but for one.
+struct Delays {
+    before: Duration,
+    gathering: Duration,
+    p50: Duration,
+    p99: Duration,
+}
+
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [mode, kind, address, certificate, connections] = arguments.as_slice()
         && mode == "attack"
@@ -77,11 +86,21 @@ fn main() {
         let words = || arguments.iter().filter(|argument| !argument.starts_with('-'));
         words().next().is_none() || words().any(|word| siege.name.contains(word.as_str()))
     };
-    println!("| siege | held | UDP sent | lost | p50 | p99 | p99 before | honest | memory | descriptors |");
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    for siege in sieges().iter().filter(|siege| wanted(siege)) {
-        lay(siege);
-    }
+    pin(std::process::id(), 1);
+    println!(
+        "| siege | held | UDP sent | lost | p50 | p99 | p99 before | p99 while gathering | honest | memory | descriptors |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    let held: Vec<bool> = sieges().iter().filter(|siege| wanted(siege)).map(lay).collect();
+    if held.contains(&false) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Binds all threads of a process, and those to come, to a processor; where there is one only, to that.
+fn pin(process: u32, processor: usize) {
+    let there = thread::available_parallelism().map_or(1, usize::from);
+    let (process, processor) = (process.to_string(), (processor % there).to_string());
+    let done = Command::new("taskset").args(["-a", "-p", "-c", &processor, &process]).output().unwrap();
+    assert!(done.status.success(), "taskset is of util-linux");
 }
 
 fn sieges() -> Vec<Siege> {
@@ -110,9 +129,13 @@ fn sieges() -> Vec<Siege> {
     ]
 }
 
-fn lay(siege: &Siege) {
+/// Whether all held that should.
+fn lay(siege: &Siege) -> bool {
     let server = Server::start_with(siege.limits, "", None);
+    pin(server.pid(), 0);
+    let begin = clock::now();
     let calm = load::run(server.plain, || false, WATCH);
+    let calm = calm.delays(begin, clock::now()).1;
     let before = holding(&server);
     let transport = siege.name.split('-').next().unwrap();
     let attacked = match transport {
@@ -124,9 +147,10 @@ fn lay(siege: &Siege) {
     let certificate = server.path("certificate.der");
     std::fs::write(&certificate, &*server.certificate).unwrap();
 
+    let came = clock::now();
     let mut attackers = launch(siege, attacked, &certificate);
     let (mut peak, done) = (before, AtomicBool::new(false));
-    let (heard, honest) = thread::scope(|scope| {
+    let (heard, honest, gathered, left) = thread::scope(|scope| {
         let (plain, tls) = (server.plain, server.tls);
         let der = server.certificate.clone();
         let done = &done;
@@ -143,18 +167,21 @@ fn lay(siege: &Siege) {
             peak = peak.most(holding(&server));
         }
         let honest = asks.join().unwrap();
+        let left = clock::now();
         done.store(true, Ordering::Relaxed);
-        (load.join().unwrap(), honest)
+        (load.join().unwrap(), honest, gathered, left)
     });
     let _ = attackers.kill();
     let _ = attackers.wait();
     let after = recovered(&server, before);
-    tell(siege, &calm, &heard, honest, before, peak, after);
+    let (p50, p99) = heard.delays(gathered, left);
+    let delays = Delays { before: calm, gathering: heard.delays(came, gathered).1, p50, p99 };
+    tell(siege, &heard, delays, honest, [before, peak, after])
 }
 
 fn launch(siege: &Siege, server: SocketAddr, certificate: &std::path::Path) -> Child {
-    let mut child = Command::new("nice")
-        .args(["-n", "19"])
+    let mut child = Command::new("chrt")
+        .args(["--idle", "0"])
         .arg(std::env::current_exe().unwrap())
         .args(["attack", siege.name, &server.to_string()])
         .arg(certificate)
@@ -211,44 +238,45 @@ impl Holding {
     }
 }
 
+/// Whether all held that should, whatever the machine is.
 fn tell(
     siege: &Siege,
-    calm: &Heard,
     heard: &Heard,
+    delays: Delays,
     honest: (u32, u32),
-    before: Holding,
-    peak: Holding,
-    after: Holding,
-) {
-    let lost = heard.sent - heard.answered;
+    [before, peak, after]: [Holding; 3],
+) -> bool {
+    let lost = heard.lost();
     let memory = peak.megabytes - before.megabytes;
     println!(
-        "| {} | {} | {} | {lost} | {:?} | {:?} | {:?} | {}/{} | +{memory:.1} MB | {} -> {} -> {} |",
+        "| {} | {} | {} | {lost} | {:?} | {:?} | {:?} | {:?} | {}/{} | +{memory:.1} MB | {} -> {} -> {} |",
         siege.name,
         peak.descriptors - before.descriptors,
         heard.sent,
-        heard.p50,
-        heard.p99,
-        calm.p99,
+        delays.p50,
+        delays.p99,
+        delays.before,
+        delays.gathering,
         honest.0,
         honest.1,
         before.descriptors,
         peak.descriptors,
         after.descriptors,
     );
-    let bounded = !siege.floods || memory <= 20.0;
-    let quick = !siege.floods || heard.p99 <= Duration::from_millis(5);
-    let tame = siege.floods || heard.p99 <= calm.p99 * 2;
-    for (claim, holds) in [
-        ("UDP loses nothing", lost == 0),
-        ("UDP's p99 at most doubles", tame),
-        ("UDP's p99 is at most 5 ms", quick),
-        ("99 of 100 honest clients are served", honest.0 * 100 >= honest.1 * 99),
-        ("memory stays within 20 MB", bounded),
-        ("descriptors come back", after.descriptors <= before.descriptors),
+    let is_quick =
+        if siege.floods { delays.p99 <= Duration::from_millis(5) } else { delays.p99 <= delays.before * 2 };
+    let mut all = true;
+    for (claim, is_firm, holds) in [
+        ("UDP loses nothing", true, lost == 0),
+        ("UDP's p99 at most doubles, or is at most 5 ms beside a flood", false, is_quick),
+        ("99 of 100 honest clients are served", true, honest.0 * 100 >= honest.1 * 99),
+        ("memory stays within 20 MB", true, !siege.floods || memory <= 20.0),
+        ("descriptors come back", true, after.descriptors <= before.descriptors),
     ] {
         if !holds {
             println!("    missed: {}: {claim}", siege.name);
         }
+        all &= holds || !is_firm;
     }
+    all
 }

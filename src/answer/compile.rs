@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 
 use super::compile_signed::Dnssec;
 use super::encode;
@@ -133,12 +134,26 @@ impl Plan {
     /// Compiles everything that does not depend on verdicts.
     pub fn new(world: World) -> Result<Self, Vec<ZonesFault>> {
         let World { zones, regions, vantages, maps, services, databases, dnssec } = world;
-        let (names, mut tops) = zones::compile(&zones, &steered_names(&services))?;
-        dnssec.sign(zones, &steered_names(&services), &services, &mut tops)?;
+        let compile = || -> Vec<CompiledMap> {
+            maps.iter().map(|map| maps::compile(map, &regions, &databases)).collect()
+        };
+        // Names and maps know nothing of each other, and a start waits for both. Without a thread it takes longer.
+        let (named, compiled) = thread::scope(|scope| {
+            let beside = thread::Builder::new().spawn_scoped(scope, compile).ok();
+            let steered = steered_names(&services);
+            let named = zones::compile(&zones, &steered).and_then(|(names, mut tops)| {
+                dnssec.sign(zones, &steered, &services, &mut tops)?;
+                Ok((names, tops))
+            });
+            (
+                named,
+                beside.map_or_else(compile, |beside| beside.join().expect("compiling a map does not panic")),
+            )
+        });
+        let (names, tops) = named?;
         let mut trees = Vec::new();
         let mut planned = Vec::new();
-        for map in maps {
-            let CompiledMap { mut classes, tree } = maps::compile(&map, &regions, &databases);
+        for (map, CompiledMap { mut classes, tree }) in maps.into_iter().zip(compiled) {
             for class in &mut classes {
                 let nearest = class.order.first().and_then(|region| vantages.get(region.index()));
                 class.vantage = nearest.copied().flatten();

@@ -83,11 +83,46 @@ fn family<A: Address, T>(
     // classes of neighbours are one.
     let places = together(cities.steps(), countries.steps());
     let known = together(places, networks.steps());
+    let mut recent = Recent::default();
     let mut classes = together(known, rules.steps()).map(|(start, (((city, country), network), rule))| {
-        let place = databases.place([city, country, network]);
-        (start, classifier.class_of(&place, rule.map(usize::from)))
+        let class = recent.class_of(([city, country, network], rule), || {
+            let place = databases.place([city, country, network]);
+            classifier.class_of(&place, rule.map(usize::from))
+        });
+        (start, class)
     });
     compile(&mut classes)
+}
+
+/// What the records of city, country and network are, and which rule names the network.
+type Known = ([PlaceId; 3], Option<RuleAt>);
+
+/// The classes met last, since a million networks are of a few hundred countries and each start waits for them.
+struct Recent(Vec<Option<(Known, ClassId)>>);
+
+/// More than there are countries.
+const RECENT: usize = 1 << 12;
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self(vec![None; RECENT])
+    }
+}
+
+impl Recent {
+    fn class_of(&mut self, known: Known, find: impl FnOnce() -> ClassId) -> ClassId {
+        let ([city, country, network], rule) = known;
+        // Ids count from zero; each factor spreads them, and the rest is dropped on purpose.
+        let spread = city.index().wrapping_mul(0x9e37_79b1)
+            ^ country.index()
+            ^ network.index().wrapping_mul(0x85eb_ca6b)
+            ^ usize::from(rule.map_or(0, |rule| rule.wrapping_add(1))).wrapping_mul(0x27d4_eb2f);
+        let place = &mut self.0[(spread ^ spread >> 12) % RECENT];
+        match place {
+            Some((of, class)) if *of == known => *class,
+            _ => place.insert((known, find())).1,
+        }
+    }
 }
 
 fn systems_named(map: &Map) -> HashSet<u32> {

@@ -5,13 +5,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 
-use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
+use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::layout::{self, Field, Layout, Scalar, Step};
+use super::search_tree::{Record, SearchTree, TreeFault};
 use super::spans::{Address, Bits, Builder, Span, Spans};
 use crate::net::{self, EMBEDDING_RANGES, Prefix};
 use crate::place::Place;
@@ -97,11 +99,13 @@ impl Database {
         if !tail.windows(METADATA_MARKER.len()).any(|window| window == METADATA_MARKER) {
             return Err(DatabaseFault::Foreign(other_kind(&octets)));
         }
-        let reader = Reader::from_source(octets).map_err(damaged)?;
+        let reader = Reader::from_source(&octets[..]).map_err(damaged)?;
         let mut records = Records::new(&reader, layout);
-        let v4 = walk(&reader, &[whole_v4()], &mut records)?;
-        let v6 = if reader.metadata().ip_version == 6 {
-            walk(&reader, &native_v6(), &mut records)?
+        let (nodes, version) = (reader.metadata().node_count, reader.metadata().ip_version);
+        let tree = SearchTree::new(&octets, nodes, reader.metadata().record_size, version)?;
+        let v4 = walk(&tree, nodes, &[whole_v4()], &mut records)?;
+        let v6 = if version == 6 {
+            walk(&tree, nodes, &native_v6(), &mut records)?
         } else {
             Spans::uniform(PlaceId::UNKNOWN)
         };
@@ -230,39 +234,35 @@ fn prefixes(span: Span<u128, bool>) -> Vec<Prefix> {
 
 /// The records of all networks inside `ranges`, which ascend and do not overlap.
 fn walk<A: Address>(
-    reader: &Reader<Vec<u8>>,
+    tree: &SearchTree<'_>,
+    nodes: u32,
     ranges: &[Prefix],
     records: &mut Records<'_>,
 ) -> Result<Spans<A, PlaceId>, DatabaseFault> {
-    let options = WithinOptions::default().include_aliased_networks().include_networks_without_data();
-    let expected = (reader.metadata().node_count as usize + 1).min(NETWORKS_MAX);
+    let expected = (nodes as usize + 1).min(NETWORKS_MAX);
     let mut spans = Builder::new(PlaceId::UNKNOWN, expected);
     for range in ranges {
-        let cidr = format!("{range}").parse().expect("a prefix is written like any other network");
-        let (first, last) = (bound(range.first()), bound(range.last()));
-        for network in reader.within(cidr, options).map_err(damaged)? {
-            let network = network.map_err(damaged)?;
-            let Some(value) = records.id_of(&network)? else { continue };
-            let cidr = network.network().map_err(damaged)?;
-            // A network may be wider than the range, and an IPv4 range lie in an IPv6 network.
-            let first = A::of(cidr.network()).map_or(first, |bits| bits.max(first));
-            let last = A::of(cidr.broadcast()).map_or(last, |bits| bits.min(last));
-            spans.add(Span { first, last, value });
-        }
+        tree.walk(*range, |network: Span<A, Record>| {
+            records.count()?;
+            if tree.is_data(network.value) {
+                let value = records.id_of(network.value, network.first)?;
+                spans.add(Span { first: network.first, last: network.last, value });
+            }
+            Ok::<(), DatabaseFault>(())
+        })?;
     }
     Ok(spans.finish())
 }
 
-fn bound<A: Address>(address: IpAddr) -> A {
-    A::of(address).expect("a walk stays in its family")
-}
-
 /// The distinct records met on a walk.
 struct Records<'a> {
+    reader: &'a Reader<&'a [u8]>,
     /// By field, the paths of the layout in the reader's words.
     paths: [Vec<Vec<PathElement<'a>>>; Field::ALL.len()],
-    /// Ids by the record's offset in the file.
-    ids: HashMap<usize, PlaceId>,
+    /// Ids by what leads to the record.
+    ids: HashMap<Record, PlaceId, BuildHasherDefault<Spread>>,
+    /// The last of them: neighbours are often alike.
+    last: (Record, PlaceId),
     /// Records as they are, not yet completed.
     places: Vec<Place>,
     /// The fields of the first record.
@@ -274,7 +274,7 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    fn new(reader: &Reader<Vec<u8>>, layout: &'a Layout) -> Self {
+    fn new(reader: &'a Reader<&'a [u8]>, layout: &'a Layout) -> Self {
         let element = |step: &'a Step| match step {
             Step::Key(key) => PathElement::Key(key),
             Step::Index(index) => PathElement::Index(*index),
@@ -284,7 +284,10 @@ impl<'a> Records<'a> {
         let nodes = reader.metadata().node_count as usize;
         Self {
             paths: Field::ALL.map(|field| elements(field).collect()),
-            ids: HashMap::new(),
+            reader,
+            ids: HashMap::default(),
+            // No record: the first node is not data.
+            last: (0, PlaceId::UNKNOWN),
             places: Vec::new(),
             present: Vec::new(),
             networks: 0,
@@ -292,29 +295,39 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// The id of a network's record, decoded if it is new; `None` when the network has none.
-    fn id_of(&mut self, network: &LookupResult<'_, Vec<u8>>) -> Result<Option<PlaceId>, DatabaseFault> {
+    /// One more network, with or without a record.
+    fn count(&mut self) -> Result<(), DatabaseFault> {
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             DatabaseFault::Damaged("its search tree leads to the same nodes again and again".to_owned())
         })?;
-        let Some(offset) = network.offset() else { return Ok(None) };
+        Ok(())
+    }
+
+    /// The id of the record of the network that begins with `address`, decoded if it is new.
+    fn id_of<A: Address>(&mut self, record: Record, address: A) -> Result<PlaceId, DatabaseFault> {
         self.networks += 1;
         if self.networks > NETWORKS_MAX {
             return Err(DatabaseFault::TooManyNetworks);
         }
-        if let Some(id) = self.ids.get(&offset) {
-            return Ok(Some(*id));
+        if self.last.0 != record {
+            let known = self.ids.get(&record).copied();
+            self.last = (record, known.map_or_else(|| self.add(record, address.address()), Ok)?);
         }
-        if self.places.is_empty() {
-            self.present = keys(network);
-        }
-        self.places.push(self.decode(network)?);
-        let id = PlaceId(u32::try_from(self.places.len()).expect("a file of 2 GiB has fewer records"));
-        self.ids.insert(offset, id);
-        Ok(Some(id))
+        Ok(self.last.1)
     }
 
-    fn decode(&self, record: &LookupResult<'_, Vec<u8>>) -> Result<Place, DatabaseFault> {
+    fn add(&mut self, record: Record, address: IpAddr) -> Result<PlaceId, DatabaseFault> {
+        let found = self.reader.lookup(address).map_err(damaged)?;
+        if self.places.is_empty() {
+            self.present = keys(&found);
+        }
+        self.places.push(self.decode(&found)?);
+        let id = PlaceId(u32::try_from(self.places.len()).expect("a file of 2 GiB has fewer records"));
+        self.ids.insert(record, id);
+        Ok(id)
+    }
+
+    fn decode(&self, record: &LookupResult<'_, &[u8]>) -> Result<Place, DatabaseFault> {
         let country = self.read(record, Field::Country, Scalar::word)?;
         let latitude = self.read(record, Field::Latitude, Scalar::degrees)?;
         let longitude = self.read(record, Field::Longitude, Scalar::degrees)?;
@@ -330,7 +343,7 @@ impl<'a> Records<'a> {
     /// The first value of a field that makes sense.
     fn read<V>(
         &self,
-        record: &LookupResult<'_, Vec<u8>>,
+        record: &LookupResult<'_, &[u8]>,
         field: Field,
         parse: impl Fn(&Scalar) -> Option<V>,
     ) -> Result<Option<V>, DatabaseFault> {
@@ -356,7 +369,7 @@ impl<'a> Records<'a> {
     }
 
     /// Refuses a database that lacks what the layout needs.
-    fn satisfy(&self, layout: &Layout, reader: &Reader<Vec<u8>>) -> Result<(), DatabaseFault> {
+    fn satisfy(&self, layout: &Layout, reader: &Reader<&[u8]>) -> Result<(), DatabaseFault> {
         if self.networks == 0 {
             return Err(DatabaseFault::Hollow);
         }
@@ -374,8 +387,32 @@ impl<'a> Records<'a> {
     }
 }
 
+/// Spreads what leads to records over a table. The file is the operator's, so that nobody chooses collisions.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("records are numbers")
+    }
+    fn write_u32(&mut self, record: u32) {
+        // Fibonacci hashing; a table takes bits from both ends.
+        let spread = u64::from(record).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ spread >> 32;
+    }
+}
+
+impl From<TreeFault> for DatabaseFault {
+    fn from(fault: TreeFault) -> Self {
+        Self::Damaged(fault.to_string())
+    }
+}
+
 /// The fields of a record, if it is a map.
-fn keys(record: &LookupResult<'_, Vec<u8>>) -> Vec<String> {
+fn keys(record: &LookupResult<'_, &[u8]>) -> Vec<String> {
     let fields = record.decode::<HashMap<String, IgnoredAny>>().ok().flatten();
     let mut keys: Vec<String> = fields.unwrap_or_default().into_keys().collect();
     keys.sort();

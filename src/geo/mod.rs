@@ -5,5 +5,6 @@
 pub mod centroids;
 pub mod database;
 pub mod layout;
+mod search_tree;
 pub mod spans;
 pub mod tree;

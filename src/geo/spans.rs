@@ -4,7 +4,7 @@
 //! the one to answer queries from.
 
 use std::fmt::Debug;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{BitXor, Shl, Shr};
 
 use crate::net::{EMBEDDING_RANGES, Prefix};
@@ -35,6 +35,8 @@ pub trait Address: Bits {
     type Key: Bits;
     /// The bits of `address`; `None` when it is of the other family.
     fn of(address: IpAddr) -> Option<Self>;
+    /// The address that these bits are.
+    fn address(self) -> IpAddr;
     /// The first bits.
     fn key(self) -> Self::Key;
     /// The first address that begins with `key`.
@@ -73,6 +75,9 @@ impl Address for u32 {
     fn of(address: IpAddr) -> Option<Self> {
         if let IpAddr::V4(address) = address { Some(address.to_bits()) } else { None }
     }
+    fn address(self) -> IpAddr {
+        Ipv4Addr::from_bits(self).into()
+    }
     fn key(self) -> u32 {
         self
     }
@@ -86,6 +91,9 @@ impl Address for u128 {
 
     fn of(address: IpAddr) -> Option<Self> {
         if let IpAddr::V6(address) = address { Some(address.to_bits()) } else { None }
+    }
+    fn address(self) -> IpAddr {
+        Ipv6Addr::from_bits(self).into()
     }
     fn key(self) -> u64 {
         (self >> 64) as u64

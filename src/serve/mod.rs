@@ -9,7 +9,7 @@ mod accept;
 mod bind;
 pub mod descriptors;
 mod framed;
-mod https;
+pub mod https;
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg; each use has its proof beside it")]
 mod mmsg;
 mod office;
@@ -17,7 +17,7 @@ mod proxy;
 mod quic;
 mod quic_socket;
 mod seats;
-mod skim;
+pub mod skim;
 mod udp;
 
 use std::io;
@@ -35,6 +35,7 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 pub use bind::BindFault;
+pub use mmsg::take_short_turns;
 pub use seats::{ConnectionCounts, Limits};
 
 use crate::answer::count::{Counters, Registry};
@@ -400,7 +401,7 @@ impl Running {
                 warn!(processor, %error, "a UDP worker cannot be bound to its processor");
             }
             // Older kernels do not know of it, some refuse it: then turns are as long as others'.
-            let _ = mmsg::take_short_turns(udp::TURN);
+            let _ = take_short_turns(udp::TURN);
             worker.run();
         })?;
         self.workers.push(thread);

@@ -6,13 +6,13 @@ use crate::wire::{HEADER_OCTETS, u16_at};
 
 /// The seconds for which HTTP may keep a reply (RFC 8484 section 5.1): the smallest TTL of the answer section; without
 /// answers the smallest of the authority section, with the SOA's last field (RFC 2308); zero for errors.
-pub(super) fn freshness(reply: &[u8]) -> u32 {
+pub fn freshness(reply: &[u8]) -> u32 {
     let is_lasting = reply.get(3).is_some_and(|flags| matches!(flags & 0x0f, 0 | 3));
     if is_lasting { smallest(reply).unwrap_or(0) } else { 0 }
 }
 
 /// Whether a query has the EDNS option.
-pub(super) fn has_option(query: &[u8], option: OptionCode) -> bool {
+pub fn has_option(query: &[u8], option: OptionCode) -> bool {
     options(query).is_some_and(|options| holds(options, option))
 }
 

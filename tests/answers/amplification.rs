@@ -9,7 +9,7 @@ use rhumb::wire::code::RecordType;
 
 use crate::ask::{Asked, Edns, Question};
 use crate::world::World;
-use crate::{fuzz, oracle};
+use crate::{mutation, oracle};
 
 /// Replies are at most so many times their query.
 const UNSIGNED_MAX: usize = 10;
@@ -244,7 +244,7 @@ fn limits_hold_by_udp_and_a_good_cookie_passes() {
 #[test]
 fn no_genuine_query_is_answered_with_more_than_ten_times_its_length() {
     let world = World::new(&[("example.com", &zone())], "").unwrap();
-    for packet in fuzz::corpus() {
+    for packet in mutation::corpus() {
         let (query, reply) = lengths(&world, packet);
         assert!(reply <= UNSIGNED_MAX * query && reply <= UDP_OCTETS_MAX, "{query} -> {reply}");
     }

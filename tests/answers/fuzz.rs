@@ -14,84 +14,15 @@ use rhumb::agent::chance::Chance;
 use rhumb::answer::respond::Transport;
 
 use crate::ask::Asked;
+use crate::mutation::{CONFIGURATION, CORPUS, ZONE, below, corpus, mutate};
 use crate::oracle;
 use crate::world::World;
 
 /// How many packets the suite tries; [`packets`] of them by a command of its own.
 const PACKETS: usize = 20_000;
-
-const CORPUS: &str = include_str!("../corpora/queries.hex");
-
-const ZONE: &str = "@ 3600 SOA ns1 host 1 7200 900 1209600 300
-@ 3600 NS ns1
-@ 3600 MX 10 mail
-ns1 3600 A 192.0.2.53
-mail 300 A 192.0.2.25
-www 60 TXT \"beside the service\"
-alias 60 CNAME www
-cut 60 NS ns.cut
-ns.cut 60 A 192.0.2.54
-*.w 60 TXT \"wild\"
-d 60 DNAME w
-many 60 TXT \"01234567890123456789012345678901234567890123456789012345678901234567890123456789\"
-";
-
-const CONFIGURATION: &str = "server.nsid = \"ns1-test\"
-server.error-reports = \"reports.example.net\"
-server.chaos = { id = \"ns1\", version = \"test\" }
-[maps.m]
-order = [\"eu\", \"us\"]
-[services.www]
-names = [\"www.example.com\", \"*.app.example.com\"]
-map = \"m\"
-https = [\"1 . alpn=h2\"]
-regions.eu = [\"192.0.2.1\", \"2001:db8::1\"]
-regions.us = [\"192.0.2.2\", \"2001:db8::2\"]
-";
-
-fn below(chance: &mut Chance, end: usize) -> usize {
-    (chance.bits() % end.max(1) as u64) as usize
-}
-
-/// The genuine queries.
-pub(crate) fn corpus() -> Vec<Vec<u8>> {
-    let lines = CORPUS.lines().filter(|line| !line.starts_with('#'));
-    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    lines.map(|line| line.as_bytes().chunks(2).map(octet).collect()).collect()
-}
-
-/// One mutation, as damage and malice make them.
-fn mutate(packet: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
-    const TELLING: [u8; 12] = [0, 1, 2, 0x0a, 0x29, 0x3f, 0x40, 0x7f, 0x80, 0xc0, 0xfa, 0xff];
-    let at = below(chance, packet.len());
-    match below(chance, 10) {
-        _ if packet.is_empty() => packet.push(chance.bits() as u8),
-        0 => packet[at] = chance.bits() as u8,
-        1 => packet[at] ^= 1 << below(chance, 8),
-        2 => packet[at] = TELLING[below(chance, TELLING.len())],
-        3 => packet.truncate(at),
-        4 => packet.insert(at, TELLING[below(chance, TELLING.len())]),
-        5 => drop(packet.remove(at)),
-        6 => {
-            let end = (at + below(chance, 24)).min(packet.len());
-            let part = packet[at..end].to_vec();
-            let to = below(chance, packet.len());
-            packet.splice(to..to, part);
-        }
-        7 => {
-            packet.truncate(at);
-            packet.extend_from_slice(&other[below(chance, other.len())..]);
-        }
-        8 => {
-            // A count of the header, which small numbers make interesting.
-            let field = 4 + 2 * below(chance, 4);
-            if let Some(count) = packet.get_mut(field..field + 2) {
-                count.copy_from_slice(&[0, below(chance, 4) as u8]);
-            }
-        }
-        _ => packet.extend((0..below(chance, 40)).map(|_| chance.bits() as u8)),
-    }
-}
+/// What the process may grow by in the last nine tenths, in kB, where it is told a number of packets and so does nothing
+/// else: the rounding of its allocator.
+const GROWTH_MAX_KB: u64 = 1024;
 
 fn packets() -> usize {
     std::env::var("RHUMB_FUZZ_PACKETS").map_or(PACKETS, |text| text.parse().unwrap())
@@ -123,7 +54,11 @@ fn mutated_queries_are_answered_well_or_not_at_all() {
     let sources: [IpAddr; 2] = ["198.51.100.7".parse().unwrap(), "2001:db8:9::7".parse().unwrap()];
     let mut chance = Chance::seeded(20_261_121);
     let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut warm = None;
     for number in 0..packets() {
+        if number == packets() / 10 {
+            warm = Some(resident_kb());
+        }
         let mut packet = corpus[number % corpus.len()].clone();
         let other = &corpus[below(&mut chance, corpus.len())];
         for _ in 0..below(&mut chance, 6) {
@@ -137,8 +72,20 @@ fn mutated_queries_are_answered_well_or_not_at_all() {
         }
     }
     println!("{} packets: {told:?}", packets());
+    if packets() > PACKETS {
+        let (before, after) = (warm.expect("a tenth is past"), resident_kb());
+        println!("resident {before} kB after a tenth, {after} kB at the end");
+        assert!(after <= before + GROWTH_MAX_KB, "memory stays as it is");
+    }
     assert!(told["NOERROR"] > packets() / 10 && told["FORMERR"] > packets() / 10, "{told:?}");
     assert!(told.contains_key("NOTAUTH") && told.contains_key("BADVERS"), "{told:?}");
+}
+
+/// What this process has in memory.
+fn resident_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]

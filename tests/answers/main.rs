@@ -8,6 +8,7 @@ mod cases;
 mod challenged;
 mod envelope;
 mod fuzz;
+mod mutation;
 mod oracle;
 mod peers;
 mod properties;

@@ -1,11 +1,12 @@
-//! Octets from outside other than queries, mutated: nothing that a file or an agent may hold panics or goes on for ever.
-//! Queries are fuzzed through the whole of `respond` in `tests/answers/fuzz.rs`.
+//! Octets from outside, mutated: nothing that a file, an agent or a request may hold panics or goes on for ever. Queries
+//! are judged more closely in `tests/answers/fuzz.rs`.
 //!
 //! ```text
 //! RHUMB_FUZZ_SECONDS=3600 cargo test --release --test fuzz -- --nocapture
 //! ```
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should say where")]
 
+mod answers;
 mod targets;
 
 use std::fs;
@@ -13,9 +14,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rhumb::agent::chance::Chance;
+use rhumb::exchange::order::TargetName;
 use rhumb::exchange::report::{self, Head};
-use rhumb::health::outcome::Report;
-use rhumb::ids::VantageId;
+use rhumb::health::outcome::{Failure, Outcome, Report, TargetReport};
+use rhumb::health::verdict::Share;
+use rhumb::ids::{TargetId, VantageId};
 
 /// How many inputs of each kind the suite tries; a command of its own goes on for as long as it is told.
 const INPUTS: usize = 500;
@@ -113,24 +116,85 @@ fn no_database_panics_or_takes_for_ever() {
 
 #[test]
 fn no_report_panics_or_takes_for_ever() {
+    fuzz("reports", &reports(), targets::agent_report);
+}
+
+#[test]
+fn no_query_panics_or_takes_for_ever() {
+    fuzz("queries", &hex("queries.hex"), answers::query);
+}
+
+#[test]
+fn no_request_by_https_panics_or_takes_for_ever() {
+    let mut seeds = Vec::new();
+    for message in hex("queries.hex") {
+        seeds.push(format!("GET\n/dns-query?dns={}\n\n", base64url(&message)).into_bytes());
+        seeds.push([b"POST\n/dns-query\napplication/dns-message\n", &message[..]].concat());
+    }
+    seeds.push(b"HEAD\nhttps://ns1.example.com/dns-query?x=1&dns=AQI&y\n\n".to_vec());
+    seeds.push(b"PUT\n/\ntext/plain; charset=x\nnothing".to_vec());
+    fuzz("requests by HTTPS", &seeds, answers::doh_request);
+}
+
+/// A report of nothing, and one of a target with outcomes of every kind.
+fn reports() -> Vec<Vec<u8>> {
     let head = Head {
         agent: "agent".to_owned(),
         clock: Duration::from_secs(1),
         control: Some(true),
         lagging: false,
     };
-    let report = Report {
+    let text = || "why".to_owned();
+    let failures = [
+        Failure::TimedOut,
+        Failure::Refused,
+        Failure::Reset,
+        Failure::Body,
+        Failure::Status(503),
+        Failure::Unreachable(text()),
+        Failure::Tls(text()),
+        Failure::Dns(text()),
+        Failure::File(text()),
+        Failure::Other(text()),
+    ];
+    let outcomes = std::iter::once(Ok(())).chain(failures.into_iter().map(Err)).map(|result| Outcome {
+        age: Duration::from_millis(5),
+        latency: Duration::from_millis(3),
+        usable: if result.is_ok() { Share::WHOLE } else { Share::NONE },
+        result,
+    });
+    let target = TargetReport { target: TargetId::from_index(0), newest: 20, outcomes: outcomes.collect() };
+    let report = |targets| Report {
         vantage: VantageId(0),
         agent: 0,
         boot: 5,
         number: 9,
         control: Some(true),
         lagging: false,
-        targets: Vec::new(),
+        targets,
     };
-    let empty = report::write(&report, &head, &[], Duration::ZERO);
-    let mut longer = empty.clone();
-    *longer.last_mut().unwrap() = 2;
-    longer.extend((0..120).map(|octet| octet % 7));
-    fuzz("reports", &[empty, longer], targets::agent_report);
+    let names = [TargetName(7)];
+    [Vec::new(), vec![target]]
+        .map(|targets| report::write(&report(targets), &head, &names, Duration::ZERO))
+        .to_vec()
+}
+
+/// The octets of a corpus that is written in hexadecimal digits, a line each.
+fn hex(file: &str) -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpora").join(file);
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    lines.map(|line| line.as_bytes().chunks(2).map(octet).collect()).collect()
+}
+
+fn base64url(octets: &[u8]) -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits: Vec<u8> =
+        octets.iter().flat_map(|octet| (0..8).rev().map(move |bit| octet >> bit & 1)).collect();
+    let letter = |six: &[u8]| {
+        let value = (0..6).fold(0, |value, at| value << 1 | six.get(at).copied().unwrap_or(0));
+        char::from(LETTERS[usize::from(value)])
+    };
+    bits.chunks(6).map(letter).collect()
 }

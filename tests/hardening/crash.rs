@@ -11,6 +11,10 @@ use crate::place::{Place, Server, zone};
 /// Kills in the suite; the benchmark `reliability` does a thousand.
 const KILLS: u32 = 20;
 
+/// Every so many lives one is longer, so that verdicts change in it.
+const LONG_EVERY: u32 = 4;
+const LONG: Duration = Duration::from_millis(600);
+
 /// What outlived a life, and what was seen of it.
 #[derive(Debug, Default)]
 pub(crate) struct Lives {
@@ -25,12 +29,25 @@ pub(crate) struct Lives {
 
 #[test]
 fn a_kill_at_any_moment_leaves_whole_and_newest_state() {
-    let place = Place::new();
+    let place = place();
     let mut lives = Lives::default();
     for life in 0..KILLS {
         live_and_die(&place, &mut lives, life);
     }
     assert_eq!(lives.first_answers.len(), KILLS as usize);
+    assert!(lives.verdicts_changed > 0, "verdicts changed on disk");
+}
+
+/// Where verdicts change often.
+pub(crate) fn place() -> Place {
+    let place = Place::new();
+    let text = place.read("rhumb.toml").replacen(
+        "interval = \"100ms\"",
+        "interval = \"100ms\"\nfall = 1\nrise = 1",
+        1,
+    );
+    place.write("rhumb.toml", &text);
+    place
 }
 
 /// One life: it answers, reloads and changes verdicts all the time, and is killed in the midst of it.
@@ -45,14 +62,16 @@ pub(crate) fn live_and_die(place: &Place, lives: &mut Lives, life: u32) {
     check(&server, lives, place);
 
     // Each life another moment.
-    let moment = Duration::from_micros(u64::from(life).wrapping_mul(7_919) % 120_000);
+    let long = if life.is_multiple_of(LONG_EVERY) { LONG } else { Duration::ZERO };
+    let moment = long + Duration::from_micros(u64::from(life).wrapping_mul(7_919) % 120_000);
     let end = Instant::now() + moment;
     while Instant::now() < end {
         let serial = lives.serial + 1;
         place.write("zones/example.com.zone", &zone(serial));
         place.write(
             "health/state",
-            if serial.is_multiple_of(2) { "* up\n" } else { "eu-west/* down\nus-east/* up\n" },
+            // For long enough to be believed.
+            if (serial / 8).is_multiple_of(2) { "* up\n" } else { "eu-west/* down\nus-east/* up\n" },
         );
         server.signal("HUP");
         let until = Instant::now() + Duration::from_millis(30);

@@ -114,7 +114,7 @@ impl SignedZone {
     /// The zone signed anew at `now`, where it is due.
     pub fn renewed(&self, now: WallTime) -> Option<Result<Self, ZonesFault>> {
         let made = self.made.as_ref().filter(|made| made.due <= now)?;
-        Some(self.with_challenges(Arc::clone(&made.challenges), now)?)
+        self.with_challenges(Arc::clone(&made.challenges), now)
     }
 
     /// The zone signed anew at `now` with these challenges; none where it was signed elsewhere. What is signed already

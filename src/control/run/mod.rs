@@ -107,8 +107,6 @@ const TOGETHER_MAX: usize = 64;
 pub(super) const RECHECKS_MAX: usize = 256;
 /// How often tables that nobody holds any more are freed, and what should be on disk is written.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// Verdicts that do not change are written again after so long: their age counts from when they were written.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// The task's belongings.
 #[derive(Debug)]
@@ -125,6 +123,8 @@ pub struct Control {
     saved: SavedFile,
     /// When verdicts are to be written next.
     save_due: Moment,
+    /// When they were written last, or began to be.
+    save_began: Moment,
     /// They are being written.
     saving: bool,
     /// A successor writes from now on.
@@ -190,7 +190,8 @@ impl Control {
             news: News::new(clock::now()),
             metrics,
             saved,
-            save_due: clock::now() + SAVE_EVERY,
+            save_due: clock::now() + save::EVERY,
+            save_began: Moment::START,
             saving: false,
             handed_over: false,
             save_works: true,
@@ -227,7 +228,7 @@ impl Control {
         loop {
             let now = clock::now();
             self.watched.pulse.fetch_add(1, Ordering::Relaxed);
-            let wakes = [self.state.wake(), self.news.due(), Some(housekeeping)];
+            let wakes = [self.state.wake(), self.news.due(), self.save_wake(), Some(housekeeping)];
             let wake = wakes.into_iter().flatten().min().expect("there is always housekeeping");
             tokio::select! {
                 count = messages.recv_many(&mut came, TOGETHER_MAX) => match count {
@@ -242,6 +243,7 @@ impl Control {
                         housekeeping = now + HOUSEKEEPING;
                         self.keep_house();
                     }
+                    self.save_when_due(now);
                 }
                 _ = stop.wait_for(|stop| *stop) => break,
             }
@@ -385,7 +387,7 @@ impl Control {
         let is_new = table.is_some();
         if let Some(table) = table {
             self.published.publish(table);
-            self.save_due = self.save_due.min(clock::now());
+            self.save_soon(clock::now());
         }
         refused.into_iter().for_each(|refused| self.metrics.refused(refused));
         if !change.rechecks.is_empty() {
@@ -484,15 +486,6 @@ impl Control {
             self.metrics.follow(&self.state);
         }
         self.keep_signed();
-        let now = clock::now();
-        if self.save_due <= now && !self.saving && !self.handed_over {
-            self.saving = true;
-            self.save_due = now + SAVE_EVERY;
-            let (write, inbox) = (self.save(now), self.inbox.clone());
-            task::spawn_blocking(move || {
-                let _ = inbox.blocking_send(Message::Saved(priority::stepped_back(write)));
-            });
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! asking anything in [`meter`].
 
 mod meter;
-mod request;
+pub mod request;
 
 use std::convert::Infallible;
 use std::net::IpAddr;

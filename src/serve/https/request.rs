@@ -5,13 +5,13 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 
 /// The type of a message, of requests and of replies (RFC 8484 section 6).
-pub(super) const MESSAGE_TYPE: &str = "application/dns-message";
+pub const MESSAGE_TYPE: &str = "application/dns-message";
 /// The methods that are understood.
-pub(super) const METHODS: &str = "GET, HEAD, POST";
+pub const METHODS: &str = "GET, HEAD, POST";
 
 /// Where the message of a request is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub enum Asked {
     /// It was in the path; this is it.
     Inline(Vec<u8>),
     /// It is the body.
@@ -20,7 +20,7 @@ pub(super) enum Asked {
 
 /// Why a request gets no DNS reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// Nothing is served at this path.
     Path,
     /// Neither GET, HEAD nor POST.
@@ -38,7 +38,7 @@ pub(super) enum Refusal {
 }
 
 /// Judges a request by its head; `path` is where messages are taken.
-pub(super) fn judge(method: &Method, uri: &Uri, headers: &HeaderMap, path: &str) -> Result<Asked, Refusal> {
+pub fn judge(method: &Method, uri: &Uri, headers: &HeaderMap, path: &str) -> Result<Asked, Refusal> {
     if uri.path() != path {
         return Err(Refusal::Path);
     }
@@ -92,7 +92,8 @@ fn value(letter: u8) -> Option<u32> {
 }
 
 impl Refusal {
-    pub(super) fn status(self) -> StatusCode {
+    /// What HTTP says of it.
+    pub fn status(self) -> StatusCode {
         match self {
             Self::Path => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -104,7 +105,7 @@ impl Refusal {
     }
 
     /// For the person who reads it.
-    pub(super) fn reason(self) -> &'static str {
+    pub fn reason(self) -> &'static str {
         match self {
             Self::Path => "no DNS messages are taken at this path\n",
             Self::Method => "GET, HEAD and POST are understood\n",
