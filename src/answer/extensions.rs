@@ -129,8 +129,8 @@ pub(super) fn rcode_of_cookie(cookie: Option<Standing>) -> Rcode {
 }
 
 impl Given<'_> {
-    /// Adds and takes away what depends on the answer: only what is a zone's answer has a version, and an agent that
-    /// errors are reported to.
+    /// Adds and takes away what depends on the answer: only what a zone of ours leads to has a version, a referral out of
+    /// it too, and an agent that errors are reported to.
     #[cold]
     pub(super) fn fit(&mut self, table: &AnswerTable, query: &Query<'_>, outcome: &Outcome<'_>) {
         if outcome.rcode == Rcode::REFUSED || query.class != Class::IN {
@@ -138,7 +138,7 @@ impl Given<'_> {
             return;
         }
         let wished = query.edns.is_some_and(|edns| edns.wishes.include(Wishes::ZONEVERSION));
-        if wished && outcome.authoritative {
+        if wished {
             let zone = zone_of(&table.names().find(query.name));
             self.extras.zone_version = zone.map(|zone| version_of(table.zone(zone)));
         }

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::info;
 
@@ -128,6 +129,8 @@ pub(super) struct Seats {
     /// Ticks since the start. 32 bits of 100 ms last for 13 years; the subtractions wrap.
     ticks: AtomicU32,
     taken: Mutex<Taken>,
+    /// Told when somebody sits down where nobody sat.
+    first: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -190,11 +193,21 @@ impl Seats {
         clients: ClientNames,
         runtime: &Handle,
     ) -> (Arc<Self>, AbortHandle) {
-        let seats =
-            Arc::new(Self { transport, limits, clients, ticks: AtomicU32::new(0), taken: Mutex::default() });
+        let seats = Arc::new(Self {
+            transport,
+            limits,
+            clients,
+            ticks: AtomicU32::new(0),
+            taken: Mutex::default(),
+            first: Notify::new(),
+        });
         let watched = Arc::clone(&seats);
         let keeper = runtime.spawn(async move {
             loop {
+                // A server without connections rests.
+                if watched.taken().by_number.is_empty() {
+                    watched.first.notified().await;
+                }
                 tokio::time::sleep(TICK).await;
                 watched.tick();
             }
@@ -278,6 +291,9 @@ impl Seats {
             return None;
         }
         let state = Arc::new(State::new(phase, now));
+        if taken.by_number.is_empty() {
+            self.first.notify_one();
+        }
         let number = taken.seat(Occupant { client, since: now, state: Arc::clone(&state), task: None });
         drop(taken);
         evicted.into_iter().for_each(Occupant::end);

@@ -184,10 +184,9 @@ impl<'q> Edns<'q> {
             OptionCode::COOKIE if !cookie::is_well_formed(value) => return Err(Rcode::FORMERR),
             // Of several the first counts (RFC 7873 section 5.2).
             OptionCode::COOKIE => self.cookie = self.cookie.or(Some(value)),
-            // A query has no version to tell (RFC 9660 section 2).
-            OptionCode::ZONEVERSION if !value.is_empty() => return Err(Rcode::FORMERR),
+            // What these hold in a query means nothing (RFC 5001 section 2.1, RFC 7828 section 3, RFC 7830 section 3,
+            // RFC 9660 section 3.2).
             OptionCode::ZONEVERSION => self.wishes.add(Wishes::ZONEVERSION),
-            // What these hold in a query means nothing (RFC 5001 section 2.1, RFC 7828 section 3, RFC 7830 section 3).
             OptionCode::NSID => self.wishes.add(Wishes::NSID),
             OptionCode::TCP_KEEPALIVE => self.wishes.add(Wishes::TCP_KEEPALIVE),
             OptionCode::PADDING => self.wishes.add(Wishes::PADDING),
@@ -265,7 +264,6 @@ mod tests {
         assert_eq!(Edns::parse(1232, 0, &[0, 99, 0, 3, 1, 2]), Err(Rcode::FORMERR));
         assert_eq!(Edns::parse(1232, 0, &[0, 99, 0]), Err(Rcode::FORMERR));
         assert_eq!(Edns::parse(1232, 0, &[0, 10, 0, 2, 1, 2]), Err(Rcode::FORMERR), "half a cookie");
-        assert_eq!(Edns::parse(1232, 0, &[0, 19, 0, 1, 0]), Err(Rcode::FORMERR), "a version in a query");
         let twice = [0, 8, 0, 4, 0, 1, 0, 0].repeat(2);
         assert_eq!(Edns::parse(1232, 0, &twice), Err(Rcode::FORMERR));
         assert_eq!(Edns::parse(1232, 1 << 16, &twice).map(|edns| edns.version), Ok(1));

@@ -161,7 +161,6 @@ fn kinds() -> Vec<(&'static str, Parts, Rcode, bool)> {
         malformed("half a cookie", with(option(10, &cookie[..7]))),
         malformed("a subnet of no family", with(option(8, &[0, 9, 24, 0, 192, 0, 2]))),
         malformed("two subnets", with(option(8, &[0, 1, 0, 0]).repeat(2))),
-        malformed("a version of a zone in a query", with(option(19, &[1]))),
     ]
 }
 
