@@ -7,6 +7,8 @@
 
 mod filter;
 pub mod handed;
+#[expect(unsafe_code, reason = "mallopt has no safe form")]
+pub mod heap;
 mod landlock;
 pub mod lock;
 pub mod panics;

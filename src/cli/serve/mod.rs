@@ -46,7 +46,7 @@ use crate::control::succession::Successor;
 use crate::ids::VantageId;
 use crate::process::handed::Estate;
 use crate::process::supervisor::Supervisor;
-use crate::process::{self, HardenFault, Needs, panics, priority};
+use crate::process::{self, HardenFault, Needs, heap, panics, priority};
 use crate::serve::{BindFault, Running};
 
 /// A server at work, with a runtime of its own.
@@ -312,6 +312,7 @@ impl Signals {
 /// whatever the configuration says.
 pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
     panics::end_process(json);
+    heap::return_what_is_freed();
     let path = arguments.configuration.path();
     let (generation, warnings) =
         generation::load(path, clock::wall()).map_err(|found| Failure::faults(&found))?;
