@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
 use super::flood;
-use super::server::{NAME, question};
+use super::server::{NAME, client_config, question};
 
 /// Connections from one address.
 const PER_ADDRESS: usize = 20;
@@ -50,19 +49,6 @@ pub(crate) fn run(kind: &str, server: SocketAddr, certificate: &Path, connection
         }
         std::future::pending().await
     })
-}
-
-pub(crate) fn client_config(certificate: &CertificateDer<'static>, protocol: &[u8]) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let ring = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(ring)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    config
 }
 
 /// One connection, until the server ends it.

@@ -11,8 +11,8 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep;
 
-use super::attack::client_config;
 use super::server::NAME;
+use super::server::client_config;
 
 /// Writes frames until the server ends it.
 pub(crate) async fn by_http(mut stream: impl AsyncRead + AsyncWrite + Unpin, kind: &str) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConnection, StreamOwned};
 
-use super::attack::client_config;
+use super::server::client_config;
 use super::server::{NAME, question};
 
 const ASKS: u32 = 100;

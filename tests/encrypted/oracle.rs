@@ -13,7 +13,7 @@ use hickory_net::tls::tls_client_connect;
 use hickory_net::xfer::{DnsExchange, DnsRequestSender};
 use hickory_net::{DnsHandle, DnsMultiplexer};
 
-use crate::server::{NAME, PATIENCE, Server};
+use crate::server::{NAME, PATIENCE, Server, client_config};
 
 const QUESTIONS: [(&str, RecordType); 6] = [
     ("www.example.com.", RecordType::A),
@@ -48,19 +48,6 @@ fn by_udp(server: SocketAddr, name: &str, rtype: RecordType) -> String {
     said(&Message::from_vec(&reply[..length]).unwrap())
 }
 
-fn client_config(server: &Server, protocol: &[u8]) -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(server.certificate.clone()).unwrap();
-    let ring = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(ring)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    config
-}
-
 /// All questions at once, twice, over one connection.
 async fn asks_over(server: &Server, stream: impl DnsRequestSender) {
     let (exchange, background) = DnsExchange::<TokioRuntimeProvider>::from_stream(stream);
@@ -79,7 +66,7 @@ async fn asks_over(server: &Server, stream: impl DnsRequestSender) {
 #[tokio::test]
 async fn hickory_hears_by_tls_what_it_hears_by_udp() {
     let server = Server::start("", "", None);
-    let config = Arc::new(client_config(&server, b"dot"));
+    let config = Arc::new(client_config(&server.certificate, b"dot"));
     let name = NAME.try_into().unwrap();
     let (stream, handle) = tls_client_connect(server.tls, name, config, TokioRuntimeProvider::new());
     asks_over(&server, DnsMultiplexer::new(stream.await.unwrap(), handle)).await;
@@ -88,7 +75,7 @@ async fn hickory_hears_by_tls_what_it_hears_by_udp() {
 #[tokio::test]
 async fn hickory_hears_by_https_what_it_hears_by_udp() {
     let server = Server::start("", "", None);
-    let config = Arc::new(client_config(&server, b"h2"));
+    let config = Arc::new(client_config(&server.certificate, b"h2"));
     let builder = HttpsClientStream::builder(config, TokioRuntimeProvider::new());
     let stream = builder.build(server.https, Arc::from(NAME), Arc::from("/dns-query")).await.unwrap();
     asks_over(&server, stream).await;
@@ -97,7 +84,7 @@ async fn hickory_hears_by_https_what_it_hears_by_udp() {
 #[tokio::test]
 async fn hickory_hears_by_quic_what_it_hears_by_udp() {
     let server = Server::start("", "", None);
-    let builder = QuicClientStream::builder().crypto_config(client_config(&server, b"doq"));
+    let builder = QuicClientStream::builder().crypto_config(client_config(&server.certificate, b"doq"));
     let stream = builder.build(server.quic, Arc::from(NAME)).await.unwrap();
     asks_over(&server, stream).await;
 }

@@ -7,11 +7,13 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
 /// The name that the certificate is for.
@@ -192,4 +194,18 @@ pub(crate) fn answers_by_udp(server: SocketAddr) -> bool {
     socket.send_to(&question(7), server).unwrap();
     let mut reply = [0; 512];
     socket.recv(&mut reply).is_ok_and(|length| reply[..2] == [0, 7] && length > 33)
+}
+
+/// How a client that trusts this certificate alone speaks one protocol inside TLS.
+pub(crate) fn client_config(certificate: &CertificateDer<'static>, protocol: &[u8]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    config
 }

@@ -56,18 +56,23 @@ fn start(listen: &[&str], tcp: Limits, respond: impl Responder) -> Server {
     serve(&settings(listen, tcp), respond)
 }
 
-/// A server on loopback with the same limits on all transports, and the certificate that it shows.
-fn start_encrypted(limits: Limits, respond: impl Responder) -> (Server, certificate::Shown) {
-    let shown = certificate::Shown::new("ns.example.net");
+/// Listeners on loopback for all encrypted transports, with the same limits.
+fn encrypted(shown: &certificate::Shown, limits: Limits) -> Encrypted {
     let listener = || Listener { listen: vec!["127.0.0.1:0".parse().unwrap()], limits };
-    let encrypted = Encrypted {
+    Encrypted {
         side: shown.side.subscribe(),
         tls: listener(),
         https: listener(),
         path: "/dns-query".into(),
         quic: listener(),
-    };
-    let settings = Settings { encrypted: Some(encrypted), ..settings(&["127.0.0.1:0"], limits) };
+    }
+}
+
+/// A server on loopback with the same limits on all transports, and the certificate that it shows.
+fn start_encrypted(limits: Limits, respond: impl Responder) -> (Server, certificate::Shown) {
+    let shown = certificate::Shown::new("ns.example.net");
+    let encrypted = Some(encrypted(&shown, limits));
+    let settings = Settings { encrypted, ..settings(&["127.0.0.1:0"], limits) };
     (serve(&settings, respond), shown)
 }
 

@@ -15,14 +15,7 @@ fn who(_: &AnswerTable, _: &[u8], envelope: Envelope, reply: &mut [u8], _: &Coun
 
 fn behind_proxy(limits: Limits) -> (Server, certificate::Shown) {
     let shown = certificate::Shown::new("ns.example.net");
-    let listener = || Listener { listen: vec!["127.0.0.1:0".parse().unwrap()], limits };
-    let encrypted = Encrypted {
-        side: shown.side.subscribe(),
-        tls: listener(),
-        https: listener(),
-        path: "/".into(),
-        quic: Listener::default(),
-    };
+    let encrypted = Encrypted { quic: Listener::default(), ..encrypted(&shown, limits) };
     let settings = Settings {
         proxies: ["127.0.0.1/32".parse().unwrap()].into(),
         encrypted: Some(encrypted),
