@@ -4,6 +4,7 @@
 
 mod amplification;
 mod ask;
+mod bindings;
 mod cases;
 mod challenged;
 mod envelope;
