@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::limit::SECRETS_OCTETS_MAX;
+use super::section::stream::Limits;
 use super::{Config, secret};
-use crate::answer::extensions::{Cookies, Extensions};
+use crate::answer::extensions::{Cookies, Extensions, Keepalive};
 use crate::fault::Fault;
 use crate::wire::cookie::{Secret, Secrets};
 
@@ -19,13 +20,15 @@ pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
         None => None,
     };
     let cookies = secrets.filter(|_| wanted.cookies.answer);
-    let tenths = config.server.tcp.idle_timeout.as_millis() / 100;
+    let tenths = |limits: &Limits| u16::try_from(limits.idle_timeout.as_millis() / 100).unwrap_or(u16::MAX);
+    let keepalive =
+        Keepalive { tcp: tenths(&config.server.tcp), tls: tenths(&config.server.encrypted.tls.limits) };
     Ok(Extensions {
         cookies: cookies.map(|secrets| Cookies { secrets, required: wanted.cookies.required }),
         nsid: wanted.nsid.as_ref().map(|text| text.as_bytes().into()),
         chaos: wanted.chaos.clone(),
-        report_channel: wanted.error_reports.as_ref().map(|name| name.as_wire().into()),
-        tcp_keepalive: u16::try_from(tenths).unwrap_or(u16::MAX),
+        report_channel: wanted.error_reports.as_ref().map(|(name, _)| name.as_wire().into()),
+        keepalive,
         rate_limit: wanted.rate_limit.clone(),
         amplification: wanted.amplification,
     })
