@@ -339,13 +339,16 @@ impl<'t> Question<'t> {
                 Role::Glue | Role::SiblingGlue => Section::Additional,
                 Role::Answer | Role::Negative | Role::Signature => continue,
             };
-            let before = reply.mark();
+            let (before, start) = (reply.mark(), reply.end());
             let appended = match owner_at {
                 None => append_above(&records, first, section, &cut, link, reply),
                 Some(at) => records.append_under(section, Model { owner: cut.name(), first }, at, reply),
             };
             match appended {
                 Err(Full) if records.role == Role::SiblingGlue => reply.take_back(before),
+                Ok(()) if self.dnssec && records.role == Role::SiblingGlue => {
+                    self.sign_addresses(cut.zone(), start, reply);
+                }
                 appended => appended?,
             }
             if self.dnssec && records.role == Role::Referral && owner_at.is_none() {

@@ -2,13 +2,14 @@
 //! signing brings, and ANY, which is answered otherwise where it must validate.
 
 use super::names::Entry;
-use super::records::{Records, Role};
+use super::records::{POINTER_REACH, Records, Role};
 use super::resolve::{Link, Outcome, Question, RDATA_AT, append, pointer};
 use super::signed::SignedZone;
 use super::signed::prove::{Proof, append_signature, own_set};
 use super::table::ZoneTop;
-use super::written::suffix_at;
+use super::written::{after_name, is_name, read_name, suffix_at};
 use crate::ids::{ServiceId, ZoneId};
+use crate::name::NAME_OCTETS_MAX;
 use crate::wire::HEADER_OCTETS;
 use crate::wire::code::{Class, Rcode, RecordType};
 use crate::wire::reply::{Full, Reply, Section};
@@ -184,6 +185,34 @@ impl<'t> Question<'t> {
         self.sign_above(cut, RecordType::DS, Section::Authority, link, reply)
     }
 
+    /// Signs what the zone answers for itself among the addresses that stand in the reply from `start` on. What does not
+    /// fit is left out, and nothing is said of it (RFC 4035 section 3.1.1).
+    #[cold]
+    pub(super) fn sign_addresses(&self, zone: ZoneId, start: usize, reply: &mut Reply<'_>) {
+        let Some(signed) = self.signed(zone) else { return };
+        let (mut at, end) = (start, reply.end());
+        let (mut name, mut last) = ([0; NAME_OCTETS_MAX], None);
+        while at < end {
+            let owner_at = suffix_at(reply.written(), at, 0);
+            let is_same = last.is_some_and(|(_, octets)| is_name(reply.written(), at, &name[..octets]));
+            let octets = read_name(reply.written(), at, &mut name);
+            let record = after_name(reply.written(), at);
+            let two_at = |at: usize| u16::from_be_bytes([reply.written()[at], reply.written()[at + 1]]);
+            let (rtype, data_octets) = (RecordType(two_at(record)), usize::from(two_at(record + 8)));
+            at = record + RDATA_AT - 2 + data_octets;
+            let is_signed = is_same && last.is_some_and(|(last, _)| last == rtype);
+            last = Some((rtype, octets));
+            let signature = signed.signature(&name[..octets], rtype);
+            let Some(signature) = signature.filter(|_| !is_signed && owner_at <= POINTER_REACH) else {
+                continue;
+            };
+            let before = reply.mark();
+            if signature.append_plain(Section::Additional, owner_at, u32::MAX, reply).is_err() {
+                reply.take_back(before);
+            }
+        }
+    }
+
     /// The answer to a question for signatures or for the proof at a name. None where there is neither.
     #[cold]
     pub(super) fn beside_alias(
@@ -229,11 +258,13 @@ impl<'t> Question<'t> {
         link: Link<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<bool, Full> {
-        let Some(signed) = self.signed(entry.zone()).filter(|signed| signed.signer().is_some()) else {
-            return Ok(false);
-        };
+        let Some(signed) = self.signed(entry.zone()) else { return Ok(false) };
+        // As they stand in a file, those of a name have one TTL; each has that of what it covers (RFC 4034 section 3).
         if self.rtype == RecordType::RRSIG {
             return append_signature(signed, entry.name(), link.at, reply);
+        }
+        if signed.signer().is_none() {
+            return Ok(false);
         }
         let Some((records, signature)) = own_set(signed, entry.name(), self.rtype) else { return Ok(false) };
         records.append_plain(Section::Answer, link.at, u32::MAX, reply)?;
