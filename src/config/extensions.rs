@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::limit::SECRETS_OCTETS_MAX;
+use super::secret::SecretFault;
 use super::section::stream::Limits;
 use super::{Config, secret};
 use crate::answer::extensions::{Cookies, Extensions, Keepalive};
@@ -13,9 +14,9 @@ use crate::wire::cookie::{Secret, Secrets};
 pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
     let wanted = &config.server.extensions;
     let secrets = match &wanted.cookies.secrets {
-        Some((file, span)) => Some(read_secrets(file).map_err(|message| {
+        Some((file, span)) => Some(read_secrets(file).map_err(|SecretFault { message, unopened }| {
             let help = "write one secret of 32 hexadecimal digits per line into a file that its owner alone may read";
-            Box::new(config.error(*span, message, help.to_owned()))
+            Box::new(Fault { unopened, ..config.error(*span, message, help.to_owned()) })
         })?),
         None => None,
     };
@@ -34,11 +35,11 @@ pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
     })
 }
 
-fn read_secrets(path: &Path) -> Result<Secrets, String> {
+fn read_secrets(path: &Path) -> Result<Secrets, SecretFault> {
     let octets = secret::read(path, SECRETS_OCTETS_MAX)?;
     let fault = |why: String| format!("{}: {why}", path.display());
     let text = std::str::from_utf8(&octets).map_err(|_| fault("holds octets that are no text".to_owned()))?;
-    Secrets::parse(text).map_err(|why| fault(why.to_string()))
+    Ok(Secrets::parse(text).map_err(|why| fault(why.to_string()))?)
 }
 
 /// Gives cookies a secret that the process made up, where the configuration wants cookies and names no secrets.

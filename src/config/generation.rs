@@ -186,13 +186,14 @@ fn read_databases(config: &Config, errors: &mut Vec<Fault>) -> Databases {
 
 /// Reads one database whole: a file that is cut short under a running server must not end it.
 pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Box<Fault>> {
-    let fault = |message: String| {
+    let fault = |message: String, unopened: Option<Box<Path>>| {
         let file = path.display().to_string().into();
-        Box::new(Fault { severity: Severity::Error, file, spot: None, message, help: String::new() })
+        let help = String::new();
+        Box::new(Fault { severity: Severity::Error, file, spot: None, message, help, unopened })
     };
-    let octets =
-        read_bounded(path).map_err(|error| fault(format!("the database cannot be read: {error}")))?;
-    Database::from_octets(octets, layout).map_err(|error| fault(error.to_string()))
+    let octets = read_bounded(path)
+        .map_err(|error| fault(format!("the database cannot be read: {error}"), Some(path.into())))?;
+    Database::from_octets(octets, layout).map_err(|error| fault(error.to_string(), None))
 }
 
 /// The size is judged before anything is read: of a pipe or a device there would be no end.

@@ -181,6 +181,7 @@ fn unreadable(path: &Path, message: String) -> Fault {
         spot: None,
         message,
         help: "name a configuration that this user can read, such as rhumb.toml".to_owned(),
+        unopened: Some(path.into()),
     }
 }
 
