@@ -12,6 +12,7 @@ mod fuzz;
 mod mutation;
 mod oracle;
 mod peers;
+mod proofs;
 mod properties;
 mod reload;
 mod rollover;
