@@ -483,7 +483,7 @@ fn cap_ttl(octets: &mut [u8], ttl_max: u32) {
 }
 
 /// Octets of a record between its owner and its data: type, class, TTL, length.
-const RECORD_HEAD_OCTETS: usize = 10;
+pub(super) const RECORD_HEAD_OCTETS: usize = 10;
 
 /// Octets of a name that may end in a pointer.
 fn compressed_length(octets: &[u8]) -> usize {

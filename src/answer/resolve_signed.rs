@@ -2,7 +2,7 @@
 //! signing brings, and ANY, which is answered otherwise where it must validate.
 
 use super::names::Entry;
-use super::records::{POINTER_REACH, Records, Role};
+use super::records::{POINTER_REACH, RECORD_HEAD_OCTETS, Records, Role};
 use super::resolve::{Link, Outcome, Question, RDATA_AT, append, pointer};
 use super::signed::SignedZone;
 use super::signed::prove::{Proof, append_signature, own_set};
@@ -52,7 +52,23 @@ impl<'t> Question<'t> {
         self.prove_expansion(entry, u32::MAX, link, reply)
     }
 
-    fn prove_expansion(
+    /// Signs the CNAME that was just appended for the link's name, on the way to its target. Gives the wildcard that
+    /// stands for the name, if one does, which is to be proven at the end of the chain.
+    #[cold]
+    pub(super) fn sign_alias(
+        &self,
+        entry: Entry<'t>,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Option<Entry<'t>>, Full> {
+        let Some(signed) = self.signed(entry.zone()) else { return Ok(None) };
+        if let Some(signature) = signed.signature(entry.name(), RecordType::CNAME) {
+            signature.append_plain(Section::Answer, link.at, u32::MAX, reply)?;
+        }
+        Ok((link.name != entry.name()).then_some(entry))
+    }
+
+    pub(super) fn prove_expansion(
         &self,
         entry: Entry<'t>,
         ttl_max: u32,
@@ -106,7 +122,12 @@ impl<'t> Question<'t> {
     ) -> Result<(), Full> {
         let top = self.table.zone(zone);
         let Some(signed) = top.signed.as_deref() else { return Ok(()) };
-        what(&mut Proof::new(signed, link.name, link.at, &top.apex, ttl_max), reply)
+        let mut proof = Proof::new(signed, link.name, link.at, &top.apex, ttl_max);
+        // Of a chain several names may be proven, by the same record.
+        if !link.is_question() {
+            proof.look_back();
+        }
+        what(&mut proof, reply)
     }
 
     /// Proves that a name, or the wildcard that stands for it, has no records of the type.
@@ -199,7 +220,7 @@ impl<'t> Question<'t> {
             let record = after_name(reply.written(), at);
             let two_at = |at: usize| u16::from_be_bytes([reply.written()[at], reply.written()[at + 1]]);
             let (rtype, data_octets) = (RecordType(two_at(record)), usize::from(two_at(record + 8)));
-            at = record + RDATA_AT - 2 + data_octets;
+            at = record + RECORD_HEAD_OCTETS + data_octets;
             let is_signed = is_same && last.is_some_and(|(last, _)| last == rtype);
             last = Some((rtype, octets));
             let signature = signed.signature(&name[..octets], rtype);

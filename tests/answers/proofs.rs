@@ -125,6 +125,67 @@ fn a_proof_lists_the_types_that_are_answered_and_no_others() {
     }
 }
 
+const ALIASES: &str = "@ 3600 SOA ns1 host 1 7200 900 1209600 300\n@ 3600 NS ns1\nns1 3600 A 192.0.2.53\n\
+plain 60 A 192.0.2.1\n*.one 60 CNAME x.two\n*.two 60 CNAME plain\n*.same 60 CNAME b.same2\n*.same2 60 CNAME none.same\n\
+*.none 60 CNAME nothing\n*.loop 60 CNAME y.loop\n*.far 60 CNAME www.example.net.\nin.dn.sub 60 A 192.0.2.2\n\
+*.down 60 CNAME in.d\nd 60 DNAME dn.sub\n";
+
+/// RFC 1034 section 4.3.2: a chain is followed whether or not wildcards are links of it, and each of these is proven, once
+/// and behind all answers.
+#[test]
+fn an_alias_that_a_wildcard_stands_for_is_followed_and_proven() {
+    for denial in ["nsec", "nsec3"] {
+        let world =
+            World::signed(&[("example.com", ALIASES)], "", &format!("denial = \"{denial}\"")).unwrap();
+        for (name, rtype, answers) in [
+            ("a.one", "A", 3),
+            ("a.one", "CNAME", 1),
+            ("a.one", "ANY", 1),
+            ("a.one", "TXT", 2),
+            ("a.two", "A", 2),
+            ("a.same", "A", 3),
+            ("a.none", "A", 1),
+            ("a.loop", "A", 2),
+            ("a.far", "A", 1),
+            ("a.down", "A", 4),
+        ] {
+            let what = format!("{denial}: {name} {rtype}");
+            let records = records(&world, &format!("{name}.example.com"), rtype);
+            let of = |record: &&Vec<String>, wanted: fn(&str) -> bool| wanted(&record[3]);
+            let is_answer = |rtype: &str| ["A", "CNAME", "DNAME"].contains(&rtype);
+            let is_proof = |rtype: &str| ["NSEC", "NSEC3"].contains(&rtype);
+            let found = records.iter().filter(|record| of(record, is_answer)).count();
+            assert_eq!(found, answers, "{what}: {records:?}");
+            let unique: BTreeSet<&Vec<String>> = records.iter().collect();
+            assert_eq!(unique.len(), records.len(), "{what}: nothing stands there twice: {records:?}");
+            let last = records.iter().rposition(|record| is_answer(&record[3])).unwrap();
+            let first = records.iter().position(|record| is_proof(&record[3])).unwrap();
+            assert!(last < first, "{what}: answers stand before proofs");
+            if denial == "nsec" {
+                assert_eq!(unproven(&records), Vec::<String>::new(), "{what}: {records:?}");
+            }
+        }
+    }
+}
+
+/// The owners of sets that a wildcard stood for, by the labels of their signatures, which no NSEC record spans.
+fn unproven(records: &[Vec<String>]) -> Vec<String> {
+    let wire = |name: &str| name.parse::<rhumb::name::Name>().unwrap();
+    let labels = |name: &str| name.trim_end_matches('.').split('.').count();
+    let expanded = records
+        .iter()
+        .filter(|record| record[3] == "RRSIG" && record[6].parse::<usize>().unwrap() < labels(&record[0]));
+    let spans = |name: &str| {
+        let order = |a: &str, b: &str| rhumb::name::canonical_order(wire(a).as_wire(), wire(b).as_wire());
+        records.iter().filter(|record| record[3] == "NSEC").any(|nsec| {
+            let (from, to) = (&nsec[0], &nsec[4]);
+            order(from, name).is_lt() && (order(name, to).is_lt() || order(to, from).is_le())
+        })
+    };
+    let expanded = expanded.map(|record| record[0].clone()).filter(|name| !name.starts_with("*."));
+    expanded.filter(|name| !spans(name)).collect()
+}
+
 /// RFC 7344 section 4: at the apex, of the key that the parent should name, in both forms.
 #[test]
 fn cds_and_cdnskey_stand_at_the_apex_for_the_key_that_signs_the_keys() {
