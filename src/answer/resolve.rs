@@ -162,6 +162,11 @@ impl<'t> Question<'t> {
             if link.passed.iter().any(was_there) || zone_of(&found) != zone {
                 break;
             }
+            // A referral goes on in the additional section, behind which no proof may stand.
+            if self.is_referral(&found) && self.prove_passed(&passed, &mut expanded, reply).is_err() {
+                reply.clear();
+                return self.truncated(&found, link);
+            }
             match self.take(&found, link, reply) {
                 Step::Done(of_last) => {
                     outcome = of_last;
@@ -171,23 +176,29 @@ impl<'t> Question<'t> {
             }
         }
         // Not where each was met: no answer may follow what stands in the authority section.
-        for (passed, wildcard) in passed.iter().zip(expanded) {
-            let Some(wildcard) = wildcard.filter(|_| !outcome.truncated) else { continue };
-            if self.prove_passed(wildcard, passed, reply).is_err() {
-                reply.clear();
-                outcome.truncated = true;
-            }
+        if !outcome.truncated && self.prove_passed(&passed, &mut expanded, reply).is_err() {
+            reply.clear();
+            outcome.truncated = true;
         }
         outcome
     }
 
-    /// Proves that a wildcard stood for the name of a link that was passed.
-    fn prove_passed(&self, wildcard: Entry<'t>, passed: &Passed, reply: &mut Reply<'_>) -> Result<(), Full> {
-        let at = usize::from(passed.name_at);
-        let mut room = [0; NAME_OCTETS_MAX];
-        let length = read_name(reply.written(), at, &mut room);
-        let link = Link { name: &room[..length], at, passed: std::slice::from_ref(passed) };
-        self.prove_expansion(wildcard, u32::MAX, link, reply)
+    /// Proves of the links that were passed which wildcards stood for their names; each is taken from `expanded`.
+    fn prove_passed(
+        &self,
+        passed: &[Passed; CHAIN_MAX],
+        expanded: &mut [Option<Entry<'t>>; CHAIN_MAX],
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        for (passed, expanded) in passed.iter().zip(expanded) {
+            let Some(wildcard) = expanded.take() else { continue };
+            let at = usize::from(passed.name_at);
+            let mut room = [0; NAME_OCTETS_MAX];
+            let length = read_name(reply.written(), at, &mut room);
+            let link = Link { name: &room[..length], at, passed: std::slice::from_ref(passed) };
+            self.prove_expansion(wildcard, u32::MAX, link, reply)?;
+        }
+        Ok(())
     }
 
     /// One step, which is the last where the records do not fit.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use hickory_proto::dnssec::DigestType;
 use hickory_proto::dnssec::rdata::{DNSSECRData, DS};
-use hickory_proto::rr::{Name, RData};
+use hickory_proto::rr::{Name, RData, Record};
 use rhumb::dnssec::denial::{Nsec3, hash_label};
 
 use crate::signed::{self, NAMES, SERVICES, TYPES, ZONES};
@@ -128,7 +128,7 @@ fn a_proof_lists_the_types_that_are_answered_and_no_others() {
 const ALIASES: &str = "@ 3600 SOA ns1 host 1 7200 900 1209600 300\n@ 3600 NS ns1\nns1 3600 A 192.0.2.53\n\
 plain 60 A 192.0.2.1\n*.one 60 CNAME x.two\n*.two 60 CNAME plain\n*.same 60 CNAME b.same2\n*.same2 60 CNAME none.same\n\
 *.none 60 CNAME nothing\n*.loop 60 CNAME y.loop\n*.far 60 CNAME www.example.net.\nin.dn.sub 60 A 192.0.2.2\n\
-*.down 60 CNAME in.d\nd 60 DNAME dn.sub\n";
+*.down 60 CNAME in.d\nd 60 DNAME dn.sub\n*.away 60 CNAME in.cut\ncut 60 NS ns.cut\nns.cut 60 A 192.0.2.9\n";
 
 /// RFC 1034 section 4.3.2: a chain is followed whether or not wildcards are links of it, and each of these is proven, once
 /// and behind all answers.
@@ -165,6 +165,25 @@ fn an_alias_that_a_wildcard_stands_for_is_followed_and_proven() {
                 assert_eq!(unproven(&records), Vec::<String>::new(), "{what}: {records:?}");
             }
         }
+    }
+}
+
+/// The proof stands before the addresses of the referral that a chain ends in.
+#[test]
+fn an_alias_that_a_wildcard_stands_for_may_lead_to_a_referral() {
+    for denial in ["nsec", "nsec3"] {
+        let world =
+            World::signed(&[("example.com", ALIASES)], "", &format!("denial = \"{denial}\"")).unwrap();
+        let message = signed::ask(&world, "a.away.example.com", "A", "10.0.0.1");
+        let types = |records: &[Record]| -> BTreeSet<String> {
+            records.iter().map(|record| record.record_type().to_string()).collect()
+        };
+        let named =
+            |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        assert_eq!(types(&message.answers), named(&["CNAME", "RRSIG"]));
+        assert_eq!(types(&message.authorities), named(&["NS", &denial.to_ascii_uppercase(), "RRSIG"]));
+        assert_eq!(types(&message.additionals), named(&["A"]));
+        assert!(unproven(&records(&world, "a.away.example.com", "A")).is_empty() || denial == "nsec3");
     }
 }
 
