@@ -2,9 +2,8 @@
 //! be played. Only what chance can move is here, but that is real: streaks, voices, tallies, the quorum.
 //!
 //! What is left out, and why it may be. Each endpoint is played for itself: endpoints meet only in blindness and
-//! speed limits, which can but prevent withdrawals. While every streak is clear and nothing is rechecked, passes
-//! change nothing beyond the window; so the next failure is drawn at once, and of the passes before it only as
-//! many are recorded as can be remembered.
+//! speed limits, which can but prevent withdrawals. While every streak is clear and nothing is rechecked, nothing
+//! comes of passes; so the next failure is drawn at once, and the passes before it are recorded in one.
 
 use std::time::Duration;
 
@@ -99,9 +98,6 @@ struct Endpoint<'s> {
     /// From one probe to the next, and to a recheck, in nanoseconds: this is played some 10^11 times.
     interval: u64,
     recheck: u64,
-    /// After so many passes in a row a streak holds nothing of what was before: its window is full of them, and
-    /// what rose has no weight left.
-    remembered: u64,
     /// The logarithm of the part of probes that pass.
     passes_ln: f64,
     rules: Rules,
@@ -137,7 +133,6 @@ impl<'s> Endpoint<'s> {
             alarms: Alarms::default(),
             interval,
             recheck: nanos(pace.recheck()),
-            remembered: setting.thresholds.window.max(setting.thresholds.rise).into(),
             passes_ln: (1.0 - setting.loss).ln(),
             setting,
         }
@@ -162,9 +157,7 @@ impl<'s> Endpoint<'s> {
             };
             self.alarms.probes += passes;
             let last = Moment(due.0 + interval * passes.saturating_sub(1));
-            for _ in 0..passes.min(self.remembered) {
-                let _ = self.record(index, last, true);
-            }
+            self.pass(index, u32::try_from(passes).unwrap_or(u32::MAX), last);
             let jitter = if index == first { 0.0 } else { interval as f64 * JITTER * self.chance.ratio() };
             let next = Moment(due.0 + interval * passes + jitter as u64);
             let view = &mut self.views[index];
@@ -208,7 +201,7 @@ impl<'s> Endpoint<'s> {
     /// A probe of an agent ended now.
     fn probed(&mut self, index: usize, passed: bool) {
         self.alarms.probes += 1;
-        let asked = self.record(index, self.now, passed);
+        let asked = self.record(index, passed);
         let view = &mut self.views[index];
         view.failures = if passed { 0 } else { view.failures.saturating_add(1) };
         let rapid = !passed && view.failures < self.setting.thresholds.rechecked();
@@ -222,16 +215,26 @@ impl<'s> Endpoint<'s> {
         self.judge();
     }
 
-    fn record(&mut self, index: usize, at: Moment, passed: bool) -> Action {
-        let view = &mut self.views[index];
+    fn record(&mut self, index: usize, passed: bool) -> Action {
         let result = if passed { Ok(()) } else { Err(Failure::TimedOut) };
-        let asked = view.streak.record(at, &result, &self.setting.thresholds, NEVER);
+        let streak = &mut self.views[index].streak;
+        let asked = streak.record(self.now, &result, &self.setting.thresholds, NEVER);
+        self.say(index, self.now);
+        asked
+    }
+
+    fn pass(&mut self, index: usize, count: u32, last: Moment) {
+        self.views[index].streak.record_passes(count, last, &self.setting.thresholds, NEVER);
+        self.say(index, last);
+    }
+
+    fn say(&mut self, index: usize, at: Moment) {
+        let view = &mut self.views[index];
         let said = voice(&view.streak, Sight::Clear, at, NEVER);
         if said != view.said {
             self.tallies[index].replace(view.said, said, view.streak.troubled_since());
             view.said = said;
         }
-        asked
     }
 
     fn judge(&mut self) {
