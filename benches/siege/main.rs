@@ -7,7 +7,8 @@
 //!
 //! Each round has a server of its own, of which peace before and after tells what is usual. Delays are the medians of those
 //! of the seconds of all rounds. Beside what was lost stands what the kernel dropped, at sockets and at processors: those of
-//! attackers and other processes too, so that it may be more.
+//! attackers and other processes too, so that it may be more. Beside the server stands a reflector, on the same processor
+//! and asked as often: what befalls its queries too is not the server's doing.
 //!
 //! Everything shares one machine. The server has the first processor, its besiegers, the queries and the honest client have
 //! the second; attackers are a process of their own that runs when nobody else wants to, since in life they would have
@@ -23,6 +24,7 @@ mod flood;
 mod honest;
 mod load;
 mod machine;
+mod reflect;
 #[path = "../../tests/encrypted/server.rs"]
 #[allow(dead_code, reason = "tests use more of it")]
 mod server;
@@ -37,6 +39,7 @@ use std::time::Duration;
 
 use load::Delays;
 use machine::{Dropped, Holding};
+use reflect::Reflector;
 use rhumb::time::Moment;
 use server::Server;
 use stamped::now;
@@ -57,8 +60,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often each siege is laid, unless a number is given.
 const ROUNDS: u32 = 3;
-/// How long the server has to be as before.
-const RECOVER_MAX: Duration = Duration::from_secs(20);
+/// How long the server has to be as before: longer than a connection may be idle, since the kernel may drop what says
+/// that the other side is gone.
+const RECOVER_MAX: Duration = Duration::from_secs(70);
 
 const SMALL: &str = "connections = 100";
 /// Room for all of a crowd, so that it may do its worst.
@@ -81,11 +85,14 @@ struct Siege {
 struct Round {
     sent: u64,
     lost: u64,
+    lost_by_reflector: u64,
     dropped: Dropped,
     /// Before the crowd came and after it had left, from the same server.
     peace: Delays,
     gathering: Delays,
     siege: Delays,
+    /// Of the reflector, at the same time.
+    reflected: Delays,
     /// How many of how many were served.
     honest: (u32, u32),
     /// Before, at most, after.
@@ -99,6 +106,9 @@ fn main() -> ExitCode {
     {
         attack::run(kind, address.parse().unwrap(), certificate.as_ref(), connections.parse().unwrap());
     }
+    if arguments.first().is_some_and(|mode| mode == "reflect") {
+        reflect::run();
+    }
     let number = |argument: &String| argument.parse().ok();
     let rounds = arguments.iter().find_map(number).unwrap_or(ROUNDS);
     let wanted = |siege: &Siege| {
@@ -107,9 +117,9 @@ fn main() -> ExitCode {
     };
     pin(std::process::id(), 1);
     println!(
-        "| siege | held | UDP sent | lost | dropped | p50 | p99 | p99 in peace | p99 gathering | honest | memory | descriptors |"
+        "| siege | held | UDP sent | lost | dropped | p50 | p99 | p99 reflected | p99 in peace | p99 gathering | honest | memory | descriptors |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let held: Vec<bool> =
         sieges().iter().filter(|siege| wanted(siege)).map(|siege| lay(siege, rounds)).collect();
     if held.contains(&false) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
@@ -159,6 +169,7 @@ fn lay(siege: &Siege, rounds: u32) -> bool {
 fn round(siege: &Siege) -> Round {
     let server = Server::start_with(siege.limits, "", None);
     pin(server.pid(), 0);
+    let reflector = Reflector::start();
     let before = Holding::of(&server);
     let transport = siege.name.split('-').next().unwrap();
     let attacked = match transport {
@@ -177,6 +188,8 @@ fn round(siege: &Siege) -> Round {
         let der = server.certificate.clone();
         let done = &done;
         let load = scope.spawn(move || load::run(plain, || done.load(Ordering::Relaxed)));
+        let at_reflector = reflector.address;
+        let reflected = scope.spawn(move || load::run(at_reflector, || done.load(Ordering::Relaxed)));
         sleep(SETTLE);
         let begin = now();
         sleep(PEACE);
@@ -203,7 +216,7 @@ fn round(siege: &Siege) -> Round {
         sleep(PEACE);
         let end = now();
         done.store(true, Ordering::Relaxed);
-        let heard = load.join().unwrap();
+        let (heard, reflected) = (load.join().unwrap(), reflected.join().unwrap());
         Round {
             sent: heard.sent,
             lost: heard.lost(),
@@ -211,6 +224,8 @@ fn round(siege: &Siege) -> Round {
             peace: heard.between(begin, came).and(heard.between(alone, end)),
             gathering: heard.between(came, gathered),
             siege: heard.between(gathered, left),
+            reflected: reflected.between(gathered, left),
+            lost_by_reflector: reflected.lost(),
             honest,
             holding: [before, peak, after],
         }
@@ -265,21 +280,27 @@ fn tell(siege: &Siege, rounds: &[Round]) -> bool {
     let (sent, lost) = (sum(|round| round.sent), sum(|round| round.lost));
     let dropped = [sum(|round| round.dropped.at_sockets), sum(|round| round.dropped.at_processors)];
     let (served, asked) = (sum(|round| round.honest.0.into()), sum(|round| round.honest.1.into()));
-    let [peace, gathering, at_siege] =
-        [delays(|round| &round.peace), delays(|round| &round.gathering), delays(|round| &round.siege)];
+    let [peace, gathering, at_siege, reflected] = [
+        delays(|round| &round.peace),
+        delays(|round| &round.gathering),
+        delays(|round| &round.siege),
+        delays(|round| &round.reflected),
+    ];
+    let lost_by_reflector = sum(|round| round.lost_by_reflector);
     let holding = |at: usize| rounds.iter().map(|round| round.holding[at]).reduce(Holding::most).unwrap();
     let [before, peak, after] = [holding(0), holding(1), holding(2)];
     let grown =
         rounds.iter().map(|Round { holding: [before, peak, _], .. }| peak.megabytes - before.megabytes);
     let memory = grown.fold(0.0, f64::max);
     println!(
-        "| {} | {} | {sent} | {lost} | {}, {} | {:?} | {:?} | {:?} | {:?} | {served}/{asked} | +{memory:.1} MB | {}, {}, {} |",
+        "| {} | {} | {sent} | {lost}, {lost_by_reflector} | {}, {} | {:?} | {:?} | {:?} | {:?} | {:?} | {served}/{asked} | +{memory:.1} MB | {}, {}, {} |",
         siege.name,
         peak.descriptors - before.descriptors,
         dropped[0],
         dropped[1],
         at_siege.p50(),
         at_siege.p99(),
+        reflected.p99(),
         peace.p99(),
         gathering.p99(),
         before.descriptors,
