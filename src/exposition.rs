@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 /// A page in that format. Label values get no escapes: the configuration takes plain names only, and who writes
-/// others escapes them.
+/// others uses [`escaped`].
 #[derive(Debug, Default)]
 pub struct Page(pub String);
 
@@ -21,6 +21,12 @@ impl Page {
         }
         let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
+}
+
+/// A label's value that may have more than plain characters in it.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -257,7 +257,17 @@ pub fn parent(wire: &[u8]) -> Option<&[u8]> {
 /// so that everything below a name directly follows it.
 #[must_use]
 pub fn canonical_order(a: &[u8], b: &[u8]) -> Ordering {
-    labels(a).rev().cmp(labels(b).rev())
+    let counts = [a, b].map(|wire| suffixes(wire).count());
+    let aligned = |wire, count| suffixes(wire).skip(count - counts[0].min(counts[1]));
+    // Of the labels that stand equally far from the root, the last that differ decide; where none do, the name that
+    // has more of them lies below the other.
+    let labels = aligned(a, counts[0]).zip(aligned(b, counts[1])).map(|(a, b)| first(a).cmp(first(b)));
+    labels.filter(|order| order.is_ne()).last().unwrap_or_else(|| counts[0].cmp(&counts[1]))
+}
+
+/// The first label of a checked wire name; that of the root is empty.
+fn first(wire: &[u8]) -> &[u8] {
+    &wire[1..=usize::from(wire[0])]
 }
 
 impl Ord for Name {

@@ -26,13 +26,19 @@ pub(crate) struct Heard {
     pub(crate) seconds: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
+    /// How long the generator stood still, in pauses of a millisecond and more, while it should have asked.
+    pub(crate) stood: Duration,
 }
 
 const SOCKETS: usize = 8;
 /// Queries of one call of the kernel in an open loop: as if they came from as many resolvers at once.
 const BURST: usize = 4;
-/// What is not answered by then is lost.
+/// What is not answered by then is not under way any more.
 const LOST_AFTER: Duration = Duration::from_millis(100);
+/// What is not answered so long after the last query is lost.
+const LATE_MAX: Duration = Duration::from_millis(500);
+/// A round takes far less; whoever needs longer had no processor.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 
 struct Lane {
     socket: UdpSocket,
@@ -51,9 +57,11 @@ pub(crate) fn run(server: SocketAddr, queries: &[Vec<u8>], offer: Offer, time: D
     let mut batch = Datagrams::new(64);
     let mut queries = queries.iter().cycle();
     let (mut heard, mut delays) = (Heard::default(), Vec::new());
-    let mut lane = 0;
+    let (mut lane, mut last_round) = (0, begin);
     while begin.elapsed() < time {
-        lane = (lane + 1) % SOCKETS;
+        let round = Instant::now();
+        heard.stood += Some(round - last_round).filter(|pause| *pause >= PAUSE_MIN).unwrap_or_default();
+        (lane, last_round) = ((lane + 1) % SOCKETS, round);
         let due = match offer {
             Offer::Outstanding(all) => (all / SOCKETS).saturating_sub(lanes[lane].under_way),
             Offer::Rate(rate) | Offer::Polite(rate) => {
@@ -70,11 +78,12 @@ pub(crate) fn run(server: SocketAddr, queries: &[Vec<u8>], offer: Offer, time: D
             let next = Duration::from_secs_f64((heard.sent as f64 + BURST as f64) / rate);
             let sockets = lanes.iter().map(|lane| &lane.socket);
             datagrams::wait(sockets, next.saturating_sub(begin.elapsed()));
+            last_round = Instant::now();
         }
     }
     heard.seconds = begin.elapsed().as_secs_f64();
     let end = Instant::now();
-    while heard.answered < heard.sent && end.elapsed() < LOST_AFTER {
+    while heard.answered < heard.sent && end.elapsed() < LATE_MAX {
         heard.answered += lanes.iter_mut().map(|lane| lane.listen(&mut batch, &mut delays)).sum::<u64>();
     }
     delays.sort_unstable();
@@ -162,7 +171,7 @@ pub(crate) fn run_tcp(server: SocketAddr, queries: &[Vec<u8>], time: Duration) -
     }
     heard.seconds = begin.elapsed().as_secs_f64();
     let end = Instant::now();
-    while heard.answered < heard.sent && end.elapsed() < LOST_AFTER {
+    while heard.answered < heard.sent && end.elapsed() < LATE_MAX {
         heard.answered += lines.iter_mut().map(|line| line.listen(&mut delays)).sum::<u64>();
     }
     delays.sort_unstable();

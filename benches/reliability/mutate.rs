@@ -16,8 +16,8 @@ use crate::resident_kb;
 
 /// Packets that are under way together.
 const BATCH: usize = 64;
-/// What is not answered by then is not answered.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// What is not answered by then is not answered; longer than a machine is away for.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Batches of one connection.
 const BATCHES_PER_CONNECTION: usize = 100;
 /// A message is at least a header.

@@ -1,7 +1,7 @@
 //! Compiles zones into the table of names: what stands below a cut or a DNAME is left out, a child zone's names
 //! are taken from the child, referrals get their glue, steered names their service.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use super::names::{Aside, Builder, Kind, Names, NewEntry};
@@ -163,7 +163,7 @@ impl Compiler {
 
     /// Steered names that the zone file does not mention, and the empty non-terminals above them.
     fn steered_names_not_in_the_file(&mut self, part: &Part<'_>) {
-        let mut added = BTreeSet::new();
+        let mut added: HashSet<&[u8]> = HashSet::new();
         for (name, service) in &part.own {
             if let Some(above) = part.delegated_above(name) {
                 self.faults.push(ZonesFault::SteeredBelow((*name).clone(), above));
@@ -176,7 +176,7 @@ impl Compiler {
                 if known {
                     break;
                 }
-                added.insert(suffix.to_vec());
+                added.insert(suffix);
                 self.add(NewEntry {
                     name: suffix,
                     kind: Kind::Inside,

@@ -13,6 +13,7 @@ mod tell;
 pub mod arrival;
 pub mod intake;
 
+mod events;
 pub mod gauges;
 pub mod http;
 pub mod metrics;

@@ -6,7 +6,7 @@ use super::state::State;
 use crate::answer::table::AnswerTable;
 use crate::config::Config;
 use crate::config::rows::DerivedPart;
-use crate::exposition::Page;
+use crate::exposition::{Page, escaped};
 use crate::health::verdict::Standing;
 use crate::ids::{EndpointId, ServiceId};
 
@@ -56,7 +56,7 @@ impl Current {
         page.family(name, "gauge", "When the first signature of a zone that is signed here ends.");
         for signed in self.table.signed_zones() {
             if let (Some(signer), Some(expires)) = (signed.signer(), signed.expires()) {
-                let zone = signer.origin().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+                let zone = escaped(&signer.origin().to_string());
                 page.sample(name, &[("zone", &zone)], expires.0 / 1000);
             }
         }

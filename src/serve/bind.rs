@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::mmsg;
@@ -55,7 +56,7 @@ pub enum BindFault {
 }
 
 /// The buffers asked of the kernel per UDP socket, in octets: some 20 ms of the fastest arrival that one core can
-/// answer, so that a pause of the worker loses nothing. The kernel caps it at `net.core.rmem_max`.
+/// answer, so that a pause of the worker loses nothing.
 const SOCKET_BUFFER_OCTETS: usize = 4 << 20;
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
@@ -235,8 +236,7 @@ fn bind_quic(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
 
 fn adopt_quic(socket: Socket) -> io::Result<(Socket, SocketAddr)> {
     socket.set_nonblocking(true)?;
-    socket.set_recv_buffer_size(SOCKET_BUFFER_OCTETS)?;
-    socket.set_send_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    widen(&socket)?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     Ok((socket, address))
 }
@@ -257,10 +257,18 @@ fn bind_worker(address: SocketAddr) -> io::Result<Socket> {
 }
 
 fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
-    socket.set_recv_buffer_size(SOCKET_BUFFER_OCTETS)?;
-    socket.set_send_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    widen(socket)?;
     mmsg::prepare(socket, Family::of(address.ip()), is_wildcard(address))?;
     socket.set_read_timeout(Some(WAIT))
+}
+
+/// Asks for the buffers: past the cap of the kernel (`net.core.rmem_max`, a twentieth of it on most systems) where the
+/// process is still root, else as much as the cap allows.
+fn widen(socket: &Socket) -> io::Result<()> {
+    if set_socket_recv_buffer_size_force(socket, SOCKET_BUFFER_OCTETS).is_err() {
+        socket.set_recv_buffer_size(SOCKET_BUFFER_OCTETS)?;
+    }
+    socket.set_send_buffer_size(SOCKET_BUFFER_OCTETS)
 }
 
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

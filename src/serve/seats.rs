@@ -16,12 +16,13 @@
 //! their clients nothing, so refusing newcomers would let a few of them shut everyone out, and a client must expect
 //! an idle connection to be closed (RFC 7766 section 6.2.3). A handshake counts as idle: it was asked nothing yet. Where none is idle, the one that has kept us waiting for
 //! longest goes, be it with the rest of a query or by not reading. When one client has all that it may have, its newest is
-//! refused: it should use those that it has.
+//! refused: it should use those that it has. Handshakes have a limit of their own, below that of all: past it the one that
+//! has taken longest goes, so that a crowd that never finishes one pushes out its own kind, and nobody who was served.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one client: an IPv4 address, or an IPv6 /64.
     pub connections_per_client: usize,
+    /// Connections that are shaking hands at a time, or whose proxy has yet to say who they are.
+    pub handshakes: usize,
     /// Queries of one connection, which is closed after the last of them.
     pub queries: u64,
     /// Queries under way at a time on one connection, where those are streams of their own: HTTP/2 and QUIC.
@@ -129,6 +132,8 @@ pub(super) struct Seats {
     /// Ticks since the start. 32 bits of 100 ms last for 13 years; the subtractions wrap.
     ticks: AtomicU32,
     taken: Mutex<Taken>,
+    /// Seats in the phase of the handshake.
+    handshakes: AtomicUsize,
     /// Told when somebody sits down where nobody sat.
     first: Notify,
 }
@@ -174,6 +179,7 @@ impl Default for Limits {
         Self {
             connections: 4096,
             connections_per_client: 256,
+            handshakes: 2048,
             queries: 100_000,
             streams: 100,
             handshake: Duration::from_secs(5),
@@ -199,6 +205,7 @@ impl Seats {
             clients,
             ticks: AtomicU32::new(0),
             taken: Mutex::default(),
+            handshakes: AtomicUsize::new(0),
             first: Notify::new(),
         });
         let watched = Arc::clone(&seats);
@@ -274,7 +281,7 @@ impl Seats {
     pub(super) fn accept_failed(&self) {
         let mut taken = self.taken();
         taken.counts.accept_failed += 1;
-        let evicted = taken.evict(self.now());
+        let evicted = taken.evict(self.now(), |_| true);
         drop(taken);
         evicted.into_iter().for_each(Occupant::end);
     }
@@ -285,7 +292,14 @@ impl Seats {
         let mut taken = self.taken();
         let crowded = client.is_some_and(|client| taken.has_all(client, &self.limits));
         let full = taken.by_number.len() >= self.limits.connections;
-        let evicted = if full && !crowded { taken.evict(now) } else { None };
+        let evicted = match phase {
+            _ if crowded => None,
+            Phase::Handshake if self.handshakes.load(Ordering::Relaxed) >= self.limits.handshakes => {
+                taken.evict(now, |phase| phase == Phase::Handshake)
+            }
+            _ if full => taken.evict(now, |_| true),
+            _ => None,
+        };
         if taken.closed || crowded || (full && evicted.is_none()) {
             self.refuse(&mut taken, client, crowded, now);
             return None;
@@ -296,6 +310,7 @@ impl Seats {
         }
         let number = taken.seat(Occupant { client, since: now, state: Arc::clone(&state), task: None });
         drop(taken);
+        self.count_handshake(None, Some(phase));
         evicted.into_iter().for_each(Occupant::end);
         Some(Seat { number, state, seats: Arc::clone(self) })
     }
@@ -341,6 +356,15 @@ impl Seats {
         lasted(since) >= limit || lasted(occupant.since) >= lifetime
     }
 
+    /// A seat went from one phase to another, was taken or became free.
+    fn count_handshake(&self, before: Option<Phase>, after: Option<Phase>) {
+        match [before, after].map(|phase| phase == Some(Phase::Handshake)) {
+            [false, true] => self.handshakes.fetch_add(1, Ordering::Relaxed),
+            [true, false] => self.handshakes.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+    }
+
     fn now(&self) -> u32 {
         self.ticks.load(Ordering::Relaxed)
     }
@@ -380,11 +404,14 @@ impl Taken {
     }
 
     /// Takes the seat of the connection that has been idle for longest, else that of one that has kept us waiting
-    /// for longest, a tick at least; of equals the oldest. Looks at all of them, which with the default limit costs
-    /// about as much as the system's part in accepting one.
-    fn evict(&mut self, now: u32) -> Option<Occupant> {
+    /// for longest, a tick at least; of equals the oldest. Of those whose phase is `among`. Looks at all of them, which
+    /// with the default limit costs about as much as the system's part in accepting one.
+    fn evict(&mut self, now: u32, among: impl Fn(Phase) -> bool) -> Option<Occupant> {
         let waiting = |(number, occupant): (&u64, &Occupant)| {
             let (phase, since) = occupant.state.read();
+            if !among(phase) {
+                return None;
+            }
             let idle = matches!(phase, Phase::Idle | Phase::Handshake);
             let ticks = ticks_since(since, now);
             (idle || ticks > 1).then_some((idle, ticks, Reverse(*number)))
@@ -407,7 +434,8 @@ impl Occupant {
 impl Seat {
     /// Notes that the connection now waits for something else, or for the next of the same.
     pub(super) fn enter(&self, phase: Phase) {
-        self.state.0.store(State::pack(phase, self.seats.now()), Ordering::Relaxed);
+        let before = self.state.0.swap(State::pack(phase, self.seats.now()), Ordering::Relaxed);
+        self.seats.count_handshake(Some(State::unpack(before).0), Some(phase));
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -443,6 +471,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.seats.taken().free(self.number);
+        self.seats.count_handshake(Some(self.phase()), None);
     }
 }
 
@@ -473,7 +502,10 @@ impl State {
     }
 
     fn read(&self) -> (Phase, u32) {
-        let packed = self.0.load(Ordering::Relaxed);
+        Self::unpack(self.0.load(Ordering::Relaxed))
+    }
+
+    fn unpack(packed: u64) -> (Phase, u32) {
         let phase = match packed & 3 {
             0 => Phase::Idle,
             1 => Phase::Reading,

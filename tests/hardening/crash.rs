@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::place::{Place, Server, zone};
+use crate::place::{AMPLE, Place, Server, zone};
 
 /// Kills in the suite; the benchmark `reliability` does a thousand.
 const KILLS: u32 = 20;
 
-/// Every so many lives one is longer, so that verdicts change in it.
+/// Every so many lives one is longer, until verdicts have changed in it.
 const LONG_EVERY: u32 = 4;
-const LONG: Duration = Duration::from_millis(600);
 
 /// What outlived a life, and what was seen of it.
 #[derive(Debug, Default)]
@@ -24,7 +23,7 @@ pub(crate) struct Lives {
     pub(crate) first_answers: Vec<Duration>,
     /// Verdicts that the file had changed.
     pub(crate) verdicts_changed: u32,
-    last_verdicts: String,
+    last_verdicts: Value,
 }
 
 #[test]
@@ -62,10 +61,14 @@ pub(crate) fn live_and_die(place: &Place, lives: &mut Lives, life: u32) {
     check(&server, lives, place);
 
     // Each life another moment.
-    let long = if life.is_multiple_of(LONG_EVERY) { LONG } else { Duration::ZERO };
-    let moment = long + Duration::from_micros(u64::from(life).wrapping_mul(7_919) % 120_000);
-    let end = Instant::now() + moment;
-    while Instant::now() < end {
+    let moment = Duration::from_micros(u64::from(life).wrapping_mul(7_919) % 120_000);
+    let mut end = Instant::now() + moment;
+    let mut is_long = life.is_multiple_of(LONG_EVERY);
+    while is_long || Instant::now() < end {
+        assert!(begin.elapsed() < AMPLE, "verdicts do not change:\n{}", place.read("log"));
+        if is_long && verdicts_on_disk(place).is_some_and(|found| lives.are_other_verdicts(&found)) {
+            (is_long, end) = (false, Instant::now() + moment);
+        }
         let serial = lives.serial + 1;
         place.write("zones/example.com.zone", &zone(serial));
         place.write(
@@ -75,7 +78,7 @@ pub(crate) fn live_and_die(place: &Place, lives: &mut Lives, life: u32) {
         );
         server.signal("HUP");
         let until = Instant::now() + Duration::from_millis(30);
-        while Instant::now() < until.min(end) {
+        while Instant::now() < if is_long { until } else { until.min(end) } {
             if let Some(found) = server.serial() {
                 assert!(
                     found >= lives.serial,
@@ -93,7 +96,7 @@ pub(crate) fn live_and_die(place: &Place, lives: &mut Lives, life: u32) {
 
 /// What a new life answers is no older than what the one before answered.
 fn check(server: &Server, lives: &mut Lives, place: &Place) {
-    let serial = server.serial().expect("it answered a moment ago");
+    let serial = place.eventually("another answer", || server.serial());
     assert!(
         serial >= lives.serial,
         "the serial fell from {} to {serial}\n{}",
@@ -107,14 +110,23 @@ fn check(server: &Server, lives: &mut Lives, place: &Place) {
 
 /// The file of verdicts is whole, after the kill and whatever was being written.
 fn check_verdicts(place: &Place, lives: &mut Lives) {
-    let Ok(text) = fs::read_to_string(place.path("state/verdicts.json")) else { return };
-    let found: Value = serde_json::from_str(&text).expect("the file of verdicts is whole");
-    let written = found["written"].as_u64().unwrap();
-    if let Ok(before) = serde_json::from_str::<Value>(&lives.last_verdicts) {
-        assert!(written >= before["written"].as_u64().unwrap(), "older verdicts came back");
-        lives.verdicts_changed += u32::from(before["verdicts"] != found["verdicts"]);
+    let Some(found) = verdicts_on_disk(place) else { return };
+    let written = |file: &Value| file["written"].as_u64();
+    assert!(written(&found) >= written(&lives.last_verdicts), "older verdicts came back");
+    lives.verdicts_changed += u32::from(lives.are_other_verdicts(&found));
+    lives.last_verdicts = found;
+}
+
+fn verdicts_on_disk(place: &Place) -> Option<Value> {
+    let text = fs::read_to_string(place.path("state/verdicts.json")).ok()?;
+    Some(serde_json::from_str(&text).expect("the file of verdicts is whole"))
+}
+
+impl Lives {
+    /// Whether they differ from those at the end of the life before.
+    fn are_other_verdicts(&self, found: &Value) -> bool {
+        found["verdicts"] != self.last_verdicts["verdicts"]
     }
-    lives.last_verdicts = text;
 }
 
 /// The address that the log tells.

@@ -76,6 +76,7 @@ fn limits(written: &config::Limits) -> Limits {
     Limits {
         connections: written.connections as usize,
         connections_per_client: written.connections_per_address as usize,
+        handshakes: written.handshakes as usize,
         queries: written.queries_per_connection.into(),
         streams: written.streams,
         idle: written.idle_timeout,

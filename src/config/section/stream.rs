@@ -18,6 +18,8 @@ pub struct Limits {
     pub connections: u32,
     /// Connections from one client address.
     pub connections_per_address: u32,
+    /// Connections at a time that have yet to shake hands.
+    pub handshakes: u32,
     /// Queries of one connection, which is closed after the last of them.
     pub queries_per_connection: u32,
     /// Queries under way at a time on one connection, where each has a stream of its own.
@@ -63,7 +65,14 @@ pub struct Encrypted {
 
 pub(in crate::config) const TCP: Section = Section {
     path: "server.tcp",
-    keys: &["connections", "connections-per-address", "queries-per-connection", "idle-timeout", "lifetime"],
+    keys: &[
+        "connections",
+        "connections-per-address",
+        "handshakes",
+        "queries-per-connection",
+        "idle-timeout",
+        "lifetime",
+    ],
 };
 pub(in crate::config) const TLS: Section = Section {
     path: "server.tls",
@@ -73,6 +82,7 @@ pub(in crate::config) const TLS: Section = Section {
         "key",
         "connections",
         "connections-per-address",
+        "handshakes",
         "queries-per-connection",
         "idle-timeout",
         "lifetime",
@@ -85,6 +95,7 @@ pub(in crate::config) const HTTPS: Section = Section {
         "path",
         "connections",
         "connections-per-address",
+        "handshakes",
         "queries-per-connection",
         "streams",
         "idle-timeout",
@@ -97,6 +108,7 @@ pub(in crate::config) const QUIC: Section = Section {
         "listen",
         "connections",
         "connections-per-address",
+        "handshakes",
         "queries-per-connection",
         "streams",
         "idle-timeout",
@@ -104,6 +116,8 @@ pub(in crate::config) const QUIC: Section = Section {
     ],
 };
 
+/// One part in so many of all connections may be shaking hands, unless the operator says otherwise.
+const HANDSHAKES_SHARE: u32 = 2;
 const IDLE_TIMEOUT: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3_600);
 const LIFETIME: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
@@ -189,11 +203,21 @@ fn read_limits(table: Table) -> Limits {
             format!("write at most {connections}"),
         );
     }
+    let handshakes = count("handshakes", CONNECTIONS_MAX, connections.div_ceil(HANDSHAKES_SHARE));
+    if handshakes > connections
+        && let Some(value) = table.value("handshakes")
+    {
+        value.error(
+            "more connections may shake hands than there may be in all",
+            format!("write at most {connections}"),
+        );
+    }
     let idle_timeout = table.value("idle-timeout").and_then(|value| value.duration(IDLE_TIMEOUT));
     let lifetime = table.value("lifetime").and_then(|value| value.duration(LIFETIME));
     Limits {
         connections,
         connections_per_address,
+        handshakes,
         queries_per_connection: count("queries-per-connection", QUERIES_MAX, 100_000),
         streams: count("streams", STREAMS_MAX, 100),
         idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(10)),

@@ -480,7 +480,6 @@ impl Control {
 
     fn keep_house(&mut self) {
         self.published.reap();
-        self.metrics.keep_house();
         // Parts that do not vote change without changing a verdict.
         if !self.state.generation().config.derived.is_empty() {
             self.metrics.follow(&self.state);

@@ -165,6 +165,28 @@ fn a_key_that_others_may_read_is_refused() {
 }
 
 #[test]
+fn of_unfinished_handshakes_beyond_the_limit_the_oldest_goes_and_no_connection_that_is_served() {
+    let (server, shown) = start_encrypted(Limits { handshakes: 2, ..limits() }, echo);
+    let address = server.at(Transport::Tls);
+    // Who has got an answer has shaken hands for the server too.
+    let served = || {
+        let mut stream = shown.connect(address, b"dot").unwrap();
+        stream.write_all(&framed(1, 20)).unwrap();
+        expect(&mut stream, &framed(1, 20));
+        stream
+    };
+    let mut first = served();
+    let mut half_open: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+    assert!(is_closed(&mut half_open[0]));
+    assert_eq!(server.connections(Transport::Tls).evicted, 1);
+    // Who finishes makes room for another.
+    let _newcomers: Vec<_> = (0..4).map(|_| served()).collect();
+    assert_eq!(server.connections(Transport::Tls).evicted, 2);
+    first.write_all(&framed(2, 20)).unwrap();
+    expect(&mut first, &framed(2, 20));
+}
+
+#[test]
 fn unfinished_handshakes_make_room_for_newcomers() {
     let (server, shown) = start_encrypted(Limits { connections: 4, ..limits() }, echo);
     let address = server.at(Transport::Tls);
