@@ -37,6 +37,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("quinn", &["serve"]),
     ("axum", &["control"]),
     ("tracing", &["serve", "agent", "control", "credentials", "cli"]),
+    ("metrics", &["control", "cli"]),
     ("maxminddb", &["geo"]),
     ("ring", &["dnssec"]),
     ("hickory_proto", &["agent"]),

@@ -6,7 +6,9 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{collections::BTreeMap, collections::HashMap, fmt};
 
-use super::events::{Event, Events, Times};
+use metrics::{Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use super::events::Events;
 use super::http::Shown;
 use super::page::Current;
 use super::state::{Refused, State};
@@ -16,7 +18,7 @@ use crate::answer::respond::Transport;
 use crate::config::Config;
 use crate::config::generation::OWN_VANTAGE;
 use crate::exchange::identity::Identity;
-use crate::exposition::{Page, escaped};
+use crate::exposition::Page;
 use crate::health::board::{AGENTS_MAX, Refusal};
 use crate::health::outcome::Report;
 use crate::ids::VantageId;
@@ -25,9 +27,8 @@ use crate::time::WallTime;
 use crate::wire::code::Rcode;
 
 /// All numbers of one server.
-#[derive(Default)]
 pub struct Metrics {
-    events: Events,
+    recorder: Events,
     /// The workers' numbers, once there are workers.
     registry: OnceLock<Arc<Registry>>,
     /// Connections by what became of them, once there are listeners.
@@ -40,7 +41,7 @@ pub struct Metrics {
     newest: Mutex<HashMap<(VantageId, u32), Vec<u64>>>,
     /// The latencies of each probe of the configuration in force, of those that failed and those that passed: found
     /// by name a million times a second they would cost more than all the rest of a report.
-    latencies: Mutex<Vec<[Arc<Times>; 2]>>,
+    latencies: Mutex<Vec<[Histogram; 2]>>,
 }
 
 /// Asks for counts, each with its transport and its name.
@@ -51,43 +52,54 @@ type Summed = (&'static str, &'static str, fn(&Counters) -> &Counter);
 
 /// What cookies are worth, in the order in which they are counted.
 const COOKIES: [&str; 3] = ["client-only", "valid", "invalid"];
-const PROBE: Event =
-    Event { name: "rhumb_probe_seconds", help: "How long probes took, by probe and result." };
-const TABLE_BUILD: Event =
-    Event { name: "rhumb_table_build_seconds", help: "How long it took to build and publish answer tables." };
-const REPORTS_MISSED: Event = Event {
-    name: "rhumb_reports_missed_total",
-    help: "Reports of agents that came faster than they were read.",
-};
-const REPORTS_REFUSED: Event =
-    Event { name: "rhumb_reports_refused_total", help: "Reports of agents that were not taken, by reason." };
-const REPORTS: Event =
-    Event { name: "rhumb_reports_total", help: "Reports that were taken, by vantage and agent." };
-const REPORT_TARGETS_UNKNOWN: Event = Event {
-    name: "rhumb_report_targets_unknown_total",
-    help: "Targets in reports that the configuration in force does not have.",
-};
-const OUTCOMES_LATE: Event =
-    Event { name: "rhumb_outcomes_late_total", help: "Outcomes that were too old to count when they came." };
-const AGENTS_REFUSED: Event =
-    Event { name: "rhumb_agents_refused_total", help: "Agents' connections refused or cut off, by reason." };
-const CERTIFICATE_EXPIRY: Event = Event {
-    name: "rhumb_certificate_expiry_timestamp_seconds",
-    help: "When the certificate shown to agents ends.",
-};
-const TLS_CERTIFICATE_EXPIRY: Event = Event {
-    name: "rhumb_tls_certificate_expiry_timestamp_seconds",
-    help: "When the certificate shown to clients of encrypted transports ends.",
-};
-const AGENT_CERTIFICATE_EXPIRY: Event = Event {
-    name: "rhumb_agent_certificate_expiry_timestamp_seconds",
-    help: "When the certificate of an agent ends.",
-};
-const SIGNING_FAILED: Event =
-    Event { name: "rhumb_signing_failed", help: "1 while a zone that is due cannot be signed anew." };
-const RELOADS: Event = Event { name: "rhumb_reloads_total", help: "Reloads, by result." };
-const VERDICT_WRITES_FAILED: Event =
-    Event { name: "rhumb_verdict_writes_failed_total", help: "Failures to write the last verdicts to disk." };
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let recorder = Events::default();
+        metrics::with_local_recorder(&recorder, describe_events);
+        Self {
+            recorder,
+            registry: OnceLock::new(),
+            connections: OnceLock::new(),
+            current: Mutex::default(),
+            answers: Mutex::default(),
+            newest: Mutex::default(),
+            latencies: Mutex::default(),
+        }
+    }
+}
+
+fn describe_events() {
+    describe_histogram!("rhumb_probe_seconds", "How long probes took, by probe and result.");
+    describe_histogram!("rhumb_table_build_seconds", "How long it took to build and publish answer tables.");
+    describe_counter!(
+        "rhumb_reports_missed_total",
+        "Reports of agents that came faster than they were read."
+    );
+    describe_counter!("rhumb_reports_refused_total", "Reports of agents that were not taken, by reason.");
+    describe_counter!("rhumb_reports_total", "Reports that were taken, by vantage and agent.");
+    describe_counter!(
+        "rhumb_report_targets_unknown_total",
+        "Targets in reports that the configuration in force does not have."
+    );
+    describe_counter!("rhumb_outcomes_late_total", "Outcomes that were too old to count when they came.");
+    describe_counter!("rhumb_agents_refused_total", "Agents' connections refused or cut off, by reason.");
+    describe_gauge!(
+        "rhumb_certificate_expiry_timestamp_seconds",
+        "When the certificate shown to agents ends."
+    );
+    describe_gauge!(
+        "rhumb_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate shown to clients of encrypted transports ends."
+    );
+    describe_gauge!(
+        "rhumb_agent_certificate_expiry_timestamp_seconds",
+        "When the certificate of an agent ends."
+    );
+    describe_gauge!("rhumb_signing_failed", "1 while a zone that is due cannot be signed anew.");
+    describe_counter!("rhumb_reloads_total", "Reloads, by result.");
+    describe_counter!("rhumb_verdict_writes_failed_total", "Failures to write the last verdicts to disk.");
+}
 
 impl Metrics {
     /// From now on the workers' numbers are told too.
@@ -121,7 +133,7 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         let mut page = Page::default();
-        self.events.tell(&mut page);
+        self.recorder.tell(&mut page);
         let current = lock(&self.current).clone();
         if let Some(current) = current {
             current.tell(&mut page);
@@ -224,35 +236,42 @@ impl Metrics {
         }
         let newest = newest.entry(agent).or_default();
         newest.resize(config.targets.len(), 0);
-        let vantage = config.vantages.get(report.vantage.index());
-        let vantage = vantage.map_or(OWN_VANTAGE, |vantage| &vantage.name);
-        self.events.count(REPORTS, &[("vantage", vantage), ("agent", &report.agent.to_string())], 1);
-        let mut latencies = lock(&self.latencies);
-        if latencies.is_empty() {
-            let of = |probe: &str| {
-                ["fail", "pass"]
-                    .map(|result| self.events.times(PROBE, &[("probe", probe), ("result", result)]))
-            };
-            latencies.extend(config.probes.iter().map(|probe| of(&probe.name)));
-        }
-        for entry in &report.targets {
-            let Some(target) = config.targets.get(entry.target.index()) else { continue };
-            let told = &mut newest[entry.target.index()];
-            let fresh = entry.newest.saturating_sub(*told).min(entry.outcomes.len() as u64) as usize;
-            *told = entry.newest;
-            let latencies = &latencies[target.probe.index()];
-            for outcome in &entry.outcomes[entry.outcomes.len() - fresh..] {
-                latencies[usize::from(outcome.result.is_ok())].take(outcome.latency);
+        metrics::with_local_recorder(&self.recorder, || {
+            let vantage = config.vantages.get(report.vantage.index());
+            let vantage = vantage.map_or(OWN_VANTAGE, |vantage| &vantage.name).to_owned();
+            counter!("rhumb_reports_total", "vantage" => vantage, "agent" => report.agent.to_string())
+                .increment(1);
+            let mut latencies = lock(&self.latencies);
+            if latencies.is_empty() {
+                latencies.extend(config.probes.iter().map(|probe| {
+                    ["fail", "pass"].map(|result| {
+                        histogram!("rhumb_probe_seconds", "probe" => probe.name.clone(), "result" => result)
+                    })
+                }));
             }
-        }
+            for entry in &report.targets {
+                let Some(target) = config.targets.get(entry.target.index()) else { continue };
+                let told = &mut newest[entry.target.index()];
+                let fresh = entry.newest.saturating_sub(*told).min(entry.outcomes.len() as u64) as usize;
+                *told = entry.newest;
+                let latencies = &latencies[target.probe.index()];
+                for outcome in &entry.outcomes[entry.outcomes.len() - fresh..] {
+                    latencies[usize::from(outcome.result.is_ok())].record(outcome.latency.as_secs_f64());
+                }
+            }
+        });
     }
 
     pub(super) fn write_failed(&self) {
-        self.events.count(VERDICT_WRITES_FAILED, &[], 1);
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_verdict_writes_failed_total").increment(1);
+        });
     }
 
     pub(super) fn missed_reports(&self, count: u64) {
-        self.events.count(REPORTS_MISSED, &[], count);
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_reports_missed_total").increment(count)
+        });
     }
 
     pub(super) fn refused(&self, refused: Refused) {
@@ -268,58 +287,78 @@ impl Metrics {
 
     /// A report was refused.
     pub(super) fn refused_report(&self, reason: &'static str) {
-        self.events.count(REPORTS_REFUSED, &[("reason", reason)], 1);
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_reports_refused_total", "reason" => reason).increment(1);
+        });
     }
 
     /// An agent's connection, or its wish for orders, was refused.
     pub(super) fn refused_agent(&self, reason: &'static str) {
-        self.events.count(AGENTS_REFUSED, &[("reason", reason)], 1);
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_agents_refused_total", "reason" => reason).increment(1);
+        });
     }
 
     /// So many targets of a report are not known here.
     pub(super) fn unknown_targets(&self, count: u32) {
         if count > 0 {
-            self.events.count(REPORT_TARGETS_UNKNOWN, &[], count.into());
+            metrics::with_local_recorder(&self.recorder, || {
+                counter!("rhumb_report_targets_unknown_total").increment(count.into());
+            });
         }
     }
 
     /// So many outcomes were too old to count when they came.
     pub(super) fn late_outcomes(&self, count: u32) {
         if count > 0 {
-            self.events.count(OUTCOMES_LATE, &[], count.into());
+            metrics::with_local_recorder(&self.recorder, || {
+                counter!("rhumb_outcomes_late_total").increment(count.into());
+            });
         }
     }
 
     /// When the certificate that agents are shown ends.
     pub(super) fn own_certificate(&self, expires: WallTime) {
-        self.events.level(CERTIFICATE_EXPIRY, &[], expires.0 as f64 / 1000.0);
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_certificate_expiry_timestamp_seconds").set(expires.0 as f64 / 1000.0);
+        });
     }
 
     /// When the certificate that clients of encrypted transports are shown ends.
     pub fn public_certificate(&self, expires: WallTime) {
-        self.events.level(TLS_CERTIFICATE_EXPIRY, &[], expires.0 as f64 / 1000.0);
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_tls_certificate_expiry_timestamp_seconds").set(expires.0 as f64 / 1000.0);
+        });
     }
 
     /// When the certificate of an agent ends.
     pub(super) fn agent_certificate(&self, agent: &Identity, expires: WallTime) {
-        let labels = [("vantage", &*agent.vantage), ("agent", &agent.agent.to_string())];
-        self.events.level(AGENT_CERTIFICATE_EXPIRY, &labels, expires.0 as f64 / 1000.0);
+        metrics::with_local_recorder(&self.recorder, || {
+            let (vantage, agent) = (agent.vantage.clone(), agent.agent.to_string());
+            gauge!("rhumb_agent_certificate_expiry_timestamp_seconds", "vantage" => vantage, "agent" => agent)
+                .set(expires.0 as f64 / 1000.0);
+        });
     }
 
     /// A table took so long to be built.
     pub(super) fn built(&self, took: std::time::Duration) {
-        self.events.times(TABLE_BUILD, &[]).take(took);
+        metrics::with_local_recorder(&self.recorder, || {
+            histogram!("rhumb_table_build_seconds").record(took.as_secs_f64());
+        });
     }
 
     /// Whether a zone that is due could not be signed anew.
     pub(super) fn signing_failed(&self, zone: &Name, failed: bool) {
-        let zone = escaped(&zone.to_string());
-        self.events.level(SIGNING_FAILED, &[("zone", &zone)], f64::from(u8::from(failed)));
+        metrics::with_local_recorder(&self.recorder, || {
+            gauge!("rhumb_signing_failed", "zone" => zone.to_string()).set(if failed { 1.0 } else { 0.0 });
+        });
     }
 
     pub(super) fn reloaded(&self, done: bool) {
         let result = if done { "done" } else { "failed" };
-        self.events.count(RELOADS, &[("result", result)], 1);
+        metrics::with_local_recorder(&self.recorder, || {
+            counter!("rhumb_reloads_total", "result" => result).increment(1);
+        });
     }
 }
 
