@@ -174,6 +174,26 @@ impl Streak {
         }
     }
 
+    /// Takes so many passes, the last of which ended at `at`: what as many calls of [`record`](Self::record) come to,
+    /// for who plays long times in which all is clear.
+    pub fn record_passes(&mut self, count: u32, at: Moment, thresholds: &Thresholds, age_limit: Duration) {
+        let mut left = count;
+        while left > 0 && (self.condition != Condition::Clear || self.is_stale(at, age_limit)) {
+            let _ = self.record(at, &Ok(()), thresholds, age_limit);
+            left -= 1;
+        }
+        if left == 0 {
+            return;
+        }
+        self.newest_at = self.newest_at.max(at);
+        let before = if self.newest_failed() { 0 } else { self.run };
+        self.run = before.saturating_add(u16::try_from(left).unwrap_or(u16::MAX));
+        self.outcomes = self.outcomes.checked_shl(left).unwrap_or(0);
+        self.seen = u8::try_from(left).map_or(64, |left| self.seen.saturating_add(left).min(64));
+        self.half_weight = self.half_weight.saturating_sub(u8::try_from(left).unwrap_or(u8::MAX));
+        self.pass(thresholds);
+    }
+
     /// Notes how much was usable when it passed.
     pub fn note_share(&mut self, share: Share) {
         self.share = share;
@@ -479,6 +499,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn passes_at_once_are_as_many_one_by_one(outcomes in "[.x]{0,80}", count in 0_u32..150) {
+            let at = Moment::from_millis(82_000);
+            let (mut at_once, _) = after_with(&outcomes, &Thresholds::default());
+            let mut one_by_one = at_once.clone();
+            at_once.record_passes(count, at, &Thresholds::default(), LIMIT);
+            for _ in 0..count {
+                let _ = one_by_one.record(at, &Ok(()), &Thresholds::default(), LIMIT);
+            }
+            prop_assert!(at_once == one_by_one, "{at_once:?} {one_by_one:?}");
+        }
+
         #[test]
         fn any_outcomes_and_thresholds_keep_the_chart(
             outcomes in "[.x-]{0,90}", fall in 0u8.., rise in 0u8.., window in 0u8.., window_failures in 0u8..

@@ -2,9 +2,8 @@
 //! be played. Only what chance can move is here, but that is real: streaks, voices, tallies, the quorum.
 //!
 //! What is left out, and why it may be. Each endpoint is played for itself: endpoints meet only in blindness and
-//! speed limits, which can but prevent withdrawals. While every streak is clear and nothing is rechecked, passes
-//! change nothing beyond the window; so the next failure is drawn at once, and of the passes before it only as
-//! many are recorded as can be remembered.
+//! speed limits, which can but prevent withdrawals. While every streak is clear and nothing is rechecked, nothing
+//! comes of passes; so the next failure is drawn at once, and the passes before it are recorded in one.
 
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use crate::agent::plan::{JITTER, Pace};
 use crate::health::outcome::Failure;
 use crate::health::quorum::{Finding, count, judge};
 use crate::health::rules::Rules;
-use crate::health::streak::{Action, Condition, Streak, Thresholds, WEIGHT_MAX};
+use crate::health::streak::{Action, Condition, Streak, Thresholds};
 use crate::health::vantage::{Sight, Tally, Voice, voice};
 use crate::time::Moment;
 
@@ -41,8 +40,11 @@ pub struct Alarms {
     pub probes: u64,
 }
 
-/// From a failure to the rechecks of the other agents: the report comes at most 20 ms later, and travels.
-const WORD_TRAVELS: Duration = Duration::from_millis(30);
+/// From a failure to the rechecks of the other agents, in nanoseconds: the report comes at most 20 ms later, and
+/// travels.
+const WORD_TRAVELS: u64 = 30_000_000;
+/// No agent probes again sooner, in nanoseconds.
+const PROBES_APART: u64 = 1_000_000;
 /// Nothing grows too old here: reports flow.
 const NEVER: Duration = Duration::MAX;
 
@@ -93,6 +95,11 @@ struct View {
 
 struct Endpoint<'s> {
     setting: &'s Setting,
+    /// From one probe to the next, and to a recheck, in nanoseconds: this is played some 10^11 times.
+    interval: u64,
+    recheck: u64,
+    /// The logarithm of the part of probes that pass.
+    passes_ln: f64,
     rules: Rules,
     views: Vec<View>,
     tallies: Vec<Tally>,
@@ -107,9 +114,11 @@ struct Endpoint<'s> {
 impl<'s> Endpoint<'s> {
     fn new(setting: &'s Setting, seed: u64) -> Self {
         let mut chance = Chance::seeded(seed);
+        let pace = Pace { interval: setting.interval, fall: setting.thresholds.rechecked() };
+        let interval = nanos(setting.interval);
         let vantages = usize::from(setting.vantages);
         let mut view = || {
-            let started = Moment::START + setting.interval.mul_f64(chance.ratio());
+            let started = Moment((interval as f64 * chance.ratio()) as u64);
             let streak = Streak::new();
             View { streak, said: Voice::Silent, due: started, started, failures: 0, moved: false }
         };
@@ -122,16 +131,19 @@ impl<'s> Endpoint<'s> {
             now: Moment::START,
             withdrawn: false,
             alarms: Alarms::default(),
+            interval,
+            recheck: nanos(pace.recheck()),
+            passes_ln: (1.0 - setting.loss).ln(),
             setting,
         }
     }
 
     /// From a calm moment to the next failure.
     fn skip_to_failure(&mut self) {
-        let interval = self.setting.interval;
+        let interval = self.interval;
         let (mut first, mut at) = (0, Moment(u64::MAX));
         for index in 0..self.views.len() {
-            let failure = self.views[index].due + interval.saturating_mul(self.passes_before_failure());
+            let failure = Moment(self.views[index].due.0 + interval * self.passes_before_failure());
             if failure < at {
                 (first, at) = (index, failure);
             }
@@ -139,18 +151,15 @@ impl<'s> Endpoint<'s> {
         for index in 0..self.views.len() {
             let due = self.views[index].due;
             let passes = if due < at || index == first {
-                let whole = at.since(due).as_nanos() / interval.as_nanos();
-                u32::try_from(whole).unwrap_or(u32::MAX).saturating_add(u32::from(index != first))
+                (at.0 - due.0) / interval + u64::from(index != first)
             } else {
                 0
             };
-            self.alarms.probes += u64::from(passes);
-            let last = due + interval.saturating_mul(passes.saturating_sub(1));
-            for _ in 0..passes.min(WEIGHT_MAX.into()) {
-                let _ = self.record(index, last, true);
-            }
-            let jitter = if index == first { Duration::ZERO } else { interval.mul_f64(JITTER) };
-            let next = due + interval.saturating_mul(passes) + jitter.mul_f64(self.chance.ratio());
+            self.alarms.probes += passes;
+            let last = Moment(due.0 + interval * passes.saturating_sub(1));
+            self.pass(index, u32::try_from(passes).unwrap_or(u32::MAX), last);
+            let jitter = if index == first { 0.0 } else { interval as f64 * JITTER * self.chance.ratio() };
+            let next = Moment(due.0 + interval * passes + jitter as u64);
             let view = &mut self.views[index];
             (view.due, view.started) = (next, next);
         }
@@ -159,10 +168,10 @@ impl<'s> Endpoint<'s> {
     }
 
     /// How many probes pass before one fails: geometrically distributed.
-    fn passes_before_failure(&mut self) -> u32 {
-        let passes = (1.0 - self.chance.ratio()).ln() / (1.0 - self.setting.loss).ln();
-        // Saturates; a run that long ends any play.
-        passes.min(1e9) as u32
+    fn passes_before_failure(&mut self) -> u64 {
+        let passes = (1.0 - self.chance.ratio()).ln() / self.passes_ln;
+        // A run that long ends any play.
+        passes.min(1e9) as u64
     }
 
     /// Probe by probe until all is clear.
@@ -181,7 +190,7 @@ impl<'s> Endpoint<'s> {
     }
 
     fn is_calm(&self) -> bool {
-        let beyond = self.now + self.setting.interval.mul_f64(0.5);
+        let beyond = Moment(self.now.0 + self.interval / 2);
         let calm = |view: &View| {
             view.streak.condition() == Condition::Clear && (view.due >= beyond || view.due <= self.now)
                 || view.streak.condition() == Condition::Untested
@@ -192,31 +201,40 @@ impl<'s> Endpoint<'s> {
     /// A probe of an agent ended now.
     fn probed(&mut self, index: usize, passed: bool) {
         self.alarms.probes += 1;
-        let asked = self.record(index, self.now, passed);
-        let (now, interval) = (self.now, self.setting.interval);
+        let asked = self.record(index, passed);
         let view = &mut self.views[index];
         view.failures = if passed { 0 } else { view.failures.saturating_add(1) };
-        let pace = Pace { interval, fall: self.setting.thresholds.rechecked() };
-        let rapid = !passed && view.failures < pace.fall;
-        let span = if rapid { pace.recheck() } else { interval };
-        view.due = (view.started + self.chance.around(span, JITTER)).max(now + Duration::from_millis(1));
+        let rapid = !passed && view.failures < self.setting.thresholds.rechecked();
+        let span = if rapid { self.recheck } else { self.interval };
+        let span = span as f64 * (1.0 + JITTER * (2.0 * self.chance.ratio() - 1.0));
+        view.due = Moment((view.started.0 + span as u64).max(self.now.0 + PROBES_APART));
         if asked == Action::Recheck {
-            let hurried = now + WORD_TRAVELS;
+            let hurried = Moment(self.now.0 + WORD_TRAVELS);
             self.views.iter_mut().for_each(|other| other.due = other.due.min(hurried));
         }
         self.judge();
     }
 
-    fn record(&mut self, index: usize, at: Moment, passed: bool) -> Action {
-        let view = &mut self.views[index];
+    fn record(&mut self, index: usize, passed: bool) -> Action {
         let result = if passed { Ok(()) } else { Err(Failure::TimedOut) };
-        let asked = view.streak.record(at, &result, &self.setting.thresholds, NEVER);
+        let streak = &mut self.views[index].streak;
+        let asked = streak.record(self.now, &result, &self.setting.thresholds, NEVER);
+        self.say(index, self.now);
+        asked
+    }
+
+    fn pass(&mut self, index: usize, count: u32, last: Moment) {
+        self.views[index].streak.record_passes(count, last, &self.setting.thresholds, NEVER);
+        self.say(index, last);
+    }
+
+    fn say(&mut self, index: usize, at: Moment) {
+        let view = &mut self.views[index];
         let said = voice(&view.streak, Sight::Clear, at, NEVER);
         if said != view.said {
             self.tallies[index].replace(view.said, said, view.streak.troubled_since());
             view.said = said;
         }
-        asked
     }
 
     fn judge(&mut self) {
@@ -240,6 +258,11 @@ impl<'s> Endpoint<'s> {
             view.moved = moved;
         }
     }
+}
+
+/// Whole nanoseconds, of which five centuries fit.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

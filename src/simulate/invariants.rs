@@ -123,7 +123,8 @@ impl Witness {
     /// No withdrawal of what a quorum could reach, nor where too few can say.
     fn could_not_reach(&self, one: &Transition, region: usize, truth: &Truth, now: Moment) -> Verdict {
         let sure = |vantage: &usize| truth.surely_reaches(*vantage, region, now);
-        let may_fail = (0..self.vantages).filter(|v| !sure(v) && !truth.has_no_say(*v, now)).count();
+        let has_say = |v: usize| !truth.has_no_say(v, now) || truth.saw_it_before(v, region, now);
+        let may_fail = (0..self.vantages).filter(|v| !sure(v) && has_say(*v)).count();
         let reaches = (0..self.vantages)
             .filter(|v| sure(v) && truth.surely_sees(*v, now) && truth.surely_heard(*v, self.server, now))
             .count();

@@ -39,6 +39,8 @@ const LOSS_CALM: f64 = 0.05;
 pub(super) const SETTLED: Duration = Duration::from_secs(12);
 /// From then on a vantage that is not heard has no voice: the age limit, and the last report's way.
 const FORGOTTEN: Duration = Duration::from_secs(7);
+/// That a vantage fell ill is known after its control targets were probed, and a report.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 impl<T: PartialEq> Lasting<T> {
     fn of(value: T) -> Self {
@@ -188,6 +190,21 @@ impl Truth {
         let mood = self.moods[vantage];
         let silent = matches!(mood.value, Mood::Stalled | Mood::Frozen) && mood.settled(now);
         self.isolated(vantage) || mood.value == Mood::Lags || silent
+    }
+
+    /// Whether the vantage lost its say a moment ago, and what it saw of the region before was true: its votes
+    /// stand until it is known that it fell ill.
+    pub(super) fn saw_it_before(&self, vantage: usize, region: usize, now: Moment) -> bool {
+        let (health, path) = (self.health(region), self.path(vantage, region));
+        let (isolated, mood) = (self.isolated[vantage], self.moods[vantage]);
+        let ill_since = [(isolated.value, isolated.since), (mood.value != Mood::Well, mood.since)]
+            .into_iter()
+            .filter_map(|(ill, since)| ill.then_some(since))
+            .min();
+        let broken =
+            |since: Moment| ill_since.is_some_and(|ill| since < ill && now.since(ill) < KNOWN_WITHIN);
+        (health.value != Health::Works && broken(health.since))
+            || (path.value > LOSS_CALM && broken(path.since))
     }
 
     /// How many vantages can be eligible at the server, at most.
