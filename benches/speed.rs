@@ -91,6 +91,39 @@ fn answer(bencher: Bencher<'_, '_>, table: &AnswerTable, packets: &[Vec<u8>]) {
     each(bencher, packets, |packet| respond(table, packet, envelope, black_box(&mut reply), &counters));
 }
 
+/// As at a rate: each query comes alone, after others have used the processor's own caches.
+#[divan::bench(sample_count = COLD_SAMPLES, sample_size = 1)]
+fn respond_plain_cold(bencher: Bencher<'_, '_>) {
+    answer_cold(bencher, &table(10_000), &world::plain_queries(10_000));
+}
+
+#[divan::bench(sample_count = COLD_SAMPLES, sample_size = 1)]
+fn respond_steered_cold(bencher: Bencher<'_, '_>) {
+    let networks = world::networks(world::NETWORKS);
+    let plan = world::plan(vec![world::zone(10_000)], &networks, 1);
+    answer_cold(bencher, &world::table(&plan), &world::steered_queries(&networks));
+}
+
+const COLD_SAMPLES: u32 = 5_000;
+/// More than a processor has for itself.
+const OTHERS_OCTETS: usize = 4 << 20;
+
+fn answer_cold(bencher: Bencher<'_, '_>, table: &AnswerTable, packets: &[Vec<u8>]) {
+    let counters = Counters::new(table.answer_counters());
+    let mut reply = vec![0; UDP_OCTETS_MAX];
+    let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default() };
+    let mut others = vec![0_u8; OTHERS_OCTETS];
+    let mut cycle = packets.iter().cycle();
+    let come_alone = || {
+        others.iter_mut().step_by(64).for_each(|octet| *octet = octet.wrapping_add(1));
+        cycle.next().expect("there are queries").clone()
+    };
+    bencher
+        .with_inputs(come_alone)
+        .bench_local_refs(|packet| respond(table, packet, envelope, black_box(&mut reply), &counters));
+}
+
 fn table(names: usize) -> AnswerTable {
     world::table(&world::plan(vec![world::zone(names)], &[], 1))
 }

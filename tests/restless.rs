@@ -11,7 +11,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tempfile::TempDir;
 
 use world::restless::{REGIONS, Restless, Unrest, endpoint};
 
@@ -21,18 +24,92 @@ const QUERIES: usize = 4_000;
 /// How many are under way at once: a batch of the worker holds more.
 const UNDER_WAY: usize = 20;
 
-/// Ends the server with the test.
-struct Ended(Child);
+/// How long a withdrawal may take under a flood, on a machine that has other tests to do.
+const WITHDRAWN_MAX: Duration = Duration::from_secs(5);
+
+/// Ends the server with the test; its folder goes with it.
+struct Ended {
+    process: Child,
+    _folder: TempDir,
+}
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 #[test]
 fn no_query_is_lost_while_everything_changes() {
+    let (server, restless, client) = start();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    for unrest in [Unrest::Verdicts, Unrest::Reloads, Unrest::Databases] {
+        let before = restless.metric("rhumb_generation").unwrap();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| restless.disturb(unrest, server.process.id(), &stop));
+            let queries = restless.queries(QUERIES);
+            // Until the table has changed a few times, however slow the machine is.
+            while restless.metric("rhumb_generation").unwrap() < before + 3.0 {
+                queries.chunks(UNDER_WAY).for_each(|queries| exchange(&client, queries));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Threads that judge give way to those that answer; they must not give up.
+#[test]
+fn a_flood_of_queries_holds_no_withdrawal_up() {
+    let everywhere = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|processor| everywhere.is_set(*processor)).unwrap());
+    // The server is started by this thread, and stays where it was started.
+    sched_setaffinity(None, &one).unwrap();
+    let (_server, restless, client) = start();
+    sched_setaffinity(None, &everywhere).unwrap();
+
+    let stop = AtomicBool::new(false);
+    let flood = restless.queries(QUERIES);
+    thread::scope(|scope| {
+        let _stopped = StoppedAtLast(&stop);
+        scope.spawn(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.connect(restless.address).unwrap();
+            let mut queries = flood.iter().cycle();
+            while !stop.load(Ordering::Relaxed) {
+                // What finds no room is lost, as it would be on the way.
+                let _ = socket.send(queries.next().unwrap());
+            }
+        });
+        client.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        thread::sleep(Duration::from_secs(1));
+        let service = 7;
+        let query = restless.query(service);
+        let answered_with = || -> Ipv4Addr {
+            let reply = std::iter::repeat_with(|| {
+                let mut reply = [0; 1500];
+                client.send(&query).and_then(|_| client.recv(&mut reply)).ok()?;
+                Some(reply)
+            });
+            let reply = reply.take(1000).flatten().next().expect("some queries get through");
+            let at = query.len() + 12;
+            <[u8; 4]>::try_from(&reply[at..at + 4]).unwrap().into()
+        };
+        let first = answered_with();
+        let region = (0..REGIONS).find(|region| endpoint(service, *region) == first).unwrap();
+        restless.say_down(&[(service, region)]);
+        let said = Instant::now();
+        while answered_with() == first {
+            assert!(said.elapsed() < WITHDRAWN_MAX, "it is still answered with");
+        }
+        println!("withdrawn in {:?}", said.elapsed());
+    });
+}
+
+/// A server of [`SERVICES`] that answers, and a client of it.
+fn start() -> (Ended, Restless, UdpSocket) {
     let folder = tempfile::tempdir().unwrap();
     let networks = world::networks(500);
     let countries = world::countries();
@@ -48,27 +125,22 @@ fn no_query_is_lost_while_everything_changes() {
         address: free_address(),
         metrics: free_address(),
     };
-    let file = restless.write("100ms", databases);
+    let file = restless.write(Duration::from_millis(100), databases);
     let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
     command.args(["serve", "-c"]).arg(file).stdin(Stdio::null());
-    let server = Ended(command.spawn().unwrap());
+    let server = Ended { process: command.spawn().unwrap(), _folder: folder };
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(restless.address).unwrap();
     wait_for_answer(&client, &restless.queries(1)[0]);
+    (server, restless, client)
+}
 
-    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    for unrest in [Unrest::Verdicts, Unrest::Reloads, Unrest::Databases] {
-        let before = restless.metric("rhumb_generation").unwrap();
-        let stop = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| restless.disturb(unrest, server.0.id(), &stop));
-            let queries = restless.queries(QUERIES);
-            // Until the table has changed a few times, however slow the machine is.
-            while restless.metric("rhumb_generation").unwrap() < before + 3.0 {
-                queries.chunks(UNDER_WAY).for_each(|queries| exchange(&client, queries));
-            }
-            stop.store(true, Ordering::Relaxed);
-        });
+/// Ends a flood, also when its test fails.
+struct StoppedAtLast<'s>(&'s AtomicBool);
+
+impl Drop for StoppedAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

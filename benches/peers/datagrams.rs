@@ -112,18 +112,25 @@ pub(crate) fn wait<'s>(sockets: impl Iterator<Item = &'s UdpSocket>, most: Durat
     unsafe { libc::ppoll(sockets.as_mut_ptr(), sockets.len() as u64, &raw const most, null()) };
 }
 
-/// While it lives, this thread goes before the others of its processor: by its weight, and by asking for turns so short
-/// that it need not wait for the end of another's. (The policies for real time would stop it for 50 ms a second.)
-pub(crate) struct First;
+/// While it lives, this thread has another place among those of its processor.
+pub(crate) struct Manners;
 
-impl First {
-    pub(crate) fn go() -> Self {
+impl Manners {
+    /// Before the others: by its weight, and by asking for turns so short that it need not wait for the end of another's.
+    /// (The policies for real time would stop it for 50 ms a second.)
+    pub(crate) fn first() -> Self {
         schedule(-20, Duration::from_micros(100));
+        Self
+    }
+
+    /// Behind others, by so much.
+    pub(crate) fn nice(nice: i32) -> Self {
+        schedule(nice, Duration::ZERO);
         Self
     }
 }
 
-impl Drop for First {
+impl Drop for Manners {
     fn drop(&mut self) {
         schedule(0, Duration::ZERO);
     }

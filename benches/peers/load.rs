@@ -51,7 +51,7 @@ struct Lane {
 
 /// Asks for `time`.
 pub(crate) fn run(server: SocketAddr, queries: &[Vec<u8>], offer: Offer, time: Duration) -> Heard {
-    let _first = matches!(offer, Offer::Polite(_)).then(datagrams::First::go);
+    let _first = matches!(offer, Offer::Polite(_)).then(datagrams::Manners::first);
     let begin = Instant::now();
     let mut lanes: Vec<Lane> = (0..SOCKETS).map(|_| Lane::new(server, begin)).collect();
     let mut batch = Datagrams::new(64);

@@ -98,6 +98,17 @@ impl Cost {
     }
 }
 
+impl Turns {
+    /// What was had since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            spent: self.spent - earlier.spent,
+            waited: self.waited - earlier.waited,
+            turns: self.turns - earlier.turns,
+        }
+    }
+}
+
 impl Peer {
     /// Whether it is a measure for this work, or has a part in it.
     pub(crate) fn does(&self, work: Work) -> bool {

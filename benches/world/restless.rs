@@ -45,16 +45,17 @@ pub(crate) enum Unrest {
 
 impl Restless {
     /// Writes the configuration, a zone, two databases and the outside program's first word.
-    pub(crate) fn write(&self, interval: &str, databases: [Vec<u8>; 2]) -> PathBuf {
+    pub(crate) fn write(&self, interval: Duration, databases: [Vec<u8>; 2]) -> PathBuf {
         let (address, metrics) = (self.address, self.metrics);
         let mut text = format!(
             "[server]\nlisten = [\"{address}\"]\nworkers = 1\nstate-directory = \"state\"\ncontrol-socket = \
              \"rhumb.sock\"\n[metrics]\nlisten = \"{metrics}\"\n[log]\nlevel = \"error\"\n[geoip]\ncountry = \
              \"country.mmdb\"\n[zones.\"{zone}\"]\nfile = \"zone\"\n[probes.outside]\nfile = \"health.state\"\n\
-             interval = \"{interval}\"\nfall = 1\nrise = 1\n[maps.world]\norder = [\"r0\", \"r1\", \"r2\"]\n\
+             interval = \"{interval}ms\"\nfall = 1\nrise = 1\n[maps.world]\norder = [\"r0\", \"r1\", \"r2\"]\n\
              [maps.world.clients]\n\"country:DE\" = {{ regions = [\"r1\"] }}\n\"country:US\" = {{ regions = \
              [\"r2\"] }}\n",
             zone = super::ZONE,
+            interval = interval.as_millis(),
         );
         for region in 0..REGIONS {
             let _ = writeln!(text, "[regions.r{region}]");
@@ -88,8 +89,13 @@ impl Restless {
     pub(crate) fn queries(&self, count: usize) -> Vec<Vec<u8>> {
         let mut chance = Chance::new(7);
         let service = |chance: &mut Chance| chance.below(self.services as u64);
-        let name = |service: u64| format!("s{service}.{}", super::ZONE).parse().expect("a name");
-        (0..count).map(|_| ask::question(0, &name(service(&mut chance)), RecordType::A, None)).collect()
+        (0..count).map(|_| self.query(service(&mut chance) as usize)).collect()
+    }
+
+    /// A query for a service.
+    pub(crate) fn query(&self, service: usize) -> Vec<u8> {
+        let name = format!("s{service}.{}", super::ZONE).parse().expect("a name");
+        ask::question(0, &name, RecordType::A, None)
     }
 
     /// Gives the server no peace until told to stop. `process` is its number.
@@ -120,7 +126,8 @@ impl Restless {
         self.say_down(&[]);
     }
 
-    fn say_down(&self, endpoints: &[(usize, usize)]) {
+    /// Says that these endpoints, each a service and a region, are down, and all others up.
+    pub(crate) fn say_down(&self, endpoints: &[(usize, usize)]) {
         let mut text = "* up\n".to_owned();
         for (service, region) in endpoints {
             let _ = writeln!(text, "r{region}/s{service}/{} down", endpoint(*service, *region));

@@ -25,6 +25,20 @@ pub struct Record {
     recent: VecDeque<Past>,
     /// The last probe learned nothing.
     silent: bool,
+    /// The `count` that the last report told.
+    told: u64,
+    /// The `count` up to which reports are known to have been taken.
+    taken: u64,
+}
+
+/// How much of what is remembered a report tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// All of it, whatever was told before: the same work on every day, and no report needs another.
+    All,
+    /// What no report is known to have brought yet. For whoever is in the same process and takes each report in its
+    /// turn: there a report of everything is nothing but memory that is copied, which those who answer wait for.
+    News,
 }
 
 /// An outcome that keeps the moment rather than the age.
@@ -68,7 +82,30 @@ impl Record {
     /// The target's part of a report that is made now.
     #[must_use]
     pub fn tell(&self, target: TargetId, now: Moment) -> TargetReport {
-        let outcomes = self.recent.iter().map(|past| Outcome {
+        self.tell_last(self.recent.len(), target, now)
+    }
+
+    /// The target's part of a report of [`Telling::News`], if it has one. `was_taken` says whether all reports before
+    /// this one were.
+    pub fn tell_news(&mut self, target: TargetId, now: Moment, was_taken: bool) -> Option<TargetReport> {
+        if was_taken {
+            self.taken = self.told;
+        }
+        self.told = self.count;
+        let news = self.count - self.taken;
+        (news > 0).then(|| {
+            let last = usize::try_from(news).unwrap_or(usize::MAX).min(self.recent.len());
+            self.tell_last(last, target, now)
+        })
+    }
+
+    /// Whoever takes reports has forgotten what the earlier ones told.
+    pub fn begin_anew(&mut self) {
+        (self.told, self.taken) = (0, 0);
+    }
+
+    fn tell_last(&self, last: usize, target: TargetId, now: Moment) -> TargetReport {
+        let outcomes = self.recent.range(self.recent.len() - last..).map(|past| Outcome {
             age: now.since(past.ended),
             latency: past.latency,
             result: past.result.clone(),
@@ -130,6 +167,25 @@ mod tests {
         assert_eq!((report.newest, report.outcomes.len()), (20, OUTCOMES_MAX));
         assert_eq!(report.outcomes[0].age, Duration::from_millis(96));
         assert_eq!(report.outcomes[15].age, Duration::from_millis(81));
+    }
+
+    #[test]
+    fn news_is_told_until_the_reports_that_told_it_were_taken() {
+        let mut record = Record::default();
+        let mut told = |outcomes: u64, was_taken: bool| {
+            (0..outcomes).for_each(|_| _ = record.push(past(0, Ok(()))));
+            let entry = record.tell_news(TargetId(3), Moment::START, was_taken);
+            entry.map(|entry| (entry.newest, entry.outcomes.len()))
+        };
+        assert_eq!(told(0, true), None, "nothing was seen");
+        assert_eq!(told(2, true), Some((2, 2)));
+        assert_eq!(told(1, false), Some((3, 3)), "the first may be lost");
+        assert_eq!(told(1, true), Some((4, 1)));
+        assert_eq!(told(0, false), Some((4, 1)));
+        assert_eq!(told(0, true), None);
+        assert_eq!(told(20, true), Some((24, OUTCOMES_MAX)));
+        record.begin_anew();
+        assert_eq!(record.tell_news(TargetId(3), Moment::START, true).unwrap().outcomes.len(), OUTCOMES_MAX);
     }
 
     #[test]

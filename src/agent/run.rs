@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::chance::Chance;
 use super::metrics::Metrics;
 use super::probe::Finding;
-use super::record::{Cadence, Past};
+use super::record::{Cadence, Past, Telling};
 use super::watch;
 use super::world::{Ready, Targets, World, prepare};
 use crate::clock;
@@ -28,7 +28,8 @@ use crate::time::Moment;
 pub struct Snapshot {
     /// The configuration that the report is about; compare by [`Arc::ptr_eq`].
     pub targets: Arc<Targets>,
-    /// What the agent sees. With thousands of targets it is large, so it is handed on, never copied.
+    /// What the agent sees, or what is new in it. With thousands of targets it is large, so it is handed on, never
+    /// copied.
     pub report: Arc<Report>,
     /// When it saw it.
     pub made: Moment,
@@ -50,16 +51,18 @@ pub const WATCHES_MAX: usize = 4096;
 /// The most losses of watched connections that wait to be looked at.
 pub const LOSSES_MAX: usize = 1024;
 /// Probes the latest of `targets` and sends a snapshot at every tick, until their sender is gone. A receiver of
-/// `reports` that is too slow misses the oldest and is told how many.
+/// `reports` that is too slow misses the oldest and is told how many; with [`Telling::News`] the next one brings what
+/// those it missed had told.
 pub async fn run(
     mut targets: channel::Receiver<Arc<Targets>>,
+    telling: Telling,
     reports: broadcast::Sender<Arc<Snapshot>>,
     mut rechecks: mpsc::Receiver<Recheck>,
     metrics: Arc<Metrics>,
     chance: Chance,
 ) {
     let (lost, mut losses) = mpsc::channel(LOSSES_MAX);
-    let mut agent = Agent::new(lost, metrics, chance);
+    let mut agent = Agent::new(telling, lost, metrics, chance);
     let mut preparing = prepare(targets.borrow_and_update().clone());
     let mut is_preparing = true;
     loop {
@@ -83,7 +86,11 @@ pub async fn run(
                 if changed.is_err() {
                     return;
                 }
-                preparing = prepare(targets.borrow_and_update().clone());
+                let changed = targets.borrow_and_update().clone();
+                if agent.world.as_mut().is_some_and(|world| world.begins_anew_with(&changed)) {
+                    continue;
+                }
+                preparing = prepare(changed);
                 is_preparing = true;
             }
         }
@@ -120,6 +127,8 @@ struct Agent {
     lost: mpsc::Sender<SocketAddr>,
     /// When to report.
     cadence: Cadence,
+    /// And how much.
+    telling: Telling,
     /// What is counted, and what is known of the agent's own illness.
     metrics: Arc<Metrics>,
     /// Names this life of the agent.
@@ -130,7 +139,12 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(lost: mpsc::Sender<SocketAddr>, metrics: Arc<Metrics>, mut chance: Chance) -> Self {
+    fn new(
+        telling: Telling,
+        lost: mpsc::Sender<SocketAddr>,
+        metrics: Arc<Metrics>,
+        mut chance: Chance,
+    ) -> Self {
         Self {
             world: None,
             out: JoinSet::new(),
@@ -138,6 +152,7 @@ impl Agent {
             watches: HashMap::new(),
             lost,
             cadence: Cadence::new(clock::now()),
+            telling,
             metrics,
             boot: chance.bits(),
             number: 0,
@@ -216,9 +231,8 @@ impl Agent {
         if self.cadence.due() > now {
             return;
         }
-        let Some(world) = &self.world else { return self.cadence.sent(now, Duration::ZERO) };
+        let Some(world) = &mut self.world else { return self.cadence.sent(now, Duration::ZERO) };
         self.number += 1;
-        let told = world.records.iter().enumerate();
         let report = Report {
             vantage: world.targets.vantage,
             agent: world.targets.agent,
@@ -227,7 +241,8 @@ impl Agent {
             // Who sends it knows: this task hears nothing of control targets.
             control: None,
             lagging: self.metrics.illness().is_lagging(now),
-            targets: told.map(|(target, record)| record.tell(TargetId::from_index(target), now)).collect(),
+            // What waits may be dropped for what comes behind it; what does not wait was taken.
+            targets: world.tell(self.telling, now, reports.is_empty()),
         };
         self.cadence.sent(now, clock::now().since(now));
         // Without a receiver there is no one to tell, and that is not our affair.
@@ -328,7 +343,8 @@ mod tests {
         let (targets, of_agent) = channel::channel(targets);
         let (to_us, reports) = broadcast::channel(16);
         let (rechecks, hurries) = mpsc::channel(4);
-        let task = tokio::spawn(run(of_agent, to_us, hurries, Arc::default(), Chance::seeded(1)));
+        let task =
+            tokio::spawn(run(of_agent, Telling::All, to_us, hurries, Arc::default(), Chance::seeded(1)));
         Running { targets, reports, rechecks, task }
     }
 
@@ -509,7 +525,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
         let many = targets(&[address; PROBES_OUT_MAX + 100], Duration::from_millis(1), false);
         let (lost, _losses) = mpsc::channel(1);
-        let mut agent = Agent::new(lost, Arc::default(), Chance::seeded(1));
+        let mut agent = Agent::new(Telling::All, lost, Arc::default(), Chance::seeded(1));
         agent.install(prepare(many).await.unwrap());
         let later = clock::now() + Duration::from_secs(2);
         agent.send_probes(later);

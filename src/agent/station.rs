@@ -11,6 +11,7 @@ use super::assemble::{Assembled, assemble};
 use super::chance::Chance;
 use super::link::{self, Outgoing};
 use super::metrics::Metrics;
+use super::record::Telling;
 use super::run::{self, Recheck, Snapshot};
 use super::sight::{self, ControlTarget};
 use crate::clock;
@@ -52,7 +53,7 @@ pub async fn run(config: AgentConfig, contents: Contents, side: AgentSide, metri
     let (targets, of_prober) = watch::channel(Arc::clone(&orders.assembled.targets));
     let (rechecks, hurries) = mpsc::channel(RECHECKS_MAX);
     let (reports, mut snapshots) = broadcast::channel(SNAPSHOTS_MAX);
-    tasks.spawn(run::run(of_prober, reports, hurries, Arc::clone(&metrics), chance.split()));
+    tasks.spawn(run::run(of_prober, Telling::All, reports, hurries, Arc::clone(&metrics), chance.split()));
     loop {
         tokio::select! {
             order = heard.recv() => {

@@ -9,10 +9,12 @@ use tokio::task::{self, JoinHandle};
 use super::chance::Chance;
 use super::plan::{Pace, Plan};
 use super::probe::{Prober, Shared};
-use super::record::Record;
+use super::record::{Record, Telling};
 use crate::clock;
 use crate::config::probe::{Probe, ProbeKind, Target};
-use crate::ids::VantageId;
+use crate::health::outcome::TargetReport;
+use crate::ids::{TargetId, VantageId};
+use crate::time::Moment;
 
 /// What an agent probes, and as whom.
 #[derive(Clone, Debug)]
@@ -84,9 +86,34 @@ impl World {
             let Some(&position) = same.get(&identity).filter(|at| !moves.contains_key(*at)) else { continue };
             self.plan.adopt(target, &older.plan, position);
             self.records[target] = std::mem::take(&mut older.records[position]);
+            // Reports on the older targets that are under way are passed over.
+            self.records[target].begin_anew();
             moves.insert(position, target);
         }
         moves
+    }
+
+    /// Whether these are the targets that it has: then there is nothing to be made ready, but whoever takes reports
+    /// may have passed over some that were under way.
+    pub(super) fn begins_anew_with(&mut self, targets: &Arc<Targets>) -> bool {
+        let same = Arc::ptr_eq(&self.targets, targets);
+        if same {
+            self.records.iter_mut().for_each(Record::begin_anew);
+        }
+        same
+    }
+
+    /// What a report tells that is made now; `was_taken` says whether all before it were.
+    pub(super) fn tell(&mut self, telling: Telling, now: Moment, was_taken: bool) -> Vec<TargetReport> {
+        let records = self.records.iter_mut().enumerate();
+        let told = records.filter_map(|(target, record)| {
+            let target = TargetId::from_index(target);
+            match telling {
+                Telling::All => Some(record.tell(target, now)),
+                Telling::News => record.tell_news(target, now, was_taken),
+            }
+        });
+        told.collect()
     }
 }
 

@@ -18,6 +18,8 @@ pub fn look_ahead<'p>(
     table: &AnswerTable,
     packets: impl ExactSizeIterator<Item = (IpAddr, &'p [u8])> + Clone,
 ) {
+    // One that comes alone has nobody to wait together with. To read its name twice, so that it waits while it is
+    // parsed, costs more than it gains (docs/performance.md).
     if packets.len() < 2 {
         return;
     }

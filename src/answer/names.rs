@@ -8,6 +8,8 @@
 //! there is the closest encloser (RFC 4592 section 3.3.1), and it knows whether a wildcard, a cut or a DNAME
 //! stands in between. Names below cuts and DNAMEs are therefore not held at all; empty non-terminals are.
 
+use std::ops::Range;
+
 use super::records::{Records, Role};
 use crate::ids::{ServiceId, ZoneId};
 use crate::name;
@@ -197,6 +199,13 @@ impl Names {
             }
         }
         sum
+    }
+
+    /// Where the table lies: its slots, its entries.
+    #[must_use]
+    pub fn places(&self) -> [Range<*const u8>; 2] {
+        let slots = self.slots.as_ptr_range();
+        [slots.start.cast()..slots.end.cast(), self.entries.as_ptr_range()]
     }
 
     /// How many octets the table takes.

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::process::priority;
 use crate::process::{Enforced, Hardened};
 
 /// Lines that wait for their reader at most.
@@ -88,7 +89,11 @@ impl Queue {
         let dropped = Arc::new(AtomicU64::new(0));
         let of_thread = Arc::clone(&dropped);
         // Without the thread nothing is logged, and everything else works.
-        let _ = thread::Builder::new().name("log".to_owned()).spawn(move || write(&waiting, &of_thread));
+        let written = move || {
+            priority::give_way();
+            write(&waiting, &of_thread);
+        };
+        let _ = thread::Builder::new().name("log".to_owned()).spawn(written);
         Self { lines, dropped }
     }
 }

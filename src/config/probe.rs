@@ -138,6 +138,16 @@ impl ProbeKind {
             Self::File { .. } | Self::Icmp | Self::Gauge(_) | Self::Composed(_) => false,
         }
     }
+
+    /// Whether making it ready reads certificates, which may be others each time.
+    #[must_use]
+    pub fn reads_certificates(&self) -> bool {
+        match self {
+            Self::Http(http) => http.tls.is_some(),
+            Self::Tls(_) | Self::Journey(_) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Gauge {

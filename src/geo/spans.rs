@@ -328,6 +328,23 @@ pub fn together<A: Address, T: Copy, U: Copy>(
     both.take(most.expect("steps are counted"))
 }
 
+/// The spans of steps in the order of their addresses, one after the other, none of them held; of the steps the first
+/// begins at the family's first address. Equal neighbours become one.
+pub(super) fn spans_of<A: Address, T: Copy + Eq>(
+    mut steps: impl Iterator<Item = (A, T)>,
+) -> impl Iterator<Item = Span<A, T>> {
+    let most = steps.size_hint().1.expect("steps are counted");
+    let mut begun = steps.next();
+    let spans = std::iter::from_fn(move || {
+        let (first, value) = begun?;
+        begun = steps.find(|(_, next)| *next != value);
+        let last =
+            begun.map(|(start, _)| start.previous().expect("a later span begins behind the first address"));
+        Some(Span { first, last: last.unwrap_or(A::LAST), value })
+    });
+    spans.take(most)
+}
+
 /// A prefix as a range.
 struct Layer<A, T> {
     first: A,

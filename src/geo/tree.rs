@@ -10,7 +10,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::spans::{Address, Bits, Builder, Span, Spans, together};
+use super::spans::{Address, Bits, Builder, Span, Spans, spans_of, together};
 use crate::ids::ClassId;
 use crate::net::{self, EMBEDDING_RANGES};
 
@@ -91,10 +91,10 @@ impl Tree {
     pub fn build(v4: Spans<u32, ClassId>, v6: impl Iterator<Item = (u128, ClassId)>) -> Self {
         let holes = Spans::uniform(false).overlay(EMBEDDING_RANGES.map(|range| (range, true)));
         let outside = together(v6, holes.steps());
-        let native = Spans::of_steps(outside.map(|(start, (class, hole))| (start, (!hole).then_some(class))));
-        let v6 = Steps::build(&native, |class| class);
-        drop(native);
-        Self { v4: Steps::build(&v4, Some), v6 }
+        let native = outside.map(|(start, (class, hole))| (start, (!hole).then_some(class)));
+        let v6 = Steps::build(spans_of(native));
+        let v4_steps = v4.iter().map(|Span { first, last, value }| Span { first, last, value: Some(value) });
+        Self { v4: Steps::build(v4_steps), v6 }
     }
 
     /// The class of the client at `address`.
@@ -120,6 +120,13 @@ impl Tree {
         self.v4.bring_near(addresses) ^ self.v6.bring_near(addresses)
     }
 
+    /// Where it lies: slots and steps of either family.
+    #[must_use]
+    pub fn places(&self) -> [Range<*const u8>; 4] {
+        let ([a, b], [c, d]) = (self.v4.places(), self.v6.places());
+        [a, b, c, d]
+    }
+
     /// How many octets it occupies.
     #[must_use]
     pub fn octets(&self) -> usize {
@@ -129,9 +136,14 @@ impl Tree {
 
 impl<A: Address> Steps<A> {
     /// Spans without a class are such as nobody looks up: they only keep depths out.
-    fn build<T: Copy + Eq>(spans: &Spans<A, T>, class: impl Fn(T) -> Option<ClassId>) -> Self {
-        let steps = steps_of(spans, &class);
-        Self { slots: slots_of(&steps), splits: splits_of(spans, class), steps }
+    fn build(spans: impl Iterator<Item = Span<A, Option<ClassId>>>) -> Self {
+        let (steps, splits) = steps_of(spans);
+        Self { slots: slots_of(&steps), splits, steps }
+    }
+
+    fn places(&self) -> [Range<*const u8>; 2] {
+        let (slots, steps) = (self.slots.as_ptr_range(), self.steps.as_ptr_range());
+        [slots.start.cast()..slots.end.cast(), steps.start.cast()..steps.end.cast()]
     }
 
     #[inline]
@@ -213,14 +225,16 @@ fn position(number: usize) -> u32 {
     number as u32
 }
 
-/// One step for each span that holds a whole key, and one for each key that is split.
-fn steps_of<A: Address, T: Copy + Eq>(
-    spans: &Spans<A, T>,
-    class: impl Fn(T) -> Option<ClassId>,
-) -> Vec<Step<A::Key>> {
-    let mut steps: Vec<Step<A::Key>> = Vec::with_capacity(spans.len());
-    for span in spans.iter() {
-        let class = class(span.value).unwrap_or(NOBODY);
+/// One step for each span that holds a whole key, and one for each key that is split; and the spans that begin or end
+/// inside of a key. There is room for a step from each span, of which the system finds memory for what is written to.
+#[expect(clippy::type_complexity, reason = "the two halves of a family")]
+fn steps_of<A: Address>(
+    spans: impl Iterator<Item = Span<A, Option<ClassId>>>,
+) -> (Vec<Step<A::Key>>, Spans<A, Option<ClassId>>) {
+    let mut steps: Vec<Step<A::Key>> = Vec::with_capacity(spans.size_hint().1.unwrap_or(0));
+    let mut splits = Builder::new(None, 0);
+    for span in spans {
+        let class = span.value.unwrap_or(NOBODY);
         let (first, last) = (span.first.key(), span.last.key());
         let begin = if begins_key(span.first) { Some(first) } else { first.next() };
         let ends_split = span.last.next().is_some_and(|next| !begins_key(next));
@@ -230,23 +244,12 @@ fn steps_of<A: Address, T: Copy + Eq>(
         if ends_split && steps.last().is_none_or(|step| step.first != last || !step.split) {
             steps.push(Step { first: last, class: NOBODY, split: true });
         }
-    }
-    steps.shrink_to_fit();
-    steps
-}
-
-/// The spans that begin or end inside of a key.
-fn splits_of<A: Address, T: Copy + Eq>(
-    spans: &Spans<A, T>,
-    class: impl Fn(T) -> Option<ClassId>,
-) -> Spans<A, Option<ClassId>> {
-    let mut splits = Builder::new(None, 0);
-    for span in spans.iter() {
-        if !begins_key(span.first) || span.last.next().is_some_and(|next| !begins_key(next)) {
-            splits.add(Span { first: span.first, last: span.last, value: class(span.value) });
+        if ends_split || !begins_key(span.first) {
+            splits.add(span);
         }
     }
-    splits.finish()
+    steps.shrink_to_fit();
+    (steps, splits.finish())
 }
 
 fn begins_key<A: Address>(address: A) -> bool {

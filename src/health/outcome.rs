@@ -44,7 +44,8 @@ pub enum Failure {
     Other(String),
 }
 
-/// What an agent sends: a full snapshot of what it sees, numbered, never a delta.
+/// What an agent sends: a full snapshot of what it sees, numbered, never a delta. Who takes it may have been told some of it
+/// before; who knows that none was lost may be handed what is new alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Where the agent stands.
@@ -60,7 +61,7 @@ pub struct Report {
     pub control: Option<bool>,
     /// The agent runs late itself: its failures are void.
     pub lagging: bool,
-    /// One entry per target.
+    /// One entry per target about which there is something to tell.
     pub targets: Vec<TargetReport>,
 }
 

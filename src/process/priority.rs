@@ -1,18 +1,75 @@
 //! Whose turn it is on a busy machine. Queries by UDP are cheap and nearly all there are; a handshake costs as much as
 //! a hundred of them and is for the asking, and a reload as much as a million. So threads that serve connections, and
-//! those that read, sign and write what nobody waits for, step back behind those of UDP and behind whatever judges.
+//! those that read, sign and write what nobody waits for, step back behind those of UDP and behind whatever judges; and
+//! what judges gives way to UDP. Where the system permits it, UDP goes ahead of everybody as long as it rests now and then.
 
+use std::sync::OnceLock;
 use std::thread;
 
-use rustix::process::setpriority_process;
+use rustix::process::{
+    Resource, Rlimit, getpid, getpriority_process, getrlimit, setpriority_process, setrlimit,
+};
 
-/// How far, in the units of nice(2): beside a thread that has not stepped back, about a tenth of a processor.
+/// How far threads step back behind all others, in the units of nice(2): beside a thread that has not, about a tenth of a
+/// processor.
 const NICE: i32 = 10;
+/// How far threads give way: about a quarter, which is what a flood of queries must leave them.
+const NICE_LITTLE: i32 = 5;
+/// How far ahead threads go that answer by UDP. The kernel lets no thread take a processor that has just had more than
+/// its share of it, and then it waits until another has had a turn of milliseconds; what its share is, the difference says
+/// that it has with others: at 15 and 5 it may have eighty-seven times as much.
+const AHEAD: i32 = 15;
+/// The limit of what is permitted counts from the lowest priority upwards.
+const NICE_COUNTED_FROM: u64 = 20;
+/// The lowest priority there is.
+const NICE_MAX: i32 = 19;
 
 /// Lowers the calling thread's priority; Linux keeps it per thread. Should the kernel refuse, nothing is lost but
 /// the courtesy. There is no way back without privileges, so threads that others use after it must not.
 pub fn step_back() {
-    let _ = setpriority_process(None, NICE);
+    set_behind_normal(NICE);
+}
+
+/// Puts the calling thread behind those that answer queries by UDP, and before those that have stepped back: for
+/// threads that probe, judge and compile. A worker that shares a processor with two of them would else have a right to
+/// a third of it, and wait whenever it has had more.
+pub fn give_way() {
+    set_behind_normal(NICE_LITTLE);
+}
+
+/// Permits threads of this process to go ahead, for when its privileges are gone. Where they could not come back to it, the
+/// calling thread goes ahead now, and those that it starts are ahead from their start; [`fall_in`] ends that. Who may do
+/// neither permits nothing.
+pub fn permit_going_ahead() {
+    let wanted = NICE_COUNTED_FROM.saturating_add_signed(i64::from(AHEAD - normal()));
+    let Rlimit { current, maximum } = getrlimit(Resource::Nice);
+    let maximum = maximum.map(|maximum| maximum.max(wanted));
+    let is_enough = current.is_none_or(|current| current >= wanted);
+    if !is_enough && setrlimit(Resource::Nice, Rlimit { current: Some(wanted), maximum }).is_err() {
+        go_ahead();
+    }
+}
+
+/// Puts the calling thread ahead of those of other programs, too; whether that is permitted. It has to rest now and then,
+/// since what it leaves of a processor is nearly all that others have.
+pub fn go_ahead() -> bool {
+    setpriority_process(None, normal() - AHEAD).is_ok()
+}
+
+/// Puts a thread that went ahead back where threads begin.
+pub fn fall_in() {
+    let _ = setpriority_process(None, normal());
+}
+
+/// Not behind the calling thread's own priority, which it has from whichever thread started it.
+fn set_behind_normal(by: i32) {
+    let _ = setpriority_process(None, (normal() + by).min(NICE_MAX));
+}
+
+/// The priority that the process was started with.
+fn normal() -> i32 {
+    static NORMAL: OnceLock<i32> = OnceLock::new();
+    *NORMAL.get_or_init(|| getpriority_process(Some(getpid())).unwrap_or(0))
 }
 
 /// Does `work` in a thread of its own that has stepped back, and waits for it.
@@ -20,12 +77,24 @@ pub fn step_back() {
 /// # Panics
 /// When the system has no thread to give, or `work` panics.
 pub fn stepped_back<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let behind = || {
-        step_back();
+    beside("stepped back", step_back, work)
+}
+
+/// The same, in a thread that gives way.
+///
+/// # Panics
+/// As [`stepped_back`].
+pub fn giving_way<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    beside("giving way", give_way, work)
+}
+
+fn beside<T: Send>(name: &str, place: fn(), work: impl FnOnce() -> T + Send) -> T {
+    let placed = || {
+        place();
         work()
     };
     thread::scope(|scope| {
-        let thread = thread::Builder::new().name("stepped back".to_owned()).spawn_scoped(scope, behind);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, placed);
         thread.expect("a thread can be had").join().expect("a panic would have ended the process")
     })
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 use socket2::Socket;
 use tracing::warn;
 
-use super::mmsg::{Batch, Datagram};
+use super::mmsg::{BATCH, Batch, Datagram};
 use super::{Responder, proxy};
 use crate::answer::ahead::look_ahead;
 use crate::answer::count::Tally;
 use crate::answer::respond::{Action, Envelope, Transport};
 use crate::clock;
 use crate::net::{Family, Prefix};
+use crate::process::priority;
 use crate::publish::Reader;
 use crate::time::WallTime;
 
@@ -55,6 +56,7 @@ impl<R: Responder> Worker<R> {
     /// Answers until told to stop, which takes [`WAIT`] at most. Nothing shortens it: shutting the socket down would
     /// end every wait on it, also those of another process that has it from a supervisor or by succession.
     pub(super) fn run(mut self) {
+        let mut lead = Lead::take();
         let mut batch = Batch::new(Family::of(self.address.ip()), self.packet_info);
         let mut well = true;
         let mut rounds = 0;
@@ -66,6 +68,7 @@ impl<R: Responder> Worker<R> {
                 Ok(received) => {
                     well = true;
                     self.answer(&mut batch, received);
+                    lead.follow(received);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.renew(),
                 Err(error) if is_passing(&error) => {}
@@ -118,6 +121,52 @@ impl<R: Responder> Worker<R> {
     }
 }
 
+/// Whether a worker goes ahead of other threads. It does, where it may, so that it never waits for its turn; but a worker
+/// that never rests would leave others nothing, so that under a flood no verdict would be reached.
+#[derive(Debug)]
+struct Lead {
+    is_permitted: bool,
+    is_ahead: bool,
+    /// How many batches in a row speak for the other place.
+    in_a_row: u32,
+}
+
+/// A worker that had so many full batches in a row does not rest: some thousand queries, more than come together while
+/// another thread has one turn.
+const FULL_MAX: u32 = 16;
+/// After so many in a row that were not full, it does.
+const REST_MIN: u32 = 256;
+
+impl Lead {
+    fn take() -> Self {
+        let is_permitted = priority::go_ahead();
+        Self { is_permitted, is_ahead: is_permitted, in_a_row: 0 }
+    }
+
+    /// A batch of so many datagrams was answered.
+    fn follow(&mut self, received: usize) {
+        if self.is_permitted && self.changes_place(received == BATCH) {
+            match self.is_ahead {
+                true => self.is_permitted = priority::go_ahead(),
+                false => priority::fall_in(),
+            }
+        }
+    }
+
+    fn changes_place(&mut self, is_full: bool) -> bool {
+        if is_full != self.is_ahead {
+            self.in_a_row = 0;
+            return false;
+        }
+        self.in_a_row += 1;
+        let changes = self.in_a_row >= if self.is_ahead { FULL_MAX } else { REST_MIN };
+        if changes {
+            *self = Self { is_ahead: !self.is_ahead, in_a_row: 0, ..*self };
+        }
+        changes
+    }
+}
+
 /// Whether receiving may go on at once: signals, and errors that came with one packet, such as a late ICMP message
 /// about a reply, of which each can be reported once.
 fn is_passing(error: &io::Error) -> bool {
@@ -142,6 +191,18 @@ fn is_impossible(source: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_goes_ahead_while_it_rests_now_and_then() {
+        let mut lead = Lead { is_permitted: true, is_ahead: true, in_a_row: 0 };
+        let mut changes = |full: &[bool]| full.iter().filter(|full| lead.changes_place(**full)).count();
+        let many = [[true; 15].as_slice(), &[false]].concat().repeat(9);
+        assert_eq!(changes(&many), 0, "bursts");
+        assert_eq!(changes(&[true; 1000]), 1, "a flood");
+        let full_at_times = [[false; 255].as_slice(), &[true]].concat().repeat(9);
+        assert_eq!(changes(&full_at_times), 0, "it is not over");
+        assert_eq!(changes(&[false; 1000]), 1);
+    }
 
     #[test]
     fn impossible_sources_are_told_from_strange_ones() {

@@ -30,11 +30,13 @@ use self::opened::{Local, Opened};
 use super::said::{Failure, Outcome, Said};
 use super::{Configuration, log};
 use crate::agent::chance::Chance;
+use crate::agent::record::Telling;
 use crate::agent::run::Snapshot;
 use crate::agent::world::Targets;
 use crate::answer::respond::Transport;
 use crate::clock;
 use crate::config::generation::{self, Generation};
+use crate::config::probe::ProbeKind;
 use crate::config::{self, Config, Log, LogFormat};
 use crate::control;
 use crate::control::intake::Intake;
@@ -122,8 +124,7 @@ pub(super) enum StartFault {
 
 /// How long a start waits for the first verdicts before it answers; what is not known by then is served.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(3);
-/// Snapshots that wait for their turn at most; a full queue drops the oldest, and each is whole. Few, since each has
-/// the recent outcomes of every target.
+/// Snapshots that wait for their turn at most; a full queue drops the oldest, and the next tells what it told.
 const SNAPSHOTS_MAX: usize = 2;
 /// How long an end may take; a probe of a file on a dead share could take for ever.
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -145,7 +146,11 @@ impl Server {
         mut opened: Opened,
         watched: Watched,
     ) -> Result<Self, StartFault> {
-        let runtime = Builder::new_multi_thread().enable_all().build().map_err(StartFault::Runtime)?;
+        let runtime = Builder::new_multi_thread()
+            .on_thread_start(priority::give_way)
+            .enable_all()
+            .build()
+            .map_err(StartFault::Runtime)?;
         let clients = client_runtime().map_err(StartFault::Runtime)?;
         let config = Arc::clone(&generation.config);
         if opened.fewer_connections {
@@ -180,8 +185,10 @@ impl Server {
         }
         let saved = SavedFile::inside(&config.server.state_directory);
         let (pulse, supervisor) = (Arc::clone(&watched.pulse), watched.supervisor.clone());
-        let (task, published, in_force) =
-            Control::new(generation, path, Arc::clone(&metrics), saved, inbox.clone(), watched);
+        // It compiles everything, which a predecessor's workers are not to wait for.
+        let (task, published, in_force) = priority::giving_way(|| {
+            Control::new(generation, path, Arc::clone(&metrics), saved, inbox.clone(), watched)
+        });
         if let (Some(agents), Some(listener)) = (&config.agents, opened.agents) {
             let intake = Intake::new(agents, listener).map_err(StartFault::Agents)?;
             let (rechecks, metrics) = (task.rechecks(), Arc::clone(&metrics));
@@ -212,6 +219,8 @@ impl Server {
         }
         let mut listeners =
             opened.listeners.start(&published, clients.handle()).map_err(StartFault::Runtime)?;
+        // Workers, whom this thread was ahead for, have been started.
+        priority::fall_in();
         estate.add(listeners.take_copies());
         metrics.of_workers(listeners.registry(), listeners.connection_counts());
         // The task lives as long as this.
@@ -316,6 +325,7 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
     let path = arguments.configuration.path();
     let (generation, warnings) =
         generation::load(path, clock::wall()).map_err(|found| Failure::faults(&found))?;
+    generation.plan.places().for_each(heap::into_large_pages);
     let config = Arc::clone(&generation.config);
     let format = if json { LogFormat::Json } else { config.log.format };
     panics::end_process(format == LogFormat::Json);
@@ -326,6 +336,7 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
     // In this order, and before the first thread: opening may need root, and what is given up holds for threads that
     // start later.
     let opened = Opened::new(&config, arguments.take_over).map_err(failed)?;
+    priority::permit_going_ahead();
     let hardened = process::harden(&config.hardening, &needs(path, &config))
         .map_err(|fault| failed(StartFault::Harden(fault)))?;
     log::start(&Log { format, ..config.log });
@@ -403,16 +414,20 @@ async fn probe(mut in_force: watch::Receiver<InForce>, inbox: mpsc::Sender<Messa
     // Its own failures it rechecks by itself, and there is nobody else here to see any.
     let (_, rechecks) = mpsc::channel(1);
     let (metrics, chance) = (Arc::default(), Chance::of_system());
-    tokio::spawn(crate::agent::run::run(targets_receiver, reports, rechecks, metrics, chance));
+    tokio::spawn(crate::agent::run::run(targets_receiver, Telling::News, reports, rechecks, metrics, chance));
     tokio::spawn(forward(snapshots, Arc::clone(&current), inbox));
     let mut number = first.0;
     while in_force.changed().await.is_ok() {
         let latest = in_force.borrow_and_update().clone();
         if latest.number != number {
             number = latest.number;
-            let next = targets(&latest);
-            *current.lock().unwrap_or_else(PoisonError::into_inner) = next.clone();
-            targets_sender.send_replace(next.1);
+            let mut present = current.lock().unwrap_or_else(PoisonError::into_inner);
+            // Thousands of targets are made ready anew only where they are others.
+            let next =
+                if is_of(&present.1, &latest.config) { Arc::clone(&present.1) } else { targets(&latest).1 };
+            *present = (number, Arc::clone(&next));
+            drop(present);
+            targets_sender.send_replace(next);
         }
     }
 }
@@ -428,6 +443,13 @@ fn targets(in_force: &InForce) -> (u64, Arc<Targets>) {
         agent: 0,
     };
     (in_force.number, Arc::new(targets))
+}
+
+/// Whether these targets are what a configuration has probed here, and nothing else is read for them.
+fn is_of(targets: &Targets, config: &Config) -> bool {
+    let probed: &[_] = if config.vantages.is_empty() { &config.targets } else { &[] };
+    let mut kinds = config.probes.iter().map(|probe| &probe.kind);
+    targets.targets == probed && targets.probes == config.probes && !kinds.any(ProbeKind::reads_certificates)
 }
 
 /// Hands the agent's snapshots on, with the number of the configuration that they are about.

@@ -40,9 +40,8 @@ use crate::fault::Fault;
 use crate::health::outcome::Report;
 use crate::ids::{TargetId, ZoneId};
 use crate::name::Name;
-use crate::process::Confined;
-use crate::process::priority;
 use crate::process::supervisor::Supervisor;
+use crate::process::{Confined, heap, priority};
 use crate::publish::Published;
 use crate::time::Moment;
 use crate::wire::cookie::Secret;
@@ -423,7 +422,10 @@ impl Control {
         let (path, inbox) = (self.path.clone(), self.inbox.clone());
         let signed = self.state.table().signed_zones().map(Arc::clone).collect();
         task::spawn_blocking(move || {
-            let loaded = priority::stepped_back(|| generation::reload(&path, clock::wall(), signed));
+            let loaded = priority::stepped_back(|| {
+                let loaded = generation::reload(&path, clock::wall(), signed);
+                loaded.inspect(|(generation, _)| generation.plan.places().for_each(heap::into_large_pages))
+            });
             // The task has gone only when the process ends.
             let _ = inbox.blocking_send(Message::Loaded(Box::new(loaded)));
         });
