@@ -2,6 +2,7 @@
 //! report by it, so that all their faults look alike. It knows text and places in it, not what the text means.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The longest part of a line that is shown, in characters.
@@ -31,6 +32,8 @@ pub struct Fault {
     pub message: String,
     /// What would be right; empty when the message says so.
     pub help: String,
+    /// The file or folder that could not be opened, where that is what is wrong.
+    pub unopened: Option<Box<Path>>,
 }
 
 /// A place in a file, with what stands there.
@@ -136,6 +139,7 @@ mod tests {
             spot: Some(Spot::new(text.as_bytes(), start, start + meant.len())),
             message: "no address".into(),
             help: "write 192.0.2.1".into(),
+            unopened: None,
         }
     }
 

@@ -7,7 +7,7 @@ use super::limit::RateLimit;
 use super::resolve::{Outcome, zone_of};
 use super::respond::{Envelope, Transport};
 use super::table::{AnswerTable, ZoneTop};
-use crate::name::labels;
+use crate::name::{labels, suffixes};
 use crate::time::WallTime;
 use crate::wire::code::{Class, Rcode};
 use crate::wire::cookie::{CookieData, Secrets, Standing};
@@ -26,8 +26,8 @@ pub struct Extensions {
     pub chaos: Chaos,
     /// The agent that resolvers may report errors to, as it travels (RFC 9567).
     pub report_channel: Option<Box<[u8]>>,
-    /// How long a TCP connection may be idle, in tenths of a second (RFC 7828).
-    pub tcp_keepalive: u16,
+    /// How long connections may be idle.
+    pub keepalive: Keepalive,
     /// How many replies a network may have by UDP; as many as it likes where this is absent.
     pub rate_limit: Option<RateLimit>,
     /// How much longer than its query a reply by UDP may be.
@@ -47,6 +47,26 @@ pub struct Amplification {
 impl Default for Amplification {
     fn default() -> Self {
         Self { unsigned: 10, signed: 20 }
+    }
+}
+
+/// How long a connection may be idle, in tenths of a second: each transport says what holds for itself (RFC 7828 section
+/// 3.3.2). Over QUIC the option is forbidden (RFC 9250 section 5.5.2), and HTTP has its own means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// By TCP.
+    pub tcp: u16,
+    /// By TLS.
+    pub tls: u16,
+}
+
+impl Keepalive {
+    fn of(self, transport: Transport) -> Option<u16> {
+        match transport {
+            Transport::Tcp => Some(self.tcp),
+            Transport::Tls => Some(self.tls),
+            Transport::Udp | Transport::Https | Transport::Quic => None,
+        }
     }
 }
 
@@ -92,8 +112,10 @@ impl Extensions {
                 cookie: judged.map(|(_, data)| data),
                 nsid: self.nsid.as_deref().filter(|_| wished(Wishes::NSID)),
                 zone_version: None,
-                tcp_keepalive: (wished(Wishes::TCP_KEEPALIVE) && has_keepalive(envelope.transport))
-                    .then_some(self.tcp_keepalive),
+                tcp_keepalive: self
+                    .keepalive
+                    .of(envelope.transport)
+                    .filter(|_| wished(Wishes::TCP_KEEPALIVE)),
                 report_channel: self.report_channel.as_deref(),
                 padded: wished(Wishes::PADDING) && envelope.transport.is_encrypted(),
             },
@@ -114,11 +136,6 @@ impl Extensions {
     }
 }
 
-/// The option is for TCP; over QUIC it is forbidden (RFC 9250 section 5.5.2), and HTTP has its own means.
-fn has_keepalive(transport: Transport) -> bool {
-    matches!(transport, Transport::Tcp | Transport::Tls)
-}
-
 /// The code of a reply to a query that is nothing but a cookie (RFC 7873 section 5.4).
 pub(super) fn rcode_of_cookie(cookie: Option<Standing>) -> Rcode {
     match cookie {
@@ -129,8 +146,16 @@ pub(super) fn rcode_of_cookie(cookie: Option<Standing>) -> Rcode {
 }
 
 impl Given<'_> {
+    /// For a reply that is no zone's answer: of errors in it nobody has to hear.
+    #[must_use]
+    pub(super) fn without_zone(mut self) -> Self {
+        self.extras.report_channel = None;
+        self
+    }
+
     /// Adds and takes away what depends on the answer: only what a zone of ours leads to has a version, a referral out of
-    /// it too, and an agent that errors are reported to.
+    /// it too, and an agent that errors are reported to. No zone names an agent that is found by way of itself (RFC 9567
+    /// section 6.3): where the zone cannot be resolved, nobody could report that.
     #[cold]
     pub(super) fn fit(&mut self, table: &AnswerTable, query: &Query<'_>, outcome: &Outcome<'_>) {
         if outcome.rcode == Rcode::REFUSED || query.class != Class::IN {
@@ -138,10 +163,15 @@ impl Given<'_> {
             return;
         }
         let wished = query.edns.is_some_and(|edns| edns.wishes.include(Wishes::ZONEVERSION));
-        if wished {
-            let zone = zone_of(&table.names().find(query.name));
-            self.extras.zone_version = zone.map(|zone| version_of(table.zone(zone)));
+        if !wished && self.extras.report_channel.is_none() {
+            return;
         }
+        let zone = zone_of(&table.names().find(query.name)).map(|zone| table.zone(zone));
+        self.extras.zone_version = zone.filter(|_| wished).map(version_of);
+        self.extras.report_channel = self
+            .extras
+            .report_channel
+            .filter(|agent| zone.is_some_and(|zone| !suffixes(agent).any(|suffix| suffix == &*zone.apex)));
     }
 }
 

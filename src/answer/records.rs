@@ -48,7 +48,7 @@ const FIXED_OCTETS: usize = 9;
 /// The longest message less the longest OPT record of a reply of ours, one with a whole IPv6 client subnet.
 const MODEL_OCTETS_MAX: usize = 65_535 - 11 - 24;
 /// A pointer can reach the first 16,383 octets of a message (RFC 1035 section 4.1.4).
-const POINTER_REACH: usize = 0x3fff;
+pub(super) const POINTER_REACH: usize = 0x3fff;
 /// How many suffixes are remembered as targets of pointers: names beyond are written whole, so that encoding
 /// stays linear in the number of records.
 const SUFFIXES_MAX: usize = 64;
@@ -483,7 +483,7 @@ fn cap_ttl(octets: &mut [u8], ttl_max: u32) {
 }
 
 /// Octets of a record between its owner and its data: type, class, TTL, length.
-const RECORD_HEAD_OCTETS: usize = 10;
+pub(super) const RECORD_HEAD_OCTETS: usize = 10;
 
 /// Octets of a name that may end in a pointer.
 fn compressed_length(octets: &[u8]) -> usize {

@@ -112,10 +112,14 @@ struct Passed {
     dname_at: Option<u16>,
 }
 
-/// Where a CNAME's target stands in the reply, and the DNAME that made the CNAME, if one did and is new there.
-struct Next {
+/// What a CNAME leads to.
+struct Next<'t> {
+    /// Where its target stands in the reply.
     target_at: usize,
+    /// The DNAME that made it, if one did and is new there.
     dname_at: Option<usize>,
+    /// The wildcard that stood for its owner, where that is to be proven.
+    expanded: Option<Entry<'t>>,
 }
 
 impl<'n> Link<'n> {
@@ -139,13 +143,16 @@ impl<'t> Question<'t> {
 
     /// Follows a chain to its end, inside the zone it began in.
     #[cold]
-    fn follow(&self, zone: Option<ZoneId>, mut next: Next, reply: &mut Reply<'_>) -> Outcome<'t> {
+    fn follow(&self, zone: Option<ZoneId>, mut next: Next<'t>, reply: &mut Reply<'_>) -> Outcome<'t> {
         // Links are short: all of a chain is within the reach of a pointer.
         let place = |at: usize| u16::try_from(at).expect("a chain is shorter than a message");
         let mut passed = [Passed::default(); CHAIN_MAX];
+        let mut expanded = [None; CHAIN_MAX];
         let mut name_at = HEADER_OCTETS;
+        let mut outcome = Outcome::authoritative(Rcode::NOERROR);
         for links in 0..CHAIN_MAX {
             passed[links] = Passed { name_at: place(name_at), dname_at: next.dname_at.map(place) };
+            expanded[links] = next.expanded;
             name_at = next.target_at;
             let mut room = [0; NAME_OCTETS_MAX];
             let length = read_name(reply.written(), name_at, &mut room);
@@ -155,12 +162,43 @@ impl<'t> Question<'t> {
             if link.passed.iter().any(was_there) || zone_of(&found) != zone {
                 break;
             }
+            // A referral goes on in the additional section, behind which no proof may stand.
+            if self.is_referral(&found) && self.prove_passed(&passed, &mut expanded, reply).is_err() {
+                reply.clear();
+                return self.truncated(&found, link);
+            }
             match self.take(&found, link, reply) {
-                Step::Done(outcome) => return outcome,
+                Step::Done(of_last) => {
+                    outcome = of_last;
+                    break;
+                }
                 Step::Follow(further) => next = further,
             }
         }
-        Outcome::authoritative(Rcode::NOERROR)
+        // Not where each was met: no answer may follow what stands in the authority section.
+        if !outcome.truncated && self.prove_passed(&passed, &mut expanded, reply).is_err() {
+            reply.clear();
+            outcome.truncated = true;
+        }
+        outcome
+    }
+
+    /// Proves of the links that were passed which wildcards stood for their names; each is taken from `expanded`.
+    fn prove_passed(
+        &self,
+        passed: &[Passed; CHAIN_MAX],
+        expanded: &mut [Option<Entry<'t>>; CHAIN_MAX],
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        for (passed, expanded) in passed.iter().zip(expanded) {
+            let Some(wildcard) = expanded.take() else { continue };
+            let at = usize::from(passed.name_at);
+            let mut room = [0; NAME_OCTETS_MAX];
+            let length = read_name(reply.written(), at, &mut room);
+            let link = Link { name: &room[..length], at, passed: std::slice::from_ref(passed) };
+            self.prove_expansion(wildcard, u32::MAX, link, reply)?;
+        }
+        Ok(())
     }
 
     /// One step, which is the last where the records do not fit.
@@ -251,13 +289,12 @@ impl<'t> Question<'t> {
         if let Some(alias) = alias {
             let target_at = reply.end() + RDATA_AT;
             append(&alias, &entry, link, reply)?;
-            self.sign(entry, RecordType::CNAME, link, reply)?;
-            // The proof that a wildcard may stand for the name has begun the authority section, and no answer may
-            // follow it: the resolver asks on.
-            if self.dnssec && link.name != entry.name() && self.table.zone(entry.zone()).signed.is_some() {
+            if matches!(self.rtype, RecordType::CNAME | RecordType::ANY) {
+                self.sign(entry, RecordType::CNAME, link, reply)?;
                 return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
             }
-            return Ok(self.target(Next { target_at, dname_at: None }));
+            let expanded = if self.dnssec { self.sign_alias(entry, link, reply)? } else { None };
+            return Ok(Step::Follow(Next { target_at, dname_at: None, expanded }));
         }
         if self.own_set(entry, link, reply)? {
             return Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)));
@@ -272,14 +309,6 @@ impl<'t> Question<'t> {
             self.prove_no_data(entry, ttl_max, link, reply)?;
         }
         Ok(Step::Done(Outcome::authoritative(Rcode::NOERROR)))
-    }
-
-    /// Goes on to the target of a CNAME, unless the CNAME is itself what was asked for.
-    fn target(&self, next: Next) -> Step<'t> {
-        match self.rtype {
-            RecordType::CNAME | RecordType::ANY => Step::Done(Outcome::authoritative(Rcode::NOERROR)),
-            _ => Step::Follow(next),
-        }
     }
 
     /// The variant of a steered name that suits the client.
@@ -339,13 +368,16 @@ impl<'t> Question<'t> {
                 Role::Glue | Role::SiblingGlue => Section::Additional,
                 Role::Answer | Role::Negative | Role::Signature => continue,
             };
-            let before = reply.mark();
+            let (before, start) = (reply.mark(), reply.end());
             let appended = match owner_at {
                 None => append_above(&records, first, section, &cut, link, reply),
                 Some(at) => records.append_under(section, Model { owner: cut.name(), first }, at, reply),
             };
             match appended {
                 Err(Full) if records.role == Role::SiblingGlue => reply.take_back(before),
+                Ok(()) if self.dnssec && records.role == Role::SiblingGlue => {
+                    self.sign_addresses(cut.zone(), start, reply);
+                }
                 appended => appended?,
             }
             if self.dnssec && records.role == Role::Referral && owner_at.is_none() {
@@ -384,7 +416,11 @@ impl<'t> Question<'t> {
         let target_at = reply.end();
         reply.append(Section::Answer, 0, prefix)?;
         reply.append(Section::Answer, 0, target)?;
-        Ok(self.target(Next { target_at, dname_at }))
+        // Unless the CNAME is itself what was asked for.
+        Ok(match self.rtype {
+            RecordType::CNAME | RecordType::ANY => Step::Done(Outcome::authoritative(Rcode::NOERROR)),
+            _ => Step::Follow(Next { target_at, dname_at, expanded: None }),
+        })
     }
 
     /// The SOA record of a negative answer. Its TTL is the lesser of its own and MINIMUM already.
@@ -404,7 +440,7 @@ impl<'t> Question<'t> {
 enum Step<'t> {
     Done(Outcome<'t>),
     /// To the name that stands there in the reply.
-    Follow(Next),
+    Follow(Next<'t>),
 }
 
 /// Where a record's data begins, behind an owner that is a pointer.

@@ -2,13 +2,14 @@
 //! signing brings, and ANY, which is answered otherwise where it must validate.
 
 use super::names::Entry;
-use super::records::{Records, Role};
+use super::records::{POINTER_REACH, RECORD_HEAD_OCTETS, Records, Role};
 use super::resolve::{Link, Outcome, Question, RDATA_AT, append, pointer};
 use super::signed::SignedZone;
 use super::signed::prove::{Proof, append_signature, own_set};
 use super::table::ZoneTop;
-use super::written::suffix_at;
+use super::written::{after_name, is_name, read_name, suffix_at};
 use crate::ids::{ServiceId, ZoneId};
+use crate::name::NAME_OCTETS_MAX;
 use crate::wire::HEADER_OCTETS;
 use crate::wire::code::{Class, Rcode, RecordType};
 use crate::wire::reply::{Full, Reply, Section};
@@ -51,7 +52,23 @@ impl<'t> Question<'t> {
         self.prove_expansion(entry, u32::MAX, link, reply)
     }
 
-    fn prove_expansion(
+    /// Signs the CNAME that was just appended for the link's name, on the way to its target. Gives the wildcard that
+    /// stands for the name, if one does, which is to be proven at the end of the chain.
+    #[cold]
+    pub(super) fn sign_alias(
+        &self,
+        entry: Entry<'t>,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Option<Entry<'t>>, Full> {
+        let Some(signed) = self.signed(entry.zone()) else { return Ok(None) };
+        if let Some(signature) = signed.signature(entry.name(), RecordType::CNAME) {
+            signature.append_plain(Section::Answer, link.at, u32::MAX, reply)?;
+        }
+        Ok((link.name != entry.name()).then_some(entry))
+    }
+
+    pub(super) fn prove_expansion(
         &self,
         entry: Entry<'t>,
         ttl_max: u32,
@@ -105,7 +122,12 @@ impl<'t> Question<'t> {
     ) -> Result<(), Full> {
         let top = self.table.zone(zone);
         let Some(signed) = top.signed.as_deref() else { return Ok(()) };
-        what(&mut Proof::new(signed, link.name, link.at, &top.apex, ttl_max), reply)
+        let mut proof = Proof::new(signed, link.name, link.at, &top.apex, ttl_max);
+        // Of a chain several names may be proven, by the same record.
+        if !link.is_question() {
+            proof.look_back();
+        }
+        what(&mut proof, reply)
     }
 
     /// Proves that a name, or the wildcard that stands for it, has no records of the type.
@@ -184,6 +206,34 @@ impl<'t> Question<'t> {
         self.sign_above(cut, RecordType::DS, Section::Authority, link, reply)
     }
 
+    /// Signs what the zone answers for itself among the addresses that stand in the reply from `start` on. What does not
+    /// fit is left out, and nothing is said of it (RFC 4035 section 3.1.1).
+    #[cold]
+    pub(super) fn sign_addresses(&self, zone: ZoneId, start: usize, reply: &mut Reply<'_>) {
+        let Some(signed) = self.signed(zone) else { return };
+        let (mut at, end) = (start, reply.end());
+        let (mut name, mut last) = ([0; NAME_OCTETS_MAX], None);
+        while at < end {
+            let owner_at = suffix_at(reply.written(), at, 0);
+            let is_same = last.is_some_and(|(_, octets)| is_name(reply.written(), at, &name[..octets]));
+            let octets = read_name(reply.written(), at, &mut name);
+            let record = after_name(reply.written(), at);
+            let two_at = |at: usize| u16::from_be_bytes([reply.written()[at], reply.written()[at + 1]]);
+            let (rtype, data_octets) = (RecordType(two_at(record)), usize::from(two_at(record + 8)));
+            at = record + RECORD_HEAD_OCTETS + data_octets;
+            let is_signed = is_same && last.is_some_and(|(last, _)| last == rtype);
+            last = Some((rtype, octets));
+            let signature = signed.signature(&name[..octets], rtype);
+            let Some(signature) = signature.filter(|_| !is_signed && owner_at <= POINTER_REACH) else {
+                continue;
+            };
+            let before = reply.mark();
+            if signature.append_plain(Section::Additional, owner_at, u32::MAX, reply).is_err() {
+                reply.take_back(before);
+            }
+        }
+    }
+
     /// The answer to a question for signatures or for the proof at a name. None where there is neither.
     #[cold]
     pub(super) fn beside_alias(
@@ -229,11 +279,13 @@ impl<'t> Question<'t> {
         link: Link<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<bool, Full> {
-        let Some(signed) = self.signed(entry.zone()).filter(|signed| signed.signer().is_some()) else {
-            return Ok(false);
-        };
+        let Some(signed) = self.signed(entry.zone()) else { return Ok(false) };
+        // As they stand in a file, those of a name have one TTL; each has that of what it covers (RFC 4034 section 3).
         if self.rtype == RecordType::RRSIG {
             return append_signature(signed, entry.name(), link.at, reply);
+        }
+        if signed.signer().is_none() {
+            return Ok(false);
         }
         let Some((records, signature)) = own_set(signed, entry.name(), self.rtype) else { return Ok(false) };
         records.append_plain(Section::Answer, link.at, u32::MAX, reply)?;

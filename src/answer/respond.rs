@@ -149,6 +149,7 @@ fn answer(
     let mut given = given(table, edns, envelope, counters);
     let cookie = given.as_ref().and_then(|given| given.cookie);
     if cookie.is_some() && table.extensions().turns_away(cookie, envelope.transport) {
+        let given = given.map(Given::without_zone);
         let reject = Reject { edns: query.edns, ..Reject::new(Rcode::BADCOOKIE, question_octets) };
         return write_refusal(&reject, packet, octets, &given);
     }
@@ -207,6 +208,16 @@ fn given<'t>(
     Some(given)
 }
 
+/// The same for what is no zone's answer.
+fn given_without_zone<'t>(
+    table: &'t AnswerTable,
+    edns: Option<&Edns<'_>>,
+    envelope: Envelope,
+    counters: &Counters,
+) -> Option<Given<'t>> {
+    given(table, edns, envelope, counters).map(Given::without_zone)
+}
+
 /// The longest reply: what the client takes, and what one may have that is not signed, and one that is.
 #[inline]
 fn limits(
@@ -239,10 +250,7 @@ fn refuse(
     octets: &mut [u8],
     counters: &Counters,
 ) -> Written {
-    let mut given = given(table, reject.edns, envelope, counters);
-    if let Some(given) = &mut given {
-        given.extras.report_channel = None; // Of what is no zone's answer nobody has to hear.
-    }
+    let given = given_without_zone(table, reject.edns, envelope, counters);
     write_refusal(reject, packet, octets, &given)
 }
 
@@ -277,7 +285,7 @@ fn confirm(
     octets: &mut [u8],
     counters: &Counters,
 ) -> Written {
-    let given = given(table, Some(edns), envelope, counters);
+    let given = given_without_zone(table, Some(edns), envelope, counters);
     let cookie = given.as_ref().and_then(|given| given.cookie);
     let reject = Reject { edns: Some(edns), ..Reject::new(rcode_of_cookie(cookie), 0) };
     write_refusal(&reject, packet, octets, &given)

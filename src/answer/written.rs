@@ -48,6 +48,17 @@ pub(super) fn suffix_at(reply: &[u8], mut at: usize, octets: usize) -> usize {
     resolve_pointer(reply, at)
 }
 
+/// Where what follows the name at `at` of a reply of ours begins.
+pub(super) fn after_name(reply: &[u8], mut at: usize) -> usize {
+    loop {
+        match reply[at] {
+            0 => return at + 1,
+            0xc0.. => return at + 2,
+            label => at += 1 + usize::from(label),
+        }
+    }
+}
+
 fn resolve_pointer(reply: &[u8], at: usize) -> usize {
     match reply[at] {
         high @ 0xc0.. => {

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::limit::SECRETS_OCTETS_MAX;
+use super::secret::SecretFault;
+use super::section::stream::Limits;
 use super::{Config, secret};
-use crate::answer::extensions::{Cookies, Extensions};
+use crate::answer::extensions::{Cookies, Extensions, Keepalive};
 use crate::fault::Fault;
 use crate::wire::cookie::{Secret, Secrets};
 
@@ -12,30 +14,32 @@ use crate::wire::cookie::{Secret, Secrets};
 pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
     let wanted = &config.server.extensions;
     let secrets = match &wanted.cookies.secrets {
-        Some((file, span)) => Some(read_secrets(file).map_err(|message| {
+        Some((file, span)) => Some(read_secrets(file).map_err(|SecretFault { message, unopened }| {
             let help = "write one secret of 32 hexadecimal digits per line into a file that its owner alone may read";
-            Box::new(config.error(*span, message, help.to_owned()))
+            Box::new(Fault { unopened, ..config.error(*span, message, help.to_owned()) })
         })?),
         None => None,
     };
     let cookies = secrets.filter(|_| wanted.cookies.answer);
-    let tenths = config.server.tcp.idle_timeout.as_millis() / 100;
+    let tenths = |limits: &Limits| u16::try_from(limits.idle_timeout.as_millis() / 100).unwrap_or(u16::MAX);
+    let keepalive =
+        Keepalive { tcp: tenths(&config.server.tcp), tls: tenths(&config.server.encrypted.tls.limits) };
     Ok(Extensions {
         cookies: cookies.map(|secrets| Cookies { secrets, required: wanted.cookies.required }),
         nsid: wanted.nsid.as_ref().map(|text| text.as_bytes().into()),
         chaos: wanted.chaos.clone(),
-        report_channel: wanted.error_reports.as_ref().map(|name| name.as_wire().into()),
-        tcp_keepalive: u16::try_from(tenths).unwrap_or(u16::MAX),
+        report_channel: wanted.error_reports.as_ref().map(|(name, _)| name.as_wire().into()),
+        keepalive,
         rate_limit: wanted.rate_limit.clone(),
         amplification: wanted.amplification,
     })
 }
 
-fn read_secrets(path: &Path) -> Result<Secrets, String> {
+fn read_secrets(path: &Path) -> Result<Secrets, SecretFault> {
     let octets = secret::read(path, SECRETS_OCTETS_MAX)?;
     let fault = |why: String| format!("{}: {why}", path.display());
     let text = std::str::from_utf8(&octets).map_err(|_| fault("holds octets that are no text".to_owned()))?;
-    Secrets::parse(text).map_err(|why| fault(why.to_string()))
+    Ok(Secrets::parse(text).map_err(|why| fault(why.to_string()))?)
 }
 
 /// Gives cookies a secret that the process made up, where the configuration wants cookies and names no secrets.

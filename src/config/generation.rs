@@ -24,7 +24,7 @@ use crate::name::{self, Name};
 use crate::time::WallTime;
 use crate::wire::code::RecordType;
 use crate::wire::cookie::Secret;
-use crate::zone;
+use crate::zone::{self, rdata, rdata::Problem};
 
 /// A configuration with all that it comes to.
 #[derive(Debug)]
@@ -79,6 +79,14 @@ pub fn build(config: Config, mut warnings: Vec<Fault>, dnssec: Dnssec) -> Loaded
     Ok((generation, warnings))
 }
 
+/// Record data of a steered name; else what is wrong, and what would be right.
+fn read_binding(rtype: RecordType, text: &str, origin: &Name) -> Result<Box<[u8]>, (String, &'static str)> {
+    let told = |problem: Problem| (problem.to_string(), problem.help());
+    let rdata = rdata::read_text(rtype, text, origin).map_err(|fault| told(fault.problem))?;
+    rdata::of_service(&rdata).map_err(|problem| told(Problem::Service(problem)))?;
+    Ok(rdata.into())
+}
+
 /// A generation of what was read; `zones` are those of the configuration in their order, none where one of them
 /// could not be read.
 pub fn assemble(
@@ -89,10 +97,7 @@ pub fn assemble(
     mut errors: Vec<Fault>,
     mut warnings: Vec<Fault>,
 ) -> Loaded {
-    let bound = config.bind(|rtype, text, origin| {
-        let rdata = zone::rdata::read_text(rtype, text, origin).map_err(|fault| fault.to_string())?;
-        Ok(rdata.into())
-    });
+    let bound = config.bind(read_binding);
     errors.extend(bound.err().unwrap_or_default());
     let Some(zones) = zones else { return Err(with_warnings(errors, warnings)) };
     errors.extend(config.check_against_zones(|zone, name| held(&zones[zone.index()], name)));
@@ -181,13 +186,14 @@ fn read_databases(config: &Config, errors: &mut Vec<Fault>) -> Databases {
 
 /// Reads one database whole: a file that is cut short under a running server must not end it.
 pub fn read_database(path: &Path, layout: &Layout) -> Result<Database, Box<Fault>> {
-    let fault = |message: String| {
+    let fault = |message: String, unopened: Option<Box<Path>>| {
         let file = path.display().to_string().into();
-        Box::new(Fault { severity: Severity::Error, file, spot: None, message, help: String::new() })
+        let help = String::new();
+        Box::new(Fault { severity: Severity::Error, file, spot: None, message, help, unopened })
     };
-    let octets =
-        read_bounded(path).map_err(|error| fault(format!("the database cannot be read: {error}")))?;
-    Database::from_octets(octets, layout).map_err(|error| fault(error.to_string()))
+    let octets = read_bounded(path)
+        .map_err(|error| fault(format!("the database cannot be read: {error}"), Some(path.into())))?;
+    Database::from_octets(octets, layout).map_err(|error| fault(error.to_string(), None))
 }
 
 /// The size is judged before anything is read: of a pipe or a device there would be no end.

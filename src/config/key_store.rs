@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::limit::{KEY_FILES_MAX, ZONE_KEYS_MAX};
-use super::secret;
+use super::secret::{self, SecretFault};
 use crate::dnssec::key::Key;
 use crate::dnssec::key_file::{self, KEY_FILE_OCTETS_MAX, stem};
 use crate::name::Name;
@@ -22,7 +22,7 @@ pub struct StoredKey {
 }
 
 /// All keys of a zone in a folder, in the order of their files' names; or everything that is wrong with them.
-pub fn read(folder: &Path, zone: &Name) -> Result<Vec<StoredKey>, Vec<String>> {
+pub fn read(folder: &Path, zone: &Name) -> Result<Vec<StoredKey>, Vec<SecretFault>> {
     let files = private_files(folder, zone).map_err(|fault| vec![fault])?;
     let mut keys = Vec::new();
     let mut faults = Vec::new();
@@ -36,8 +36,10 @@ pub fn read(folder: &Path, zone: &Name) -> Result<Vec<StoredKey>, Vec<String>> {
 }
 
 /// The files of a zone's private keys in a folder.
-pub(super) fn private_files(folder: &Path, zone: &Name) -> Result<Vec<PathBuf>, String> {
-    let unreadable = |error: io::Error| format!("the folder {} cannot be read: {error}", folder.display());
+pub(super) fn private_files(folder: &Path, zone: &Name) -> Result<Vec<PathBuf>, SecretFault> {
+    let unreadable = |error: io::Error| {
+        SecretFault::unopened(folder, format!("the folder {} cannot be read: {error}", folder.display()))
+    };
     let whole = stem(zone, 0, 0);
     let start = &whole[..whole.len() - "000+00000".len()];
     let mut files = Vec::new();
@@ -54,28 +56,32 @@ pub(super) fn private_files(folder: &Path, zone: &Name) -> Result<Vec<PathBuf>, 
             "{} keys of {zone} are in {}; at most {ZONE_KEYS_MAX} are taken",
             files.len(),
             folder.display()
-        ));
+        )
+        .into());
     }
     files.sort();
     Ok(files)
 }
 
-fn read_key(file: &Path, zone: &Name) -> Result<Key, String> {
+fn read_key(file: &Path, zone: &Name) -> Result<Key, SecretFault> {
     let private = secret::read(file, KEY_FILE_OCTETS_MAX as u64)?;
-    let key = with_public(file, &private).map_err(|fault| format!("{}: {fault}", file.display()))?;
+    let key = with_public(file, &private)?;
     if key.owner() != zone {
-        return Err(format!("{}: it is a key of {}, not of {zone}", file.display(), key.owner()));
+        return Err(format!("{}: it is a key of {}, not of {zone}", file.display(), key.owner()).into());
     }
     Ok(key)
 }
 
 /// The key of both halves.
-fn with_public(file: &Path, private: &[u8]) -> Result<Key, String> {
-    let private = std::str::from_utf8(private).map_err(|_| "it is no text".to_owned())?;
+fn with_public(file: &Path, private: &[u8]) -> Result<Key, SecretFault> {
+    let fault = |why: String| format!("{}: {why}", file.display());
+    let private = std::str::from_utf8(private).map_err(|_| fault("it is no text".to_owned()))?;
     let public = file.with_extension("key");
-    let mut open =
-        File::open(&public).map_err(|error| format!("{} cannot be read: {error}", public.display()))?;
-    key_file::read(&read_text(&mut open)?, private).map_err(|fault| fault.to_string())
+    let mut open = File::open(&public).map_err(|error| {
+        SecretFault::unopened(&public, format!("{} cannot be read: {error}", public.display()))
+    })?;
+    let public = read_text(&mut open).map_err(fault)?;
+    Ok(key_file::read(&public, private).map_err(|why| fault(why.to_string()))?)
 }
 
 fn read_text(file: &mut File) -> Result<String, String> {
@@ -139,7 +145,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o620] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             let faults = read(folder.path(), &"example.com".parse().unwrap()).unwrap_err();
-            assert!(faults[0].contains("others than its owner may open this secret"), "{faults:?}");
+            assert!(faults[0].message.contains("others than its owner may open this secret"), "{faults:?}");
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
         assert!(read(folder.path(), &"example.com".parse().unwrap()).is_ok());

@@ -181,6 +181,7 @@ fn unreadable(path: &Path, message: String) -> Fault {
         spot: None,
         message,
         help: "name a configuration that this user can read, such as rhumb.toml".to_owned(),
+        unopened: Some(path.into()),
     }
 }
 
@@ -232,6 +233,7 @@ fn read_config(top: Table, findings: &Findings) -> Config {
     let zones: Vec<_> =
         top.entries("zones", limit::ZONES_MAX).iter().filter_map(section::zone::read_zone).collect();
     let zone_index = section::zone::index_zones(&zones, findings);
+    check::check_error_reports(server.extensions.error_reports.as_ref(), &zones, findings);
 
     let known = Known { regions: &region_names, probes: &probe_names, maps: &map_names };
     let mut endpoints = Endpoints::new(&probes);
@@ -289,10 +291,10 @@ impl Config {
     }
 
     /// Fills the bindings of all services. `read` makes wire form of record data as a master file has it,
-    /// names in it being relative to the zone given, or says what is wrong. Every fault is given at once.
+    /// names in it being relative to the zone given, or says what is wrong and what would be right. Every fault is given at once.
     pub fn bind(
         &mut self,
-        read: impl Fn(RecordType, &str, &Name) -> Result<Box<[u8]>, String>,
+        read: impl Fn(RecordType, &str, &Name) -> Result<Box<[u8]>, (String, &'static str)>,
     ) -> Result<(), Vec<Fault>> {
         let mut faults = Vec::new();
         for index in 0..self.services.len() {
@@ -301,7 +303,9 @@ impl Config {
             for written in &self.details[index].bindings {
                 match read(written.rtype, &written.text, &origin) {
                     Ok(rdata) => self.services[index].bindings.push(Binding { rtype: written.rtype, rdata }),
-                    Err(message) => faults.push(self.error(written.span, message, String::new())),
+                    Err((message, help)) => {
+                        faults.push(self.error(written.span, message, help.to_owned()));
+                    }
                 }
             }
         }

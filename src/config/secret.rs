@@ -1,6 +1,7 @@
 //! Secrets on disk: keys of certificates and zones, secrets of cookies. One way to read them all, which refuses a
 //! file that others than its owner may read or change: such a key is known to whoever was on the machine.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -9,16 +10,48 @@ use std::path::Path;
 /// The bits of a file's mode that let others than its owner in.
 const OTHERS: u32 = 0o077;
 
+/// Why there is no secret to be had from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFault {
+    /// What is wrong, and what would be right.
+    pub message: String,
+    /// The file or folder that could not be opened, where that is what is wrong.
+    pub unopened: Option<Box<Path>>,
+}
+
+impl SecretFault {
+    /// `path` could not be opened.
+    #[must_use]
+    pub fn unopened(path: &Path, message: String) -> Self {
+        Self { message, unopened: Some(path.into()) }
+    }
+}
+
+impl From<String> for SecretFault {
+    fn from(message: String) -> Self {
+        Self { message, unopened: None }
+    }
+}
+
+impl fmt::Display for SecretFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SecretFault {}
+
 /// Reads a secret of at most `octets_max` octets.
 ///
 /// # Errors
 /// When the file cannot be read, is no regular file, is longer, or when others may read or change it; what would be
 /// right.
-pub fn read(path: &Path, octets_max: u64) -> Result<Vec<u8>, String> {
-    let fault = |why: String| format!("{}: {why}", path.display());
+pub fn read(path: &Path, octets_max: u64) -> Result<Vec<u8>, SecretFault> {
+    let fault = |why: String| SecretFault::from(format!("{}: {why}", path.display()));
     let unreadable = |error: std::io::Error| fault(error.to_string());
     // Of the file that is read, not of what the path names a moment earlier.
-    let file = File::open(path).map_err(unreadable)?;
+    let file =
+        File::open(path).map_err(|error| SecretFault { unopened: Some(path.into()), ..unreadable(error) })?;
     let found = file.metadata().map_err(unreadable)?;
     if !found.is_file() {
         return Err(fault("it is not a regular file".to_owned()));
@@ -61,7 +94,9 @@ mod tests {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             let read = read(&file, 100);
             assert_eq!(read.is_ok(), good, "{mode:o}: {read:?}");
-            assert!(good || read.unwrap_err().contains(&format!("its mode is {mode:04o}; make it 0600")));
+            assert!(
+                good || read.unwrap_err().message.contains(&format!("its mode is {mode:04o}; make it 0600"))
+            );
         }
     }
 
@@ -72,8 +107,8 @@ mod tests {
         fs::write(&file, "secret").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(read(&file, 6).unwrap(), b"secret");
-        assert!(read(&file, 5).unwrap_err().contains("longer than 5 octets"));
-        assert!(read(folder.path(), 5).unwrap_err().contains("not a regular file"));
+        assert!(read(&file, 5).unwrap_err().message.contains("longer than 5 octets"));
+        assert!(read(folder.path(), 5).unwrap_err().message.contains("not a regular file"));
         assert!(read(&folder.path().join("none"), 5).is_err());
     }
 }

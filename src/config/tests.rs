@@ -294,7 +294,7 @@ fn bindings_are_read_once_and_faults_point_at_them() {
     let mut config = believed(&with_services(services));
     let read = |_, text: &str, origin: &Name| match text {
         "good" => Ok(origin.as_wire().into()),
-        _ => Err("no record data".to_owned()),
+        _ => Err(("no record data".to_owned(), "write some")),
     };
     let faults = config.bind(read).unwrap_err();
     assert_eq!(config.services[0].bindings[0].rdata.as_ref(), b"\x03sub\x07example\x03com\x00");

@@ -45,13 +45,20 @@ impl Text {
         let end = self.line_starts.get(line).copied().unwrap_or(self.source.len());
         let mut spot = Spot::new(&self.source.as_bytes()[start..end], span.start - start, span.end - start);
         spot.line = line;
-        Fault { severity, file: Arc::clone(&self.file), spot: Some(spot), message, help }
+        Fault { severity, file: Arc::clone(&self.file), spot: Some(spot), message, help, unopened: None }
     }
 
     /// A fault of the text as a whole.
     #[must_use]
     pub fn remark(&self, severity: Severity, message: String) -> Fault {
-        Fault { severity, file: Arc::clone(&self.file), spot: None, message, help: String::new() }
+        Fault {
+            severity,
+            file: Arc::clone(&self.file),
+            spot: None,
+            message,
+            help: String::new(),
+            unopened: None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::secret::SecretFault;
 use super::{Config, Zone, ZoneKeys, key_store};
 use crate::answer::compile_signed::ZoneDnssec;
 use crate::answer::signed::{SignedZone, is_signed};
@@ -52,6 +53,8 @@ fn signed_here(
     warnings: &mut Vec<Fault>,
 ) -> Result<ZoneDnssec, Vec<Fault>> {
     let error = |message: String, help: &str| config.error(keys.span, message, help.to_owned());
+    let unusable =
+        |fault: SecretFault, help: &str| Fault { unopened: fault.unopened, ..error(fault.message, help) };
     let types = zone.owners().flat_map(|owner| owner.rrsets().map(zone::Rrset::rtype));
     if let Some(rtype) = types.into_iter().find(|rtype| MADE_BY_SIGNING.contains(rtype)) {
         let message = format!("{} is signed here, but its file holds {rtype} records", written.origin);
@@ -62,7 +65,7 @@ fn signed_here(
     }
     let make = format!("make one by `rhumb dnssec make {} --keys {}`", written.origin, keys.folder.display());
     let stored = key_store::read(&keys.folder, &written.origin)
-        .map_err(|faults| faults.into_iter().map(|fault| error(fault, &make)).collect::<Vec<_>>())?;
+        .map_err(|faults| faults.into_iter().map(|fault| unusable(fault, &make)).collect::<Vec<_>>())?;
     let stored: Vec<_> = stored.into_iter().map(|stored| stored.key).collect();
     if stored.is_empty() {
         let message = format!("{} has no key of {}", keys.folder.display(), written.origin);

@@ -60,7 +60,10 @@ impl Octets {
     }
 
     fn read_secret(path: &Path) -> Result<Self, String> {
-        Ok(Self { path: path.to_owned(), octets: secret::read(path, FILE_OCTETS_MAX)? })
+        Ok(Self {
+            path: path.to_owned(),
+            octets: secret::read(path, FILE_OCTETS_MAX).map_err(|fault| fault.message)?,
+        })
     }
 
     fn fault(&self, why: impl std::fmt::Display) -> String {

@@ -123,6 +123,10 @@ impl Check<'_, '_> {
                     &"give the DNAME to a name of its own (RFC 4592 section 4.4)",
                 );
             }
+            RecordType::SVCB | RecordType::HTTPS if rrset.rdata().any(rdata::is_alias_with_parameters) => {
+                let help = "take them away, or give a priority from 1 to 65535 (RFC 9460 section 2.4.2)";
+                self.warn(rrset, &"priority 0 makes an alias, whose parameters clients pass over", &help);
+            }
             RecordType::NS if is_wildcard => {
                 let help = "delegate names one by one: what this means is not defined (RFC 4592 section 4.2)";
                 self.warn(rrset, &"a wildcard has an NS", &help);

@@ -54,6 +54,7 @@ fn unreadable(file: &Path, error: &io::Error) -> Fault {
         spot: None,
         message: format!("the zone file cannot be read: {error}"),
         help: "name a readable master file".to_owned(),
+        unopened: Some(file.into()),
     }
 }
 

@@ -109,6 +109,7 @@ fn fault(
         spot,
         message: message.to_string(),
         help: help.to_string(),
+        unopened: None,
     }
 }
 
@@ -126,7 +127,14 @@ impl Findings {
         let mut faults: Vec<Fault> = self.told.into_iter().map(|(_, fault)| fault).collect();
         if self.untold > 0 {
             let (message, help) = (format!("and {} more", self.untold), String::new());
-            faults.push(Fault { severity, file: Arc::clone(file), spot: None, message, help });
+            faults.push(Fault {
+                severity,
+                file: Arc::clone(file),
+                spot: None,
+                message,
+                help,
+                unopened: None,
+            });
         }
         faults
     }

@@ -223,6 +223,23 @@ fn every_kind_of_reply_has_opt_with_do_our_size_and_version_and_nothing_else() {
     }
 }
 
+/// Resolvers mix the case of what they ask, and believe a reply that has it alike.
+#[test]
+fn the_case_of_a_question_comes_back_over_every_transport() {
+    let world = World::new(&[("example.com", ZONE)], "").unwrap();
+    for name in
+        ["wWw.eXamPle.cOM", "ALIAS.example.COM", "nOthinG.example.com", "x.CuT.eXample.com", "eXample.ORG"]
+    {
+        for transport in Transport::ALL {
+            let packet = asking(name, A).packet(0);
+            let question = 12..12 + name.len() + 2 + 4;
+            let asked = Asked { packet: packet.clone(), source: [198, 51, 100, 7].into(), transport };
+            let reply = world.ask(&asked).unwrap();
+            assert_eq!(reply[question.clone()], packet[question], "{name} by {transport}");
+        }
+    }
+}
+
 #[test]
 fn truncated_replies_and_those_that_want_a_cookie_have_opt_too() {
     let long: String =

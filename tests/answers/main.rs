@@ -4,6 +4,7 @@
 
 mod amplification;
 mod ask;
+mod bindings;
 mod cases;
 mod challenged;
 mod envelope;
@@ -11,6 +12,7 @@ mod fuzz;
 mod mutation;
 mod oracle;
 mod peers;
+mod proofs;
 mod properties;
 mod reload;
 mod rollover;

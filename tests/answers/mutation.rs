@@ -1,39 +1,15 @@
-//! Queries as dig, kdig, delv and unbound send them, what damage and malice make of them, and the zone that they are put
-//! to. Shared with the benchmark `reliability`, which sends them through sockets.
+//! Queries as dig, kdig, delv and unbound send them, and what damage and malice make of them. Shared with the benchmark
+//! `reliability`, which sends them through sockets.
+
+#[path = "zone.rs"]
+mod zone;
 
 use rhumb::agent::chance::Chance;
 
+pub(crate) use zone::{CONFIGURATION, ZONE};
+
 /// The queries as hexadecimal digits, with the command that sent each above it.
 pub(crate) const CORPUS: &str = include_str!("../corpora/queries.hex");
-
-/// The zone example.com.
-pub(crate) const ZONE: &str = "@ 3600 SOA ns1 host 1 7200 900 1209600 300
-@ 3600 NS ns1
-@ 3600 MX 10 mail
-ns1 3600 A 192.0.2.53
-mail 300 A 192.0.2.25
-www 60 TXT \"beside the service\"
-alias 60 CNAME www
-cut 60 NS ns.cut
-ns.cut 60 A 192.0.2.54
-*.w 60 TXT \"wild\"
-d 60 DNAME w
-many 60 TXT \"01234567890123456789012345678901234567890123456789012345678901234567890123456789\"
-";
-
-/// What is configured but for zones, regions and addresses.
-pub(crate) const CONFIGURATION: &str = "server.nsid = \"ns1-test\"
-server.error-reports = \"reports.example.net\"
-server.chaos = { id = \"ns1\", version = \"test\" }
-[maps.m]
-order = [\"eu\", \"us\"]
-[services.www]
-names = [\"www.example.com\", \"*.app.example.com\"]
-map = \"m\"
-https = [\"1 . alpn=h2\"]
-regions.eu = [\"192.0.2.1\", \"2001:db8::1\"]
-regions.us = [\"192.0.2.2\", \"2001:db8::2\"]
-";
 
 /// A number below `end`.
 pub(crate) fn below(chance: &mut Chance, end: usize) -> usize {

@@ -55,6 +55,10 @@ ns.secure 60 A 192.0.2.8
 insecure 60 NS ns.insecure
 ns.insecure 60 A 192.0.2.9
 far.below 60 NS ns.example.net.
+sib 60 NS ns.sib
+sib 60 NS plain
+sib 60 NS ns.secure
+ns.sib 60 A 192.0.2.7
 child 60 NS ns1
 child 60 DS 2 13 2 0000000000000000000000000000000000000000000000000000000000000002
 www 60 A 192.0.2.10
@@ -136,6 +140,7 @@ pub(crate) const NAMES: &[&str] = &[
     "in.insecure.example.com",
     "far.below.example.com",
     "a.far.below.example.com",
+    "in.sib.example.com",
     "below.example.com",
     "child.example.com",
     "www.child.example.com",
@@ -218,7 +223,7 @@ pub(crate) fn keys(world: &World, zone: &str) -> Vec<DNSKEY> {
 
 /// Checks each signature, and that nothing that should be signed is not.
 pub(crate) fn check_signatures(message: &Message, keys: &BTreeMap<&str, Vec<DNSKEY>>, what: &str) {
-    for section in [&message.answers, &message.authorities] {
+    for section in [&message.answers, &message.authorities, &message.additionals] {
         let mut sets: BTreeMap<(String, u16), Vec<&Record>> = BTreeMap::new();
         let mut signatures: BTreeMap<(String, u16), Vec<&Record>> = BTreeMap::new();
         let dnames: Vec<&Name> = section
@@ -239,11 +244,14 @@ pub(crate) fn check_signatures(message: &Message, keys: &BTreeMap<&str, Vec<DNSK
             let is_made = *rtype == 5
                 && dnames.iter().any(|dname| dname.zone_of(&set[0].name) && **dname != set[0].name);
             let is_referral = *rtype == 2 && std::ptr::eq(section, &message.authorities);
+            // RFC 4035 section 2.2: what stands below a cut is not the zone's to sign.
+            let is_glue = owner.starts_with("ns.");
+            let is_unsigned = is_made || is_referral || is_glue;
             let Some(over) = signatures.remove(&(owner.clone(), *rtype)) else {
-                assert!(is_made || is_referral, "{what}: {owner} {rtype} is not signed");
+                assert!(is_unsigned, "{what}: {owner} {rtype} is not signed");
                 continue;
             };
-            assert!(!is_made && !is_referral, "{what}: {owner} {rtype} is signed");
+            assert!(!is_unsigned, "{what}: {owner} {rtype} is signed");
             assert_eq!(over.len(), 1, "{what}: by one key");
             let RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) = &over[0].data else { unreachable!() };
             check_signature(over[0], rrsig, set, keys, what);
@@ -442,6 +450,22 @@ fn do_changes_nothing_in_a_zone_that_is_not_signed() {
             );
         }
     }
+}
+
+/// A referral says what it must; the signatures over addresses of name servers stand there only where there is room
+/// (RFC 4035 section 3.1.1).
+#[test]
+fn signatures_over_addresses_beside_a_referral_go_before_it_is_truncated() {
+    let world = World::signed(ZONES, SERVICES, "denial = \"nsec\"").unwrap();
+    let mut counts = BTreeSet::new();
+    for octets in (512..=1232).step_by(4) {
+        let asked = ask::read(&format!("dig in.sib.example.com A +dnssec +bufsize={octets}")).unwrap();
+        let message = reply(&world, &asked);
+        assert!(!message.metadata.truncation, "{octets}: {message}");
+        let signatures = message.additionals.iter().filter(|record| record.record_type() == Type::RRSIG);
+        counts.insert(signatures.count());
+    }
+    assert_eq!(counts, BTreeSet::from([1, 2]));
 }
 
 /// One set's signature, and at steered names that over what the client is given.

@@ -46,8 +46,13 @@ fn without_descriptors_udp_the_operator_and_metrics_go_on() {
         })
         .collect();
     assert!(crowd.len() > 200, "{} connections", crowd.len());
-    let taken = descriptors(&server);
-    assert!(taken > before + 50 && taken < 160, "{before} descriptors, then {taken}");
+    // What is evicted is closed by a task of its own, which has to have its turn first.
+    let within = || (before + 51..160).contains(&descriptors(&server));
+    let settled = (0..1000).any(|_| {
+        thread::sleep(PATIENCE / 1000);
+        within()
+    });
+    assert!(settled, "{before} descriptors, then {}", descriptors(&server));
     for _ in 0..100 {
         assert!(answers_by_udp(server.plain));
     }

@@ -15,7 +15,10 @@ use hickory_net::{DnsHandle, DnsMultiplexer};
 
 use crate::server::{NAME, PATIENCE, Server, client_config};
 
-const QUESTIONS: [(&str, RecordType); 6] = [
+const QUESTIONS: [(&str, RecordType); 8] = [
+    // As resolvers that mix the case expect to have it back.
+    ("wWw.eXamPle.cOM.", RecordType::A),
+    ("nOthinG.eXamPle.cOM.", RecordType::A),
     ("www.example.com.", RecordType::A),
     ("www.example.com.", RecordType::AAAA),
     ("example.com.", RecordType::SOA),
@@ -58,6 +61,7 @@ async fn asks_over(server: &Server, stream: impl DnsRequestSender) {
         async move { (name, *rtype, replies.next().await.expect("there is a reply").unwrap()) }
     });
     for (name, rtype, reply) in futures_util::future::join_all(asked).await {
+        assert_eq!(reply.queries[0].name().to_ascii(), *name, "{rtype}: the case of the question");
         assert_eq!(said(&reply), by_udp(server.plain, name, rtype), "{name} {rtype}");
     }
     background.abort();

@@ -1,6 +1,9 @@
 //! Messages and requests of HTTP through the whole of `respond`: what is fuzzed where octets become answers. The tables
 //! are made once: names of every kind, signed and not, with every extension on.
 
+#[path = "../answers/zone.rs"]
+mod zone;
+
 use std::cell::RefCell;
 use std::fs;
 use std::sync::LazyLock;
@@ -25,41 +28,14 @@ use rhumb::time::WallTime;
 use rhumb::wire::code::OptionCode;
 use rhumb::wire::cookie::Secret;
 
+use zone::{CONFIGURATION, ZONE};
+
 const NOW: WallTime = WallTime(1_767_225_600_000);
 
-const ZONE: &str = "@ 3600 SOA ns1 host 1 7200 900 1209600 300
-@ 3600 NS ns1
-@ 3600 MX 10 mail
-ns1 3600 A 192.0.2.53
-mail 300 A 192.0.2.25
-www 60 TXT \"beside the service\"
-alias 60 CNAME www
-loop 60 CNAME loop2
-loop2 60 CNAME loop
-cut 60 NS ns.cut
-cut 60 DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000001
-ns.cut 60 A 192.0.2.54
-*.w 60 TXT \"wild\"
-d 60 DNAME w
-deep.ent.x 60 A 192.0.2.3
-many 60 TXT \"01234567890123456789012345678901234567890123456789012345678901234567890123456789\"
-";
-
-const CONFIGURATION: &str = "server.listen = [\"127.0.0.1:5300\"]
-server.nsid = \"ns1-test\"
-server.error-reports = \"reports.example.net\"
-server.chaos = { id = \"ns1\", version = \"test\" }
+/// What stands before the configuration that queries are put to.
+const SERVER: &str = "server.listen = [\"127.0.0.1:5300\"]
 regions.eu = { continent = \"EU\", location = [53.35, -6.26] }
 regions.us = { continent = \"NA\", location = [39.04, -77.49] }
-[maps.m]
-order = [\"eu\", \"us\"]
-clients = { \"net:10.1.0.0/16\" = { regions = [\"us\"] }, \"net:2001:db8:5::/48\" = { regions = [\"us\"], fence = \"hard\" } }
-[services.www]
-names = [\"www.example.com\", \"*.app.example.com\"]
-map = \"m\"
-https = [\"1 . alpn=h2\"]
-regions.eu = [\"192.0.2.1\", \"2001:db8::1\"]
-regions.us = [\"192.0.2.2\", \"2001:db8::2\"]
 ";
 
 /// Without signatures, with NSEC, with NSEC3.
@@ -79,7 +55,7 @@ fn table(dnssec: &str) -> AnswerTable {
         key_store::write(folder.path(), &key, 3600).expect("the folder takes a key");
         zone = format!("{zone}, dnssec = {{ keys = \".\", {dnssec} }}");
     }
-    let text = format!("zones.\"example.com\" = {{ {zone} }}\n{CONFIGURATION}");
+    let text = format!("zones.\"example.com\" = {{ {zone} }}\n{SERVER}{CONFIGURATION}");
     let file = folder.path().join("rhumb.toml");
     fs::write(folder.path().join("zone"), ZONE).expect("the folder takes files");
     fs::write(&file, text).expect("the folder takes files");

@@ -103,6 +103,46 @@ fn files_outside_of_what_the_configuration_named_are_out_of_reach_and_a_reload_s
     assert_eq!((code, server.serial()), (0, Some(4)), "{said}");
 }
 
+/// The same for what the configuration names in passing: what the system says of a file out of reach is no help.
+#[test]
+fn every_kind_of_file_out_of_reach_is_told_as_such() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let at = |file: &str| elsewhere.path().join(file).to_str().unwrap().to_owned();
+    fs::create_dir(at("keys")).unwrap();
+    let secret = |file: &str, text: &str| {
+        fs::write(at(file), text).unwrap();
+        fs::set_permissions(at(file), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    secret("cookie.secrets", "00112233445566778899aabbccddeeff\n");
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/geoip/country.mmdb"), at("country.mmdb")).unwrap();
+    let place = Place::new();
+    let make = format!("dnssec make example.com --keys {}", at("keys"));
+    assert_eq!(place.run(&make).0, 0);
+    let _server = place.serve();
+    if place.read("log").contains("key=\"hardening.landlock\"") {
+        return;
+    }
+    let before = place.read("rhumb.toml");
+    for (more, file) in [
+        (format!("[zones.\"example.com\".dnssec]\nkeys = {:?}\n", at("keys")), "keys"),
+        (format!("[server.cookies]\nsecrets = {:?}\n", at("cookie.secrets")), "cookie.secrets"),
+        (format!("[server.cookies]\nsecrets = {:?}\n", at("missing.secrets")), "missing.secrets"),
+        (format!("[geoip]\ncountry = {:?}\n", at("country.mmdb")), "country.mmdb"),
+        (format!("[zones.\"example.org\"]\nfile = {:?}\n", at("missing.zone")), "missing.zone"),
+    ] {
+        place.write("rhumb.toml", &format!("{before}{more}"));
+        let (code, said) = place.run("reload");
+        assert_eq!(code, 78, "{file}: {said}");
+        assert!(said.contains(&at(file)), "{said}");
+        assert!(said.contains("help: since its start the server can read below"), "{file}: {said}");
+    }
+    // A fault of a file that was read is another matter.
+    place.write("zones/broken.zone", "www A bogus\n");
+    place.write("rhumb.toml", &format!("{before}[zones.\"example.org\"]\nfile = \"zones/broken.zone\"\n"));
+    let (code, said) = place.run("reload");
+    assert!(code == 78 && !said.contains("since its start"), "{said}");
+}
+
 #[test]
 fn keys_of_zones_are_read_anew_by_a_server_that_is_shut_in() {
     let keys = tempfile::tempdir().unwrap();

@@ -3,8 +3,8 @@
 
 use super::chain::Link;
 use super::{Chain, SignedZone};
-use crate::answer::records::Records;
-use crate::answer::written::suffix_at;
+use crate::answer::records::{RECORD_HEAD_OCTETS, Records};
+use crate::answer::written::{after_name, is_name, suffix_at};
 use crate::dnssec::denial::Denial;
 use crate::name::{self, NAME_OCTETS_MAX};
 use crate::wire::HEADER_OCTETS;
@@ -29,6 +29,8 @@ pub(in crate::answer) struct Proof<'t, 'l> {
     own: Option<Link<'t>>,
     /// Places of the links that are there already.
     there: [Option<&'t [u8]>; LINKS_MAX],
+    /// Whether other proofs may have put links there.
+    looks_back: bool,
 }
 
 impl<'t, 'l> Proof<'t, 'l> {
@@ -39,7 +41,12 @@ impl<'t, 'l> Proof<'t, 'l> {
         apex: &'l [u8],
         ttl_max: u32,
     ) -> Self {
-        Self { signed, name, name_at, apex, ttl_max, own: None, there: [None; LINKS_MAX] }
+        Self { signed, name, name_at, apex, ttl_max, own: None, there: [None; LINKS_MAX], looks_back: false }
+    }
+
+    /// Leaves out what other proofs have put into the reply.
+    pub(in crate::answer) fn look_back(&mut self) {
+        self.looks_back = true;
     }
 
     /// Gives `own` in the place of the zone's link at the same place.
@@ -109,6 +116,9 @@ impl<'t, 'l> Proof<'t, 'l> {
             Some(free @ None) => *free = Some(link.place),
             Some(_) | None => return Ok(()),
         }
+        if self.looks_back && self.is_written(&link, reply) {
+            return Ok(());
+        }
         let apex_at = HEADER_OCTETS + reply.question_name_octets() - self.apex.len();
         let Link { prefix, record, signatures, .. } = link;
         let owner_at = match self.place_in_name(prefix, reply) {
@@ -119,6 +129,25 @@ impl<'t, 'l> Proof<'t, 'l> {
             None => record.append_under_new(Section::Authority, (prefix, apex_at), self.ttl_max, reply)?,
         };
         signatures.append_plain(Section::Authority, owner_at, self.ttl_max, reply)
+    }
+
+    /// Whether a link stands in the reply already.
+    fn is_written(&self, link: &Link<'t>, reply: &Reply<'_>) -> bool {
+        let mut owner = [0; NAME_OCTETS_MAX];
+        let octets = link.prefix.len() + self.apex.len();
+        owner[..link.prefix.len()].copy_from_slice(link.prefix);
+        owner[link.prefix.len()..octets].copy_from_slice(self.apex);
+        let written = reply.written();
+        let mut at = HEADER_OCTETS + reply.question_name_octets() + 4;
+        while at < written.len() {
+            let record = after_name(written, at);
+            let two_at = |at: usize| u16::from_be_bytes([written[at], written[at + 1]]);
+            if RecordType(two_at(record)) == link.record.rtype && is_name(written, at, &owner[..octets]) {
+                return true;
+            }
+            at = record + RECORD_HEAD_OCTETS + usize::from(two_at(record + 8));
+        }
+        false
     }
 
     /// Where an owner of these labels stands in the reply, if it is the name or above it.

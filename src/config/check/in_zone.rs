@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::config::Config;
 use crate::config::findings::Findings;
 use crate::config::text::Span;
+use crate::config::{Config, Zone};
 use crate::fault::Fault;
 use crate::ids::ZoneId;
 use crate::name::Name;
@@ -23,6 +23,22 @@ pub struct HeldInZone {
 /// The zone with the longest origin that holds `name`.
 pub(in crate::config) fn zone_of(name: &Name, zones: &HashMap<Name, ZoneId>) -> Option<ZoneId> {
     std::iter::successors(Some(name.clone()), Name::parent).find_map(|suffix| zones.get(&suffix).copied())
+}
+
+/// Notes zones that hold the agent which errors are reported to: their answers cannot name it (RFC 9567 section 6.3).
+pub(in crate::config) fn check_error_reports(
+    agent: Option<&(Name, Span)>,
+    zones: &[Zone],
+    findings: &Findings,
+) {
+    let Some((agent, span)) = agent else { return };
+    for zone in zones.iter().filter(|zone| agent.is_at_or_below(&zone.origin)) {
+        findings.warning(
+            *span,
+            format!("{agent} lies in the zone {}, whose errors nobody can report there", zone.origin),
+            "name an agent outside of it; the other zones name this one",
+        );
+    }
 }
 
 /// Notes a name outside every zone, and a CNAME where the zone itself begins.

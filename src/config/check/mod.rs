@@ -10,7 +10,7 @@ mod vantage;
 
 pub(super) use composition::check_compositions;
 pub use in_zone::HeldInZone;
-pub(super) use in_zone::zone_of;
+pub(super) use in_zone::{check_error_reports, zone_of};
 pub(super) use map::check_maps;
 pub(super) use service::check_services;
 pub(super) use vantage::check_vantages;

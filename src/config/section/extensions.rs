@@ -20,8 +20,8 @@ pub struct Extensions {
     pub nsid: Option<String>,
     /// What CHAOS questions are told.
     pub chaos: Chaos,
-    /// The agent that resolvers may report errors to.
-    pub error_reports: Option<Name>,
+    /// The agent that resolvers may report errors to, and where it was written.
+    pub error_reports: Option<(Name, Span)>,
     /// How many replies a network may have by UDP.
     pub rate_limit: Option<RateLimit>,
     /// How much longer than its query a reply by UDP may be.
@@ -108,7 +108,7 @@ fn read_text(value: Value, example: &str, most: usize) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn read_agent(value: Value) -> Option<Name> {
+fn read_agent(value: Value) -> Option<(Name, Span)> {
     let name: Name = value.parsed("reports.example.net")?;
     if name == Name::root() || name.as_wire().len() > AGENT_OCTETS_MAX {
         value.error(
@@ -117,7 +117,7 @@ fn read_agent(value: Value) -> Option<Name> {
         );
         return None;
     }
-    Some(name)
+    Some((name, value.span))
 }
 
 fn read_rate_limit(table: Table) -> Option<RateLimit> {

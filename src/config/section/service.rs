@@ -227,12 +227,6 @@ fn read_bindings(table: Table) -> Vec<WrittenBinding> {
         let list = table.value(key).and_then(|v| v.filled_list("[\"1 . alpn=h2\"]", BINDINGS_MAX));
         for value in list.unwrap_or_default() {
             let Some(text) = value.text("1 . alpn=h2") else { continue };
-            if text.contains("ipv4hint") || text.contains("ipv6hint") {
-                value.error(
-                    "address hints follow the steering and are not written",
-                    "leave ipv4hint and ipv6hint out",
-                );
-            }
             bindings.push(WrittenBinding { rtype, text: text.to_owned(), span: value.span });
         }
     }

@@ -13,7 +13,7 @@ mod save;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -493,17 +493,9 @@ impl Control {
 
 /// A file that cannot be reached since the start is no matter of its mode, whatever the system says.
 fn explain(fault: &mut Fault, confined: &Confined) {
-    let file = if fault.spot.is_none() { Some(Path::new(&*fault.file)) } else { denied(&fault.message) };
-    if let Some(why) = file.and_then(|file| confined.forbids(file)) {
+    if let Some(why) = fault.unopened.as_deref().and_then(|file| confined.forbids(file)) {
         fault.help = why;
     }
-}
-
-/// The file or folder that a message about a place in the configuration says cannot be opened.
-fn denied(message: &str) -> Option<&Path> {
-    let (before, _) = message.split_once(": Permission denied")?;
-    let before = before.strip_prefix("the folder ").unwrap_or(before);
-    Some(Path::new(before.strip_suffix(" cannot be read").unwrap_or(before)))
 }
 
 fn in_force(state: &State) -> InForce {

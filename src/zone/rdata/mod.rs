@@ -28,7 +28,8 @@ pub use codec::{decode_base32hex, decode_base64, show_base32hex, show_base64_who
 pub use fault::{Noun, Problem, RdataFault};
 pub use field::{Case, Field};
 pub(super) use number::{decimal, period};
-pub use svcb::ServiceProblem;
+pub(super) use svcb::is_alias_with_parameters;
+pub use svcb::{ServiceProblem, of_service};
 pub use time::{parse as parse_time, show as show_time};
 pub use tokens::{Tokens, Word};
 
@@ -118,9 +119,6 @@ pub fn read(
         if let Some(word) = tokens.peek() {
             return Err(RdataFault::new(word.span, Problem::Surplus));
         }
-        if is_service(rtype) {
-            svcb::check_mode(&out[start..]).map_err(|problem| RdataFault::new(whole, problem))?;
-        }
     }
     if out.len() - start > RDATA_OCTETS_MAX {
         return Err(RdataFault::new(whole, Problem::TooLong));
@@ -173,14 +171,7 @@ pub fn check(rtype: RecordType, rdata: &[u8]) -> Result<(), Problem> {
         let length = field.length(rest).ok_or(Problem::Octets)?;
         rest = &rest[length..];
     }
-    if !rest.is_empty() {
-        return Err(Problem::Octets);
-    }
-    if is_service(rtype) { svcb::check_mode(rdata) } else { Ok(()) }
-}
-
-fn is_service(rtype: RecordType) -> bool {
-    matches!(rtype, RecordType::SVCB | RecordType::HTTPS)
+    if rest.is_empty() { Ok(()) } else { Err(Problem::Octets) }
 }
 
 /// Writes record data as `dig` shows it, and as [`read`] reads it; `\# length hex` where it fits no fields.

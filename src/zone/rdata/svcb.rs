@@ -42,6 +42,8 @@ pub enum ServiceProblem {
     NoAlpn,
     /// Parameters in AliasMode.
     Alias,
+    /// An address hint where hints follow the steering.
+    Hint(u16),
 }
 
 /// One parameter as it was read.
@@ -226,15 +228,29 @@ fn check_together(octets: &[u8]) -> Result<(), ServiceProblem> {
     if has(NO_DEFAULT_ALPN) && !has(ALPN) { Err(ServiceProblem::NoAlpn) } else { Ok(()) }
 }
 
-/// Priority 0 is AliasMode, which has no parameters (RFC 9460 section 2.4.2).
-pub(super) fn check_mode(rdata: &[u8]) -> Result<(), Problem> {
-    let target_length = rdata.get(2..).and_then(|target| name::wire_length(target).ok());
-    let alias = rdata.starts_with(&[0, 0]);
-    if alias && target_length.is_some_and(|length| length + 2 < rdata.len()) {
-        Err(Problem::Service(ServiceProblem::Alias))
-    } else {
-        Ok(())
+/// What a record of a steered name may be, whose address hints follow the steering: it has none of its own, under
+/// whatever name they are written, and none is mandatory, since a region may have no address of a family. An alias has
+/// no parameters at all (RFC 9460 section 2.4.2).
+pub fn of_service(rdata: &[u8]) -> Result<(), ServiceProblem> {
+    let keys = || service_parameters(rdata).map(|(key, _)| key);
+    if is_alias_with_parameters(rdata) {
+        return Err(ServiceProblem::Alias);
     }
+    match keys().find(|key| matches!(*key, IPV4_HINT | IPV6_HINT)) {
+        Some(key) => Err(ServiceProblem::Hint(key)),
+        None => Ok(()),
+    }
+}
+
+/// Priority 0 is AliasMode: recipients pass its parameters over (RFC 9460 section 2.4.2).
+pub(in crate::zone) fn is_alias_with_parameters(rdata: &[u8]) -> bool {
+    rdata.starts_with(&[0, 0]) && service_parameters(rdata).next().is_some()
+}
+
+fn service_parameters(rdata: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
+    let target = rdata.get(2..).unwrap_or_default();
+    let length = name::wire_length(target).unwrap_or(target.len());
+    parameters(&target[length..])
 }
 
 pub(super) fn length(rest: &[u8]) -> Option<usize> {
@@ -322,10 +338,14 @@ impl ServiceProblem {
             Self::Value(ECH) => "write an ECHConfigList in base64",
             Self::Value(DOHPATH) => "write a path with the variable dns, such as /dns-query{?dns}",
             Self::Value(_) => "write a value of at most 65535 octets",
+            Self::MandatoryMissing(IPV4_HINT | IPV6_HINT) => {
+                "take its key from the list; hints are of use to who knows them without that"
+            }
             Self::MandatoryMissing(_) => "add the parameter, or take its key from the list",
             Self::MandatoryItself => "mandatory is always understood; take it from its own list",
             Self::NoAlpn => "add alpn, or take no-default-alpn away",
             Self::Alias => "take the parameters away, or give a priority from 1 to 65535",
+            Self::Hint(_) => "leave ipv4hint and ipv6hint out",
         }
     }
 }
@@ -340,6 +360,9 @@ impl fmt::Display for ServiceProblem {
             Self::MandatoryItself => f.write_str("mandatory lists itself"),
             Self::NoAlpn => f.write_str("no-default-alpn is given without alpn"),
             Self::Alias => f.write_str("priority 0 makes an alias, which has no parameters"),
+            Self::Hint(key) => {
+                write!(f, "address hints follow the steering, and {} is not written", Key(key))
+            }
         }
     }
 }
