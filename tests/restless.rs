@@ -3,6 +3,7 @@
 //! has nothing else to do.
 
 #![allow(clippy::unwrap_used, reason = "a server that cannot be set up fails the test")]
+#![allow(clippy::disallowed_methods, reason = "it measures how long a withdrawal takes")]
 
 #[path = "../benches/world/mod.rs"]
 mod world;
