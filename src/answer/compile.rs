@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
@@ -174,11 +173,6 @@ impl Plan {
             trees: trees.into(),
             views,
         })
-    }
-
-    /// Where that lies which queries are looked up in: names and trees.
-    pub fn places(&self) -> impl Iterator<Item = Range<*const u8>> {
-        self.trees.iter().flat_map(Tree::places).chain(self.names.places())
     }
 
     /// The table for the standings of the moment.

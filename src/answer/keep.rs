@@ -3,12 +3,19 @@
 //! it a miss for each line of each answer. What is equal is found by comparing octets, where a table is published,
 //! never in a worker.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::compile::Plan;
 use super::table::{AnswerTable, Services};
+use crate::geo::tree::Tree;
 
 impl Plan {
+    /// Where that lies which queries are looked up in: names and trees.
+    pub fn places(&self) -> impl Iterator<Item = Range<*const u8>> {
+        self.trees.iter().flat_map(Tree::places).chain(self.names.places())
+    }
+
     /// Takes from the plan `before` what is equal in both.
     pub fn keep_equal(&mut self, before: &Plan) {
         keep(&mut self.names, &before.names);
