@@ -2,12 +2,12 @@
 //! signing brings, and ANY, which is answered otherwise where it must validate.
 
 use super::names::Entry;
-use super::records::{POINTER_REACH, RECORD_HEAD_OCTETS, Records, Role};
+use super::records::{POINTER_REACH, Records, Role};
 use super::resolve::{Link, Outcome, Question, RDATA_AT, append, pointer};
 use super::signed::SignedZone;
 use super::signed::prove::{Proof, append_signature, own_set};
 use super::table::ZoneTop;
-use super::written::{after_name, is_name, read_name, suffix_at};
+use super::written::{is_name, read_name, record_at, suffix_at};
 use crate::ids::{ServiceId, ZoneId};
 use crate::name::NAME_OCTETS_MAX;
 use crate::wire::HEADER_OCTETS;
@@ -217,10 +217,8 @@ impl<'t> Question<'t> {
             let owner_at = suffix_at(reply.written(), at, 0);
             let is_same = last.is_some_and(|(_, octets)| is_name(reply.written(), at, &name[..octets]));
             let octets = read_name(reply.written(), at, &mut name);
-            let record = after_name(reply.written(), at);
-            let two_at = |at: usize| u16::from_be_bytes([reply.written()[at], reply.written()[at + 1]]);
-            let (rtype, data_octets) = (RecordType(two_at(record)), usize::from(two_at(record + 8)));
-            at = record + RECORD_HEAD_OCTETS + data_octets;
+            let (rtype, next) = record_at(reply.written(), at);
+            at = next;
             let is_signed = is_same && last.is_some_and(|(last, _)| last == rtype);
             last = Some((rtype, octets));
             let signature = signed.signature(&name[..octets], rtype);

@@ -208,16 +208,6 @@ fn given<'t>(
     Some(given)
 }
 
-/// The same for what is no zone's answer.
-fn given_without_zone<'t>(
-    table: &'t AnswerTable,
-    edns: Option<&Edns<'_>>,
-    envelope: Envelope,
-    counters: &Counters,
-) -> Option<Given<'t>> {
-    given(table, edns, envelope, counters).map(Given::without_zone)
-}
-
 /// The longest reply: what the client takes, and what one may have that is not signed, and one that is.
 #[inline]
 fn limits(
@@ -250,7 +240,7 @@ fn refuse(
     octets: &mut [u8],
     counters: &Counters,
 ) -> Written {
-    let given = given_without_zone(table, reject.edns, envelope, counters);
+    let given = given(table, reject.edns, envelope, counters).map(Given::without_zone);
     write_refusal(reject, packet, octets, &given)
 }
 
@@ -285,7 +275,7 @@ fn confirm(
     octets: &mut [u8],
     counters: &Counters,
 ) -> Written {
-    let given = given_without_zone(table, Some(edns), envelope, counters);
+    let given = given(table, Some(edns), envelope, counters).map(Given::without_zone);
     let cookie = given.as_ref().and_then(|given| given.cookie);
     let reject = Reject { edns: Some(edns), ..Reject::new(rcode_of_cookie(cookie), 0) };
     write_refusal(&reject, packet, octets, &given)

@@ -1,7 +1,9 @@
-//! Names as they stand in a reply of ours that is being written: read, compared, found by their ends. The reply is our
-//! own, so that its pointers are good.
+//! Names as they stand in a reply of ours that is being written: read, compared, found by their ends; and its records,
+//! one after the other. The reply is our own, so that its pointers are good.
 
+use super::records::RECORD_HEAD_OCTETS;
 use crate::name::NAME_OCTETS_MAX;
+use crate::wire::code::RecordType;
 
 /// Reads the name at `at` of a reply of ours into `name`, in lower case; gives its length.
 pub(super) fn read_name(reply: &[u8], mut at: usize, name: &mut [u8; NAME_OCTETS_MAX]) -> usize {
@@ -48,8 +50,15 @@ pub(super) fn suffix_at(reply: &[u8], mut at: usize, octets: usize) -> usize {
     resolve_pointer(reply, at)
 }
 
+/// The type of the record at `at` of a reply of ours, and where what follows the record begins.
+pub(super) fn record_at(reply: &[u8], at: usize) -> (RecordType, usize) {
+    let head = after_name(reply, at);
+    let two_at = |at: usize| u16::from_be_bytes([reply[at], reply[at + 1]]);
+    (RecordType(two_at(head)), head + RECORD_HEAD_OCTETS + usize::from(two_at(head + 8)))
+}
+
 /// Where what follows the name at `at` of a reply of ours begins.
-pub(super) fn after_name(reply: &[u8], mut at: usize) -> usize {
+fn after_name(reply: &[u8], mut at: usize) -> usize {
     loop {
         match reply[at] {
             0 => return at + 1,

@@ -291,7 +291,8 @@ impl Config {
     }
 
     /// Fills the bindings of all services. `read` makes wire form of record data as a master file has it,
-    /// names in it being relative to the zone given, or says what is wrong and what would be right. Every fault is given at once.
+    /// names in it being relative to the zone given, or says what is wrong and what would be right. Every fault is given at
+    /// once.
     pub fn bind(
         &mut self,
         read: impl Fn(RecordType, &str, &Name) -> Result<Box<[u8]>, (String, &'static str)>,

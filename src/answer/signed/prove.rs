@@ -3,8 +3,8 @@
 
 use super::chain::Link;
 use super::{Chain, SignedZone};
-use crate::answer::records::{RECORD_HEAD_OCTETS, Records};
-use crate::answer::written::{after_name, is_name, suffix_at};
+use crate::answer::records::Records;
+use crate::answer::written::{is_name, record_at, suffix_at};
 use crate::dnssec::denial::Denial;
 use crate::name::{self, NAME_OCTETS_MAX};
 use crate::wire::HEADER_OCTETS;
@@ -140,12 +140,11 @@ impl<'t, 'l> Proof<'t, 'l> {
         let written = reply.written();
         let mut at = HEADER_OCTETS + reply.question_name_octets() + 4;
         while at < written.len() {
-            let record = after_name(written, at);
-            let two_at = |at: usize| u16::from_be_bytes([written[at], written[at + 1]]);
-            if RecordType(two_at(record)) == link.record.rtype && is_name(written, at, &owner[..octets]) {
+            let (rtype, next) = record_at(written, at);
+            if rtype == link.record.rtype && is_name(written, at, &owner[..octets]) {
                 return true;
             }
-            at = record + RECORD_HEAD_OCTETS + usize::from(two_at(record + 8));
+            at = next;
         }
         false
     }
