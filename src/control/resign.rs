@@ -8,10 +8,8 @@ use tokio::task;
 use tracing::{error, info};
 
 use super::metrics::Metrics;
-use super::request::Response;
 use super::run::{Control, Message};
 use super::state::Event;
-use super::tell;
 use crate::answer::compile_signed::DueZone;
 use crate::answer::signed::SignedZone;
 use crate::clock;
@@ -41,33 +39,16 @@ impl Control {
         });
     }
 
-    /// Takes zones that were signed anew; what became due meanwhile is next.
+    /// Takes zones that were signed anew. What somebody waits for is next; the rest is found by the housekeeping, and so is
+    /// what could not be signed.
     pub(super) fn resigned(&mut self, generation: u64, made: Vec<(ZoneId, Result<Arc<SignedZone>, String>)>) {
         self.resigning = false;
         if generation == self.state.number() {
             self.put_signed_in_force(generation, made);
         }
         self.tell_challengers();
-    }
-
-    /// Has zones signed whose challenges have changed, and answers those who set and cleared them once they are in force,
-    /// or cannot be.
-    pub(super) fn tell_challengers(&mut self) {
-        self.keep_signed();
-        for (name, reply) in std::mem::take(&mut self.challenging) {
-            let fault = self.unsigned.iter().find(|(zone, _)| name.is_at_or_below(zone));
-            let response = match fault {
-                _ if self.state.is_challenged(&name) => tell::challenged(&self.state, &name),
-                Some((zone, fault)) => {
-                    Response::Failed { faults: vec![format!("{zone} cannot be signed anew: {fault}")] }
-                }
-                None => {
-                    self.challenging.push((name, reply));
-                    continue;
-                }
-            };
-            // Whoever asked may have gone.
-            let _ = reply.send(response);
+        if !self.challenging.is_empty() {
+            self.keep_signed();
         }
     }
 

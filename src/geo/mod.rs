@@ -5,6 +5,7 @@
 pub mod centroids;
 pub mod database;
 pub mod layout;
+mod scalar;
 mod search_tree;
 pub mod spans;
 pub mod tree;

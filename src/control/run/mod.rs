@@ -9,6 +9,7 @@
 //!
 //! Files are read beside it, so that verdicts go on while a large zone loads.
 
+mod challenges;
 mod save;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,6 @@ use crate::answer::table::AnswerTable;
 use crate::clock;
 use crate::config::Config;
 use crate::config::generation::{self, Generation, Loaded};
-use crate::control::challenge::challenged;
 use crate::control::gauges;
 use crate::control::metrics::Metrics;
 use crate::control::news::News;
@@ -347,40 +347,6 @@ impl Control {
                 unreachable!("what is done beside is answered when it is done")
             }
             Request::TakeOver => unreachable!("the socket hands over"),
-        }
-    }
-
-    /// Sets a challenge; gives its name, or why there is none.
-    fn set_challenge(&mut self, name: &str, token: &str, seconds: u64) -> Result<Name, String> {
-        let now = clock::now();
-        let challenge = tell::challenge(&self.state, name, token, seconds, now)?;
-        let name = challenge.name.clone();
-        let Effects { table, challenge_fault, .. } = self.state.step(Event::SetChallenge(challenge), now);
-        if let Some(fault) = challenge_fault {
-            return Err(fault.to_string());
-        }
-        info!(%name, seconds, "a challenge is set");
-        self.publish(table);
-        Ok(name)
-    }
-
-    /// Clears challenges; gives the name where they stood.
-    fn clear_challenge(&mut self, name: &str, token: Option<String>) -> Result<Name, String> {
-        let name = challenged(&tell::domain(name)?);
-        let effects = self.state.step(Event::ClearChallenge(name.clone(), token), clock::now());
-        self.publish(effects.table);
-        Ok(name)
-    }
-
-    /// Answers who has set or cleared challenges at a name, now or when the zone is signed that they are in.
-    fn answer_challenger(&mut self, done: Result<Name, String>, reply: oneshot::Sender<Response>) {
-        match done {
-            Ok(name) => {
-                self.challenging.push((name, reply));
-                self.tell_challengers();
-            }
-            // Whoever asked may have gone.
-            Err(fault) => drop(reply.send(Response::Failed { faults: vec![fault] })),
         }
     }
 
