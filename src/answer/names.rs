@@ -130,8 +130,10 @@ impl Names {
         }
     }
 
+    /// Where a question for `name` would lead if it were not in the table.
     #[cold]
-    fn find_above<'t>(&'t self, name: &[u8]) -> Found<'t> {
+    #[must_use]
+    pub fn find_above<'t>(&'t self, name: &[u8]) -> Found<'t> {
         let labels = label_count(name);
         // Only ancestors with as many labels as some name of ours need to be looked for.
         let hopeless = labels.saturating_sub(self.deepest).max(1);

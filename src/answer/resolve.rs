@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::chaos;
-use super::names::{Entry, Found, Kind};
+use super::names::{Entry, Found, Kind, Names};
 use super::records::{Model, Records, Role};
 use super::steering::Steering;
 use super::table::AnswerTable;
@@ -63,15 +63,32 @@ pub(super) fn resolve<'t>(
     }
     let dnssec = query.edns.is_some_and(|edns| edns.dnssec_ok);
     let question = Question { table, rtype: query.rtype, client, dnssec };
-    match table.names().find(query.name) {
+    match lead(table, query) {
         Found::Outside => Outcome::refused(),
-        // DS at the top of a zone of ours is asked of the parent zone where that is ours too, since the records
-        // stand there; else there are none.
-        Found::Name(apex) if query.rtype == RecordType::DS && table.is_apex(&apex) => {
-            let side = table.names().parent_side(&apex).unwrap_or(apex);
-            question.walk(Found::Name(side), Link::question(query.name), reply)
-        }
         found => question.walk(found, Link::question(query.name), reply),
+    }
+}
+
+/// Where a question leads, by its name and its type.
+#[inline]
+pub(super) fn lead<'t>(table: &'t AnswerTable, query: &Query<'_>) -> Found<'t> {
+    match table.names().find(query.name) {
+        Found::Name(apex) if query.rtype == RecordType::DS && table.is_apex(&apex) => {
+            side_of_parent(table.names(), apex)
+        }
+        found => found,
+    }
+}
+
+/// What is asked for DS at the top of a zone of ours: the parent zone where that is ours too, since the records would
+/// stand there, whether it delegates or not; else there are none (RFC 4035 section 3.1.4.1).
+#[cold]
+fn side_of_parent<'t>(names: &'t Names, apex: Entry<'t>) -> Found<'t> {
+    match (names.parent_side(&apex), names.find_above(apex.name())) {
+        (Some(side), _) => Found::Name(side),
+        // The parent is what is delegated there, and that is not ours.
+        (None, Found::Outside | Found::BelowCut(_)) => Found::Name(apex),
+        (None, above) => above,
     }
 }
 
