@@ -306,8 +306,11 @@ impl<'t> Question<'t> {
             append_any(link, reply)?;
             return Ok(done);
         }
-        let is_answer = |records: &Records<'_>| records.role == Role::Answer;
-        if let Some(records) = entry.records().find(is_answer) {
+        // As they stand in a file, signatures are a set among others, and a proof is one.
+        let is_answer =
+            |records: &Records<'_>| records.role == Role::Answer && records.rtype != RecordType::RRSIG;
+        let is_proof = |records: &Records<'_>| records.rtype == RecordType::NSEC;
+        if let Some(records) = entry.records().filter(is_answer).min_by_key(is_proof) {
             append(&records, &entry, link, reply)?;
             self.sign(entry, records.rtype, link, reply)?;
             return Ok(done);
