@@ -468,7 +468,8 @@ fn signatures_over_addresses_beside_a_referral_go_before_it_is_truncated() {
     assert_eq!(counts, BTreeSet::from([1, 2]));
 }
 
-/// One set's signature, and at steered names that over what the client is given.
+/// One set's signature, and at steered names that over what the client is given; with a proof where a wildcard stands for
+/// the name (RFC 4035 section 3.1.3.3).
 #[test]
 fn signatures_alone_are_given_at_every_name_that_has_some() {
     let mut world = World::signed(ZONES, SERVICES, "denial = \"nsec\"").unwrap();
@@ -479,6 +480,9 @@ fn signatures_alone_are_given_at_every_name_that_has_some() {
                 let message = ask(&world, name, "RRSIG", client);
                 let types: Vec<Type> = message.answers.iter().map(Record::record_type).collect();
                 assert_eq!(types, [Type::RRSIG], "{state}: {name} from {client}: {message}");
+                let is_proven = message.authorities.iter().any(|record| record.record_type() == Type::NSEC);
+                let is_expanded = ["a.wc.", "a.app.", "b.c.app."].iter().any(|of| name.starts_with(of));
+                assert_eq!(is_proven, is_expanded, "{state}: {name} from {client}: {message}");
                 let message = ask(&world, name, "ANY", client);
                 let types: BTreeSet<u16> =
                     message.answers.iter().map(|record| record.record_type().into()).collect();
