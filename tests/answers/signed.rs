@@ -372,6 +372,7 @@ impl Proofs {
 
 /// Checks what a negative or expanded reply must prove.
 pub(crate) fn check_denial(message: &Message, denial: &Denial, asked: &str, rtype: RecordType, what: &str) {
+    check_expansions(message, denial, what);
     let rcode = u16::from(message.metadata.response_code);
     let has_soa = message.authorities.iter().any(|record| record.record_type() == Type::SOA);
     if !has_soa {
@@ -410,6 +411,28 @@ pub(crate) fn check_denial(message: &Message, denial: &Denial, asked: &str, rtyp
         }
     };
     assert!(proven, "{what}: nothing proves it: {message}");
+}
+
+/// Checks that of each name which a wildcard stands for it is proven that itself is not there (RFC 4035 section 5.3.4, RFC
+/// 5155 section 8.8).
+fn check_expansions(message: &Message, denial: &Denial, what: &str) {
+    for record in &message.answers {
+        let RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) = &record.data else { continue };
+        let signed = usize::from(rrsig.input().num_labels);
+        if usize::from(record.name.num_labels()) <= signed {
+            continue;
+        }
+        let labels = usize::from(rrsig.input().signer_name.num_labels());
+        let proofs = Proofs::of(message, denial.clone(), labels);
+        let next_closer =
+            if *denial == Denial::Nsec { record.name.clone() } else { record.name.trim_to(signed + 1) };
+        let next_closer: rhumb::name::Name = next_closer.to_lowercase().to_ascii().parse().unwrap();
+        assert!(
+            proofs.spans(next_closer.as_wire(), labels),
+            "{what}: {} may be there: {message}",
+            record.name
+        );
+    }
 }
 
 /// Checks that a referral has DS records or the proof that there are none (RFC 4035 section 3.1.4).
