@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 
 use super::compile_signed::Dnssec;
 use super::encode;
@@ -16,6 +15,7 @@ use super::reason;
 use super::steering::{Answers, Choice, Lots, Pick, Steering, Variant};
 use super::table::{AnswerTable, Services, ZoneTop};
 use super::zones::{self, SteeredNames, ZonesFault};
+use crate::beside::beside;
 use crate::geo::tree::Tree;
 use crate::health::verdict::Standing;
 use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId, VantageId};
@@ -137,18 +137,13 @@ impl Plan {
         let compile = || -> Vec<CompiledMap> {
             maps.iter().map(|map| maps::compile(map, &regions, &databases)).collect()
         };
-        // Names and maps know nothing of each other, and a start waits for both. Without a thread it takes longer.
-        let (named, compiled) = thread::scope(|scope| {
-            let beside = thread::Builder::new().spawn_scoped(scope, compile).ok();
+        // Names and maps know nothing of each other, and a start waits for both.
+        let (compiled, named) = beside(compile, || {
             let steered = steered_names(&services);
-            let named = zones::compile(&zones, &steered).and_then(|(names, mut tops)| {
-                dnssec.sign(zones, &steered, &services, &mut tops)?;
+            zones::compile(&zones, &steered).and_then(|(names, mut tops)| {
+                dnssec.sign(zones, &names, &steered, &services, &mut tops)?;
                 Ok((names, tops))
-            });
-            (
-                named,
-                beside.map_or_else(compile, |beside| beside.join().expect("compiling a map does not panic")),
-            )
+            })
         });
         let (names, tops) = named?;
         let mut trees = Vec::new();
@@ -414,9 +409,8 @@ impl fmt::Display for Special {
 }
 
 fn steered_names(services: &[Service]) -> SteeredNames {
-    let mut steered = SteeredNames::new();
-    for (index, service) in services.iter().enumerate() {
-        let taken = match service.answer {
+    let of_service = |(index, service): (usize, &Service)| {
+        let taken: Vec<RecordType> = match service.answer {
             AnswerKind::Addresses => {
                 let bindings = service.bindings.iter().map(|binding| binding.rtype);
                 [RecordType::A, RecordType::AAAA].into_iter().chain(bindings).collect()
@@ -426,9 +420,10 @@ fn steered_names(services: &[Service]) -> SteeredNames {
             }
         };
         let id = ServiceId::from_index(index);
-        steered.extend(service.names.iter().map(|name| (name.clone(), (id, taken.clone()))));
-    }
-    steered
+        service.names.clone().into_iter().map(move |name| (name, (id, taken.clone())))
+    };
+    // All at once, so that they are sorted once and not looked for one by one.
+    services.iter().enumerate().flat_map(of_service).collect()
 }
 
 pub(super) fn answers(service: &Service) -> Answers {
