@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::limit::RateLimit;
-use super::resolve::{Outcome, lead, zone_of};
+use super::resolve::{Outcome, zone_of};
 use super::respond::{Envelope, Transport};
 use super::table::{AnswerTable, ZoneTop};
 use crate::name::{labels, suffixes};
@@ -166,7 +166,7 @@ impl Given<'_> {
         if !wished && self.extras.report_channel.is_none() {
             return;
         }
-        let zone = zone_of(&lead(table, query)).map(|zone| table.zone(zone));
+        let zone = zone_of(&table.lead(query)).map(|zone| table.zone(zone));
         self.extras.zone_version = zone.filter(|_| wished).map(version_of);
         self.extras.report_channel = self
             .extras

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::chaos;
-use super::names::{Entry, Found, Kind, Names};
+use super::names::{Entry, Found, Kind};
 use super::records::{Model, Records, Role};
 use super::steering::Steering;
 use super::table::AnswerTable;
@@ -63,32 +63,9 @@ pub(super) fn resolve<'t>(
     }
     let dnssec = query.edns.is_some_and(|edns| edns.dnssec_ok);
     let question = Question { table, rtype: query.rtype, client, dnssec };
-    match lead(table, query) {
+    match table.lead(query) {
         Found::Outside => Outcome::refused(),
         found => question.walk(found, Link::question(query.name), reply),
-    }
-}
-
-/// Where a question leads, by its name and its type.
-#[inline]
-pub(super) fn lead<'t>(table: &'t AnswerTable, query: &Query<'_>) -> Found<'t> {
-    match table.names().find(query.name) {
-        Found::Name(apex) if query.rtype == RecordType::DS && table.is_apex(&apex) => {
-            side_of_parent(table.names(), apex)
-        }
-        found => found,
-    }
-}
-
-/// What is asked for DS at the top of a zone of ours: the parent zone where that is ours too, since the records would
-/// stand there, whether it delegates or not; else there are none (RFC 4035 section 3.1.4.1).
-#[cold]
-fn side_of_parent<'t>(names: &'t Names, apex: Entry<'t>) -> Found<'t> {
-    match (names.parent_side(&apex), names.find_above(apex.name())) {
-        (Some(side), _) => Found::Name(side),
-        // The parent is what is delegated there, and that is not ours.
-        (None, Found::Outside | Found::BelowCut(_)) => Found::Name(apex),
-        (None, above) => above,
     }
 }
 

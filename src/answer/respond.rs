@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::count::Counters;
 use super::extensions::{Amplification, Given, rcode_of_cookie};
 use super::limit::{Judgement, RateLimit, ReplyKind};
-use super::resolve::{lead, resolve, zone_of};
+use super::resolve::{resolve, zone_of};
 use super::table::AnswerTable;
 use crate::time::WallTime;
 use crate::wire::HEADER_OCTETS;
@@ -183,7 +183,7 @@ fn answer(
 /// Whether what is answered comes from a signed zone. DO promises a longer reply than an unsigned one may be.
 #[cold]
 fn is_signed(table: &AnswerTable, query: &Query<'_>) -> bool {
-    zone_of(&lead(table, query)).is_some_and(|zone| table.zone(zone).signed.is_some())
+    zone_of(&table.lead(query)).is_some_and(|zone| table.zone(zone).signed.is_some())
 }
 
 #[inline]
