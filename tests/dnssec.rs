@@ -125,13 +125,28 @@ const STEERED: &[&str] = &[
     "www.example.com A",
     "www.example.com AAAA",
     "www.example.com HTTPS",
+    "www.example.com SVCB",
     "example.com A",
     "a.app.example.com A",
     "a.app.example.com AAAA",
     "shared.example.com A",
 ];
-/// What of the world is down, one after another: each loss, two, all, none.
-const DOWN: &[&[&str]] = &[&[], &["eu"], &["eu", "us"], &["eu", "us", "ap"], &["us"], &["ap"], &[]];
+/// What of the world is down, one after another, and whose addresses www then has: each loss, two, all, none.
+const DOWN: &[(&[&str], &str)] = &[
+    (&[], "eu"),
+    (&["eu"], "us"),
+    (&["eu", "us"], "ap"),
+    (&["eu", "us", "ap"], "eu"),
+    (&["us"], "eu"),
+    (&["ap"], "eu"),
+    (&[], "eu"),
+];
+/// The address of www in each region, and its hints.
+const WWW: &[(&str, [&str; 2])] = &[
+    ("eu", ["192.0.2.11", "ipv4hint=192.0.2.11 ipv6hint=2001:db8:1::1"]),
+    ("us", ["192.0.2.21", "ipv4hint=192.0.2.21 ipv6hint=2001:db8:2::1"]),
+    ("ap", ["192.0.2.31", "ipv4hint=192.0.2.31 ipv6hint=2001:db8:3::1"]),
+];
 
 /// Ends with the test.
 struct Process(Child);
@@ -262,8 +277,17 @@ impl World {
         assert!(!said.contains("unsigned"), "{state}: delv {question}\n{said}");
     }
 
-    /// unbound validates the answer, and says so.
-    fn unbound(&self, question: &str, state: &str) {
+    /// The regions whose addresses www has, and has as hints, as unbound hands them on, validated.
+    fn regions_of_www(&self, state: &str) -> [Option<&'static str>; 3] {
+        [("A", 0), ("HTTPS", 1), ("SVCB", 1)].map(|(rtype, at)| {
+            let said = self.unbound(&format!("www.example.com {rtype}"), state);
+            let found = WWW.iter().find(|(_, shown)| said.contains(shown[at]));
+            found.map(|(region, _)| *region)
+        })
+    }
+
+    /// unbound validates the answer, and says so; gives what it said.
+    fn unbound(&self, question: &str, state: &str) -> String {
         let said = dig(self.unbound_port, question);
         let flags =
             said.lines().find(|line| line.contains("flags:") && line.contains("QUERY")).unwrap_or_default();
@@ -271,6 +295,7 @@ impl World {
             rest.split(';').next().unwrap_or_default().split_whitespace().any(|flag| flag == "ad")
         });
         assert!(is_secure, "{state}: unbound on {question}\n{said}\n{}", self.unbound_log());
+        said
     }
 }
 
@@ -303,7 +328,7 @@ fn validates_in_every_state(denial: &str, split: bool, algorithm: &str) {
         return;
     }
     let world = World::new(denial, split, algorithm);
-    for down in DOWN {
+    for (down, home) in DOWN {
         let state = format!("{denial}, down: {down:?}");
         world.lose(down);
         let until = clock::now() + Duration::from_millis(1500);
@@ -313,6 +338,13 @@ fn validates_in_every_state(denial: &str, split: bool, algorithm: &str) {
                 world.unbound(question, &format!("{state}, under way"));
             }
         }
+        // Withdrawals and returns take their time; what they come to is what is asked.
+        let until = clock::now() + Duration::from_secs(30);
+        let settled = [Some(*home); 3];
+        while world.regions_of_www(&state) != settled && clock::now() < until {
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(world.regions_of_www(&state), settled, "{state}");
         for question in QUESTIONS {
             world.delv(question, &state);
             // unbound answers ANY from what it has cached, and DS from above.

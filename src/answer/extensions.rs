@@ -166,7 +166,7 @@ impl Given<'_> {
         if !wished && self.extras.report_channel.is_none() {
             return;
         }
-        let zone = zone_of(&table.names().find(query.name)).map(|zone| table.zone(zone));
+        let zone = zone_of(&table.lead(query)).map(|zone| table.zone(zone));
         self.extras.zone_version = zone.filter(|_| wished).map(version_of);
         self.extras.report_channel = self
             .extras

@@ -130,6 +130,7 @@ impl Names {
         }
     }
 
+    /// Where a question for `name` leads if it is not in the table.
     #[cold]
     fn find_above<'t>(&'t self, name: &[u8]) -> Found<'t> {
         let labels = label_count(name);
@@ -165,14 +166,20 @@ impl Names {
         Entry { place, head, rest }
     }
 
-    /// For an apex below another zone of ours: that zone's side of the cut, which alone has the DS records
-    /// (RFC 4035 section 3.1.4.1).
+    /// What is asked for DS at an apex of ours: the zone above where that is ours too, since the records would stand
+    /// there, whether it delegates or not; else there are none (RFC 4035 section 3.1.4.1).
+    #[cold]
     #[must_use]
-    pub fn parent_side<'t>(&'t self, apex: &Entry<'t>) -> Option<Entry<'t>> {
-        (apex.flags() & PARENT_SIDE != 0).then(|| {
+    pub fn above_apex<'t>(&'t self, apex: Entry<'t>) -> Found<'t> {
+        if apex.flags() & PARENT_SIDE != 0 {
             let behind_service = if apex.flags() & STEERED == 0 { 0 } else { 4 };
-            self.entry_at(apex.number_behind_name(behind_service))
-        })
+            return Found::Name(self.entry_at(apex.number_behind_name(behind_service)));
+        }
+        match self.find_above(apex.name()) {
+            // What is delegated there is the parent, and not ours.
+            Found::Outside | Found::BelowCut(_) => Found::Name(apex),
+            above => above,
+        }
     }
 
     /// Where the search for a name begins.

@@ -63,14 +63,8 @@ pub(super) fn resolve<'t>(
     }
     let dnssec = query.edns.is_some_and(|edns| edns.dnssec_ok);
     let question = Question { table, rtype: query.rtype, client, dnssec };
-    match table.names().find(query.name) {
+    match table.lead(query) {
         Found::Outside => Outcome::refused(),
-        // DS at the top of a zone of ours is asked of the parent zone where that is ours too, since the records
-        // stand there; else there are none.
-        Found::Name(apex) if query.rtype == RecordType::DS && table.is_apex(&apex) => {
-            let side = table.names().parent_side(&apex).unwrap_or(apex);
-            question.walk(Found::Name(side), Link::question(query.name), reply)
-        }
         found => question.walk(found, Link::question(query.name), reply),
     }
 }

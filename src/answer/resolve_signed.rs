@@ -245,7 +245,7 @@ impl<'t> Question<'t> {
         }
         match entry.service() {
             Some(id) if self.rtype == RecordType::RRSIG && link.is_question() => {
-                self.steered_signature(entry, id, reply)
+                self.steered_signature(entry, id, link, reply)
             }
             _ => Ok(None),
         }
@@ -256,6 +256,7 @@ impl<'t> Question<'t> {
         &self,
         entry: Entry<'t>,
         id: ServiceId,
+        link: Link<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Option<Outcome<'t>>, Full> {
         let service = self.table.service(id);
@@ -265,6 +266,9 @@ impl<'t> Question<'t> {
         let steered = service.steer(self.table.tree(service.map), self.client, rtype);
         let Some((count, octets)) = signatures.answer(steered.at, rtype) else { return Ok(None) };
         reply.append(Section::Answer, count, octets)?;
+        if self.dnssec {
+            self.prove_expansion(entry, service.negative_ttl_max, link, reply)?;
+        }
         Ok(Some(Outcome { scope: steered.scope, ..Outcome::authoritative(Rcode::NOERROR) }))
     }
 
@@ -280,7 +284,11 @@ impl<'t> Question<'t> {
         let Some(signed) = self.signed(entry.zone()) else { return Ok(false) };
         // As they stand in a file, those of a name have one TTL; each has that of what it covers (RFC 4034 section 3).
         if self.rtype == RecordType::RRSIG {
-            return append_signature(signed, entry.name(), link.at, reply);
+            let is_there = append_signature(signed, entry.name(), link.at, reply)?;
+            if is_there && self.dnssec {
+                self.prove_expansion(entry, u32::MAX, link, reply)?;
+            }
+            return Ok(is_there);
         }
         if signed.signer().is_none() {
             return Ok(false);
@@ -306,8 +314,11 @@ impl<'t> Question<'t> {
             append_any(link, reply)?;
             return Ok(done);
         }
-        let is_answer = |records: &Records<'_>| records.role == Role::Answer;
-        if let Some(records) = entry.records().find(is_answer) {
+        // As they stand in a file, signatures are a set among others, and a proof is one.
+        let is_answer =
+            |records: &Records<'_>| records.role == Role::Answer && records.rtype != RecordType::RRSIG;
+        let is_proof = |records: &Records<'_>| records.rtype == RecordType::NSEC;
+        if let Some(records) = entry.records().filter(is_answer).min_by_key(is_proof) {
             append(&records, &entry, link, reply)?;
             self.sign(entry, records.rtype, link, reply)?;
             return Ok(done);

@@ -183,7 +183,7 @@ fn answer(
 /// Whether what is answered comes from a signed zone. DO promises a longer reply than an unsigned one may be.
 #[cold]
 fn is_signed(table: &AnswerTable, query: &Query<'_>) -> bool {
-    zone_of(&table.names().find(query.name)).is_some_and(|zone| table.zone(zone).signed.is_some())
+    zone_of(&table.lead(query)).is_some_and(|zone| table.zone(zone).signed.is_some())
 }
 
 #[inline]

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use super::challenges::Challenges;
 use super::extensions::Extensions;
-use super::names::{Entry, Names};
+use super::names::{Entry, Found, Names};
 use super::signed::SignedZone;
 use super::signed::steered::SteeredSignatures;
 use super::steering::Steering;
 use crate::geo::tree::Tree;
 use crate::ids::{MapId, ServiceId, ZoneId};
+use crate::wire::code::RecordType;
+use crate::wire::query::Query;
 
 /// What queries are answered from.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +110,18 @@ impl AnswerTable {
     #[must_use]
     pub fn is_apex(&self, entry: &Entry<'_>) -> bool {
         entry.name().len() == self.zone(entry.zone()).apex.len()
+    }
+
+    /// Where a question leads, by its name and its type.
+    #[must_use]
+    #[inline]
+    pub fn lead(&self, query: &Query<'_>) -> Found<'_> {
+        match self.names.find(query.name) {
+            Found::Name(apex) if query.rtype == RecordType::DS && self.is_apex(&apex) => {
+                self.names.above_apex(apex)
+            }
+            found => found,
+        }
     }
 
     /// The tree of a map.

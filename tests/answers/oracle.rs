@@ -33,6 +33,8 @@ pub(crate) fn judge(asked: &Asked, reply: &[u8]) -> Shown {
         assert_eq!(&reply[12..octets], &packet[12..octets], "the question is echoed, case and all");
     }
 
+    assert_eq!(message.queries.len(), usize::from(has_question(packet)), "{reply:02x?} to {packet:02x?}");
+
     let high = message.edns.as_ref().map_or(0, |edns| u16::from(edns.rcode_high()));
     let rcode = high << 4 | u16::from(reply[3] & 0x0f);
     assert_eq!(shown.status, rhumb::wire::code::Rcode(rcode).to_string());
@@ -55,6 +57,20 @@ pub(crate) fn judge(asked: &Asked, reply: &[u8]) -> Shown {
 
     assert!(reply.len() <= limit(asked), "{} octets are more than were asked for", reply.len());
     shown
+}
+
+/// Whether a message has one question, whole and uncompressed, of an operation that is known here: then every reply
+/// repeats it, and no other reply has one (RFC 8906 section 8.1.4, RFC 9619).
+fn has_question(packet: &[u8]) -> bool {
+    let is_known = [0, 4, 5].contains(&(packet[2] >> 3 & 0x0f));
+    if !is_known || packet[4..6] != [0, 1] {
+        return false;
+    }
+    let mut at = 12;
+    while let Some(&length @ 1..=63) = packet.get(at) {
+        at += 1 + usize::from(length);
+    }
+    packet.get(at) == Some(&0) && at - 12 < 255 && at + 5 <= packet.len()
 }
 
 /// How many octets a reply may have.

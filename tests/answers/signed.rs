@@ -287,6 +287,8 @@ struct Span {
     from: Vec<u8>,
     to: Vec<u8>,
     types: BTreeSet<u16>,
+    /// Delegations without DS may stand in between, unproven (RFC 5155 section 6).
+    opt_out: bool,
 }
 
 /// What a reply proves.
@@ -308,14 +310,17 @@ impl Proofs {
                     from: Denial::Nsec.place(&wire(&record.name), apex_labels).as_octets().to_vec(),
                     to: Denial::Nsec.place(&wire(nsec.next_domain_name()), apex_labels).as_octets().to_vec(),
                     types: nsec.type_bit_maps().map(u16::from).collect(),
+                    opt_out: false,
                 }),
                 RData::DNSSEC(DNSSECRData::NSEC3(nsec3)) => {
                     let label = record.name.iter().next().unwrap().to_vec();
                     let mut from = Vec::new();
                     rhumb::zone::rdata::decode_base32hex(&label, &mut from).unwrap();
-                    assert_eq!((nsec3.iterations(), nsec3.salt().len(), nsec3.opt_out()), (0, 0, false));
+                    let Denial::Nsec3(wanted) = &denial else { panic!("{record}") };
+                    assert_eq!((nsec3.iterations(), nsec3.salt()), (wanted.iterations, &*wanted.salt));
                     let types = nsec3.type_bit_maps().map(u16::from).collect();
-                    spans.push(Span { from, to: nsec3.next_hashed_owner_name().to_vec(), types });
+                    let to = nsec3.next_hashed_owner_name().to_vec();
+                    spans.push(Span { from, to, types, opt_out: nsec3.opt_out() });
                 }
                 _ => {}
             }
@@ -329,10 +334,25 @@ impl Proofs {
     }
 
     fn spans(&self, name: &[u8], labels: usize) -> bool {
+        self.spanning(name, labels).is_some()
+    }
+
+    fn spanning(&self, name: &[u8], labels: usize) -> Option<&Span> {
         let place = self.denial.place(name, labels).as_octets().to_vec();
-        self.spans.iter().any(|span| {
+        self.spans.iter().find(|span| {
             let wraps = span.to <= span.from;
             span.from < place && (place < span.to || wraps) || wraps && place < span.to
+        })
+    }
+
+    /// Whether a delegation without DS, or what stands above such alone, may be at the name: an ancestor is there, and
+    /// what spans the next name below it opts out (RFC 5155 section 7.2.4).
+    fn opted_out(&self, name: &rhumb::name::Name, labels: usize) -> bool {
+        let ancestors: Vec<_> =
+            std::iter::successors(Some(name.clone()), rhumb::name::Name::parent).collect();
+        ancestors.windows(2).any(|pair| {
+            self.at(pair[1].as_wire(), labels).is_some()
+                && self.spanning(pair[0].as_wire(), labels).is_some_and(|span| span.opt_out)
         })
     }
 
@@ -352,10 +372,11 @@ impl Proofs {
 
 /// Checks what a negative or expanded reply must prove.
 pub(crate) fn check_denial(message: &Message, denial: &Denial, asked: &str, rtype: RecordType, what: &str) {
+    check_expansions(message, denial, what);
     let rcode = u16::from(message.metadata.response_code);
     let has_soa = message.authorities.iter().any(|record| record.record_type() == Type::SOA);
     if !has_soa {
-        return;
+        return check_referral(message, denial, what);
     }
     // Of a chain, the last name.
     let mut name = Name::from_ascii(asked).unwrap().to_lowercase();
@@ -384,9 +405,53 @@ pub(crate) fn check_denial(message: &Message, denial: &Denial, asked: &str, rtyp
         enclosers.iter().any(|encloser| proofs.no_data(wildcard(encloser).as_wire(), labels, rtype.0));
     let proven = match rcode {
         3 => enclosers.iter().any(|encloser| proofs.spans(wildcard(encloser).as_wire(), labels)),
-        _ => proofs.no_data(ours.as_wire(), labels, rtype.0) || expanded_no_data,
+        _ => {
+            let no_data = proofs.no_data(ours.as_wire(), labels, rtype.0);
+            no_data || expanded_no_data || proofs.opted_out(&ours, labels)
+        }
     };
     assert!(proven, "{what}: nothing proves it: {message}");
+}
+
+/// Checks that of each name which a wildcard stands for it is proven that itself is not there (RFC 4035 section 5.3.4, RFC
+/// 5155 section 8.8).
+fn check_expansions(message: &Message, denial: &Denial, what: &str) {
+    for record in &message.answers {
+        let RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) = &record.data else { continue };
+        let signed = usize::from(rrsig.input().num_labels);
+        if usize::from(record.name.num_labels()) <= signed {
+            continue;
+        }
+        let labels = usize::from(rrsig.input().signer_name.num_labels());
+        let proofs = Proofs::of(message, denial.clone(), labels);
+        let next_closer =
+            if *denial == Denial::Nsec { record.name.clone() } else { record.name.trim_to(signed + 1) };
+        let next_closer: rhumb::name::Name = next_closer.to_lowercase().to_ascii().parse().unwrap();
+        assert!(
+            proofs.spans(next_closer.as_wire(), labels),
+            "{what}: {} may be there: {message}",
+            record.name
+        );
+    }
+}
+
+/// Checks that a referral has DS records or the proof that there are none (RFC 4035 section 3.1.4).
+fn check_referral(message: &Message, denial: &Denial, what: &str) {
+    let authority = |rtype| message.authorities.iter().find(move |record| record.record_type() == rtype);
+    let (Some(cut), None) = (authority(Type::NS), authority(Type::DS)) else { return };
+    let signer = message.authorities.iter().find_map(|record| match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) => Some(rrsig.input().signer_name.clone()),
+        _ => None,
+    });
+    let labels = signer.unwrap_or_else(|| panic!("{what}: nothing is signed: {message}")).num_labels().into();
+    let proofs = Proofs::of(message, denial.clone(), labels);
+    let cut: rhumb::name::Name = cut.name.to_lowercase().to_ascii().parse().unwrap();
+    let is_cut = proofs.at(cut.as_wire(), labels).is_some_and(|span| {
+        span.types.contains(&RecordType::NS.0)
+            && !span.types.contains(&RecordType::DS.0)
+            && !span.types.contains(&RecordType::SOA.0)
+    });
+    assert!(is_cut || proofs.opted_out(&cut, labels), "{what}: nothing proves that DS is wanting: {message}");
 }
 
 fn check_world(dnssec: &str, denial: &Denial) {
@@ -405,10 +470,15 @@ fn check_world(dnssec: &str, denial: &Denial) {
                     let message = ask(&world, name, rtype, client);
                     check_signatures(&message, &keys, &what);
                     check_denial(&message, denial, name, rtype.parse().unwrap(), &what);
+                    assert!(!message.authorities.iter().any(opts_out), "{what}: {message}");
                 }
             }
         }
     }
+}
+
+fn opts_out(record: &Record) -> bool {
+    matches!(&record.data, RData::DNSSEC(DNSSECRData::NSEC3(nsec3)) if nsec3.opt_out())
 }
 
 #[test]
@@ -468,7 +538,8 @@ fn signatures_over_addresses_beside_a_referral_go_before_it_is_truncated() {
     assert_eq!(counts, BTreeSet::from([1, 2]));
 }
 
-/// One set's signature, and at steered names that over what the client is given.
+/// One set's signature, and at steered names that over what the client is given; with a proof where a wildcard stands for
+/// the name (RFC 4035 section 3.1.3.3).
 #[test]
 fn signatures_alone_are_given_at_every_name_that_has_some() {
     let mut world = World::signed(ZONES, SERVICES, "denial = \"nsec\"").unwrap();
@@ -479,6 +550,9 @@ fn signatures_alone_are_given_at_every_name_that_has_some() {
                 let message = ask(&world, name, "RRSIG", client);
                 let types: Vec<Type> = message.answers.iter().map(Record::record_type).collect();
                 assert_eq!(types, [Type::RRSIG], "{state}: {name} from {client}: {message}");
+                let is_proven = message.authorities.iter().any(|record| record.record_type() == Type::NSEC);
+                let is_expanded = ["a.wc.", "a.app.", "b.c.app."].iter().any(|of| name.starts_with(of));
+                assert_eq!(is_proven, is_expanded, "{state}: {name} from {client}: {message}");
                 let message = ask(&world, name, "ANY", client);
                 let types: BTreeSet<u16> =
                     message.answers.iter().map(|record| record.record_type().into()).collect();
@@ -542,13 +616,18 @@ fn keys_of_ours_sign_by_bind_and_what_bind_signed_is_served_with_its_proofs() {
     let key = Key::generate(origin.clone(), ZONE_KEY | SECURE_ENTRY, Algorithm::EcdsaP256Sha256, timing);
     key_store::write(folder.path(), &key, 3600).unwrap();
     fs::write(folder.path().join("zone"), PARENT).unwrap();
-    for denial in [Denial::Nsec, Denial::Nsec3(Nsec3::default())] {
+    // Salts and iterations are nobody's wish any more, and are met all the same (RFC 9276 section 3).
+    let salted = Nsec3 { iterations: 5, salt: [0xab, 0xcd].into() };
+    for (denial, wanted) in [
+        (Denial::Nsec, &[][..]),
+        (Denial::Nsec3(Nsec3::default()), &["-3", "-", "-H", "0"]),
+        (Denial::Nsec3(Nsec3::default()), &["-3", "-", "-H", "0", "-A"]),
+        (Denial::Nsec3(salted), &["-3", "ABCD", "-H", "5"]),
+    ] {
         // Its own check would miss the time of day that this world has.
         let mut arguments = vec!["-o", "example.com", "-S", "-z", "-P", "-O", "full", "-f", "signed"];
         arguments.extend(["-s", "20251231000000", "-e", "20260201000000"]);
-        if denial != Denial::Nsec {
-            arguments.extend(["-3", "-", "-H", "0"]);
-        }
+        arguments.extend(wanted);
         arguments.push("zone");
         bind("dnssec-signzone", &arguments, folder.path());
         let text = fs::read_to_string(folder.path().join("signed")).unwrap();
