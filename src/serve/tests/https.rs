@@ -176,6 +176,41 @@ fn http_1_1_is_answered_too() {
 }
 
 #[test]
+fn http_1_1_wants_one_host_and_no_compression() {
+    let (_server, shown, address) = start_https(limits());
+    let status = |head: String| {
+        let mut stream = shown.connect(address, b"http/1.1").unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reply = [0; 12];
+        stream.read_exact(&mut reply).unwrap();
+        String::from_utf8(reply[9..].to_vec()).unwrap()
+    };
+    let get = |version: &str, lines: &str| {
+        status(format!("GET /dns-query?dns={ENCODED} HTTP/{version}\r\n{lines}\r\n"))
+    };
+    assert_eq!(get("1.1", "host: ns.example.net\r\n"), "200");
+    assert_eq!(get("1.1", ""), "400");
+    assert_eq!(get("1.1", "host: ns.example.net\r\nhost: ns.example.org\r\n"), "400");
+    assert_eq!(get("1.0", ""), "200");
+    let coded = "content-type: application/dns-message\r\ncontent-encoding: gzip\r\ncontent-length: 0\r\n";
+    assert_eq!(status(format!("POST /dns-query HTTP/1.1\r\nhost: x\r\n{coded}\r\n")), "415");
+}
+
+#[test]
+fn http_1_1_has_so_many_queries_however_they_are_sent() {
+    let (server, shown, address) = start_https(Limits { queries: 3, ..limits() });
+    let mut stream = shown.connect(address, b"http/1.1").unwrap();
+    let ask = format!("GET /dns-query?dns={ENCODED} HTTP/1.1\r\nhost: ns.example.net\r\n\r\n");
+    stream.write_all(ask.repeat(50).as_bytes()).unwrap();
+    let mut told = Vec::new();
+    stream.read_to_end(&mut told).unwrap();
+    let told = String::from_utf8_lossy(&told);
+    assert_eq!(told.matches("HTTP/1.1 200 OK").count(), 3);
+    assert_eq!(told.matches("connection: close").count(), 1);
+    assert_eq!(server.total(Transport::Https, |counters| counters.received.get()), 3);
+}
+
+#[test]
 fn after_its_queries_a_connection_says_goodbye() {
     let (server, shown, address) = start_https(Limits { queries: 3, ..limits() });
     server.runtime.block_on(async {

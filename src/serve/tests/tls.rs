@@ -55,6 +55,16 @@ fn the_end_is_said_inside_tls() {
 }
 
 #[test]
+fn the_end_is_said_to_who_was_silent_for_too_long_too() {
+    let (server, shown) = start_encrypted(Limits { idle: SHORT, ..limits() }, echo);
+    for (transport, protocol) in [(Transport::Tls, &b"dot"[..]), (Transport::Https, b"http/1.1")] {
+        let mut stream = shown.connect(server.at(transport), protocol).unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "{transport}");
+        assert_eq!(server.connections(transport).timed_out, 1, "{transport}");
+    }
+}
+
+#[test]
 fn both_versions_are_spoken_and_other_protocols_are_not() {
     let (server, shown) = start_encrypted(limits(), echo);
     let address = server.at(Transport::Tls);
