@@ -9,7 +9,7 @@ use divan::{Bencher, black_box};
 use rhumb::geo::database::{Database, PlaceId};
 use rhumb::geo::layout::Layout;
 use rhumb::geo::spans::{Address, Span, Spans};
-use rhumb::geo::tree::Tree;
+use rhumb::geo::tree::{Steps, Tree};
 use rhumb::ids::ClassId;
 
 /// How many clients are drawn: more than any cache holds the steps of.
@@ -32,7 +32,7 @@ fn compile(database: &Database) -> Tree {
                 u16::from_be_bytes(country.as_str().as_bytes().try_into().expect("two"))
             }))
         });
-    Tree::build(v4, v6.steps())
+    Tree::new(Steps::v4(v4.steps()), Steps::v6(v6.steps()))
 }
 
 /// Numbers that look like chance and are the same in each run (Marsaglia's xorshift).

@@ -9,6 +9,7 @@
 //! [`simulate`] plays their pure parts in virtual time; [`cli`] puts them together.
 //! ARCHITECTURE.md tells the three walks through them; `tests/tidy.rs` holds the layers.
 
+pub mod beside;
 pub mod exposition;
 pub mod fault;
 pub mod ids;

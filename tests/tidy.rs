@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src` and what each may use of the others, by layer: a module may use those of earlier layers.
 const LAYERS: &[&[&str]] = &[
-    &["ids", "name", "net", "pattern", "place", "time", "fault", "exposition"],
+    &["beside", "ids", "name", "net", "pattern", "place", "time", "fault", "exposition"],
     &["wire"],
     &["zone", "geo", "health"],
     &["policy", "dnssec"],

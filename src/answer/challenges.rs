@@ -1,8 +1,8 @@
 //! ACME DNS-01 challenges (RFC 8555 section 8.4): TXT records that the operator sets by a verb and that end by themselves. They
 //! stand beside the zones, so that no zone file is touched and no serial moves. In a signed zone they are in its chain and
-//! signed, by the step that puts them in force.
+//! signed, from when that was made anew with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::names::Found;
 use super::resolve::{Link, Outcome, Question, RDATA_AT, pointer, zone_of};
@@ -37,9 +37,25 @@ impl Challenges {
         Self(wanted.map(|(name, data)| (name.clone(), data.clone())).collect())
     }
 
+    /// Those of each zone, by the zone that a name is in; none where it is in none.
+    pub(super) fn by_zone(&self, zone_of: impl Fn(&[u8]) -> Option<ZoneId>) -> HashMap<ZoneId, Self> {
+        let mut zones: HashMap<ZoneId, Self> = HashMap::new();
+        for (name, data) in &self.0 {
+            if let Some(zone) = zone_of(name) {
+                zones.entry(zone).or_default().0.insert(name.clone(), data.clone());
+            }
+        }
+        zones
+    }
+
+    /// Takes in others, of other names.
+    pub(super) fn extend(&mut self, others: &Self) {
+        self.0.extend(others.0.iter().map(|(name, data)| (name.clone(), data.clone())));
+    }
+
     /// The data of the TXT records at a name; they make it exist, without records of other types.
     #[must_use]
-    pub(super) fn at(&self, name: &[u8]) -> Option<&[Box<[u8]>]> {
+    pub fn at(&self, name: &[u8]) -> Option<&[Box<[u8]>]> {
         self.0.get(name).map(Vec::as_slice)
     }
 

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 
 use super::compile_signed::Dnssec;
 use super::encode;
@@ -16,6 +15,7 @@ use super::reason;
 use super::steering::{Answers, Choice, Lots, Pick, Steering, Variant};
 use super::table::{AnswerTable, Services, ZoneTop};
 use super::zones::{self, SteeredNames, ZonesFault};
+use crate::beside::beside;
 use crate::geo::tree::Tree;
 use crate::health::verdict::Standing;
 use crate::ids::{ClassId, EndpointId, MapId, RegionId, ServiceId, VantageId};
@@ -137,18 +137,13 @@ impl Plan {
         let compile = || -> Vec<CompiledMap> {
             maps.iter().map(|map| maps::compile(map, &regions, &databases)).collect()
         };
-        // Names and maps know nothing of each other, and a start waits for both. Without a thread it takes longer.
-        let (named, compiled) = thread::scope(|scope| {
-            let beside = thread::Builder::new().spawn_scoped(scope, compile).ok();
+        // Names and maps know nothing of each other, and a start waits for both.
+        let (compiled, named) = beside(compile, || {
             let steered = steered_names(&services);
-            let named = zones::compile(&zones, &steered).and_then(|(names, mut tops)| {
-                dnssec.sign(zones, &steered, &services, &mut tops)?;
+            zones::compile(&zones, &steered).and_then(|(names, mut tops)| {
+                dnssec.sign(zones, &names, &steered, &services, &mut tops)?;
                 Ok((names, tops))
-            });
-            (
-                named,
-                beside.map_or_else(compile, |beside| beside.join().expect("compiling a map does not panic")),
-            )
+            })
         });
         let (names, tops) = named?;
         let mut trees = Vec::new();

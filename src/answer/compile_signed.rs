@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::challenges::Challenges;
 use super::compile::{CounterNumbers, Plan, Standings, answers};
-use super::names::Found;
+use super::names::{Found, Names};
 use super::resolve::zone_of;
 use super::signed::steered::Signing;
 use super::signed::{SignedZone, SteeredTypes};
@@ -35,6 +35,16 @@ pub struct Dnssec {
     pub now: WallTime,
 }
 
+/// A zone that is to be signed anew.
+#[derive(Debug)]
+pub struct DueZone {
+    /// Which it is.
+    pub id: ZoneId,
+    signed: Arc<SignedZone>,
+    /// What is to stand in it.
+    challenges: Arc<Challenges>,
+}
+
 /// What is done with a zone.
 #[derive(Clone, Debug, Default)]
 pub enum ZoneDnssec {
@@ -52,6 +62,7 @@ impl Dnssec {
     pub(super) fn sign(
         self,
         zones: Vec<Zone>,
+        names: &Names,
         steered: &SteeredNames,
         services: &[Service],
         tops: &mut [ZoneTop],
@@ -60,7 +71,8 @@ impl Dnssec {
         let origins: Vec<Name> = zones.iter().map(|zone| zone.origin().clone()).collect();
         let origins = origins.iter().collect();
         let mut faults = Vec::new();
-        for ((zone, wanted), top) in zones.into_iter().zip(wanted).zip(&mut *tops) {
+        let ids = (0..zones.len()).map(ZoneId::from_index);
+        for (((id, zone), wanted), top) in ids.zip(zones).zip(wanted).zip(&mut *tops) {
             match wanted {
                 ZoneDnssec::Unsigned => {}
                 ZoneDnssec::Elsewhere(signed) => top.signed = Some(signed),
@@ -69,8 +81,10 @@ impl Dnssec {
                         signed.signer().is_some_and(|signer| signer.origin() == zone.origin())
                     };
                     let before = before.iter().find(of_origin).map(|signed| &**signed);
-                    // They are set again once the zone is in force.
-                    let challenges = Arc::default();
+                    // They go on standing, as far as there still is a place for them.
+                    let challenges = before.and_then(SignedZone::challenges);
+                    let challenges = challenges.map(|all| all.only(|name| has_place(names, id, name)));
+                    let challenges = Arc::new(challenges.unwrap_or_default());
                     let steered = steered_types(&zone, &origins, steered, services);
                     match SignedZone::make(Arc::new(zone), signer, steered, challenges, before, now) {
                         Ok(signed) => top.signed = Some(Arc::new(signed)),
@@ -162,37 +176,42 @@ impl Plan {
         zones.filter_map(|(at, top)| Some((ZoneId::from_index(at), top.signed.as_ref()?)))
     }
 
-    /// Puts challenges in force in `table`, those in signed zones signed. One that a zone has no place for any more, since
-    /// what it was set for went with a reload, is not answered. Gives whether zones were signed anew, so that services
-    /// must be.
-    pub fn challenge(&mut self, challenges: &Challenges, table: &mut AnswerTable, now: WallTime) -> bool {
-        let standing = challenges.only(|name| self.has_place_for(name));
-        let mut renewed = Vec::new();
-        for (id, signed) in self.signed_zones() {
-            let own = standing.only(|name| zone_of(&self.names.find(name)) == Some(id));
-            if signed.challenges().is_some_and(|before| *before != own) {
-                let made = signed.with_challenges(Arc::new(own), now).expect("it is signed here");
-                renewed.push((id, Arc::new(made.expect("a few short records fit where the zone did"))));
-            }
-        }
-        let is_any_new = !renewed.is_empty();
-        if is_any_new {
-            self.replace_signed(renewed, table);
-        }
-        table.challenges = Arc::new(standing);
-        is_any_new
+    /// The challenges that `table` is to answer: in a zone that is signed those that were signed with it, in others those
+    /// of `challenges` that have a place there.
+    #[must_use]
+    pub fn answerable(&self, challenges: &Challenges) -> Challenges {
+        let mut answerable = challenges.only(|name| {
+            zone_of(&self.names.find(name)).is_some_and(|zone| self.zones[zone.index()].signed.is_none())
+        });
+        let signed = self.signed_zones().filter_map(|(_, signed)| signed.challenges());
+        signed.for_each(|challenges| answerable.extend(challenges));
+        answerable
     }
 
-    /// Whether a challenge at `name` can be answered. In a signed zone the name must stand right below one that exists:
-    /// what stood in between would come to exist too, and take names from wildcards. No service may answer there.
+    /// The zones that are to be signed anew: those with signatures or keys that are due at `now`, and those whose
+    /// challenges are others than they should be.
+    #[must_use]
+    pub fn due_zones(&self, challenges: &Challenges, now: WallTime) -> Vec<DueZone> {
+        let mut wanted = challenges.by_zone(|name| {
+            zone_of(&self.names.find(name)).filter(|zone| has_place(&self.names, *zone, name))
+        });
+        let zones = self.signed_zones().filter(|(_, signed)| signed.signer().is_some());
+        let due = zones.filter_map(|(id, signed)| {
+            let challenges = wanted.remove(&id).unwrap_or_default();
+            let is_due = signed.due().is_some_and(|due| due <= now);
+            let is_other = signed.challenges().is_some_and(|present| *present != challenges);
+            let due = || DueZone { id, signed: Arc::clone(signed), challenges: Arc::new(challenges) };
+            (is_due || is_other).then(due)
+        });
+        due.collect()
+    }
+
+    /// Whether a challenge at `name` can be answered.
     #[must_use]
     pub fn has_place_for(&self, name: &[u8]) -> bool {
-        let found = self.names.find(name);
-        let Some(zone) = zone_of(&found) else { return false };
+        let Some(zone) = zone_of(&self.names.find(name)) else { return false };
         let Some(signed) = &self.zones[zone.index()].signed else { return true };
-        let is_below_one = name::parent(name).is_some_and(|parent| self.names.entry_of(parent).is_some());
-        let is_steered = matches!(found, Found::Name(entry) if entry.service().is_some());
-        signed.signer().is_some() && is_below_one && !is_steered
+        signed.signer().is_some() && has_place(&self.names, zone, name)
     }
 
     /// Puts zones that were signed anew in the place of what was signed before, here and in `table`.
@@ -207,6 +226,22 @@ impl Plan {
 
     fn signing(&self, id: ServiceId, now: WallTime) -> Signing<'_> {
         Signing { service: &self.services[id.index()], names: &self.names, zones: &self.zones, now }
+    }
+}
+
+/// Whether a challenge at `name` can be answered in a zone that is signed here. The name must stand right below one that
+/// exists: what stood in between would come to exist too, and take names from wildcards. No service may answer there.
+fn has_place(names: &Names, zone: ZoneId, name: &[u8]) -> bool {
+    let found = names.find(name);
+    let is_below_one = name::parent(name).is_some_and(|parent| names.entry_of(parent).is_some());
+    let is_steered = matches!(found, Found::Name(entry) if entry.service().is_some());
+    zone_of(&found) == Some(zone) && is_below_one && !is_steered
+}
+
+impl DueZone {
+    /// Signs the zone at `now`.
+    pub fn sign(self, now: WallTime) -> Result<SignedZone, ZonesFault> {
+        self.signed.anew(self.challenges, now).expect("only a zone that is signed here is due")
     }
 }
 

@@ -4,9 +4,10 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use crate::beside::beside;
 use crate::geo::database::{Database, PlaceId};
 use crate::geo::spans::{Address, Spans, together};
-use crate::geo::tree::Tree;
+use crate::geo::tree::{Steps, Tree};
 use crate::ids::ClassId;
 use crate::net::embedded_v4;
 use crate::place::Place;
@@ -54,10 +55,22 @@ type RuleAt = u16;
 /// Compiles `map`. `regions` are all there are, by id.
 #[must_use]
 pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> CompiledMap {
-    let mut classifier = map.classes(regions);
-    let v4 = family(map, databases, &mut classifier, Database::v4, |classes| Spans::of_steps(classes));
-    let tree = family(map, databases, &mut classifier, Database::v6, |classes| Tree::build(v4, classes));
-    CompiledMap { classes: classifier.into_classes(), tree }
+    // A start waits for both families.
+    let ((v6, of_v6), (v4, mut classifier)) = beside(
+        || {
+            let mut classifier = map.classes(regions);
+            (family(map, databases, &mut classifier, Database::v6, |classes| Steps::v6(classes)), classifier)
+        },
+        || {
+            let mut classifier = map.classes(regions);
+            (family(map, databases, &mut classifier, Database::v4, |classes| Steps::v4(classes)), classifier)
+        },
+    );
+    let v6 = match classifier.absorb(of_v6) {
+        Some(ids) => v6.renamed(|class| ids[class.index()]),
+        None => family(map, databases, &mut classifier, Database::v6, |classes| Steps::v6(classes)),
+    };
+    CompiledMap { classes: classifier.into_classes(), tree: Tree::new(v4, v6) }
 }
 
 /// What `compile` makes of where each class of a family begins.

@@ -73,6 +73,11 @@ impl AnswerTable {
         self.answer_counters
     }
 
+    /// Puts challenges in the place of those that were.
+    pub fn set_challenges(&mut self, challenges: Challenges) {
+        self.challenges = Arc::new(challenges);
+    }
+
     /// The challenges of certificate authorities that are answered beside the zones.
     #[must_use]
     #[inline]

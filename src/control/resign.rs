@@ -1,4 +1,5 @@
-//! Signatures kept alive: what is due is signed anew beside the control task, which then puts it in force.
+//! Zones signed anew: beside the control task, since a large one takes its time, which then puts them in force. They are
+//! when signatures or keys are due, and when challenges come and go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,8 +8,11 @@ use tokio::task;
 use tracing::{error, info};
 
 use super::metrics::Metrics;
+use super::request::Response;
 use super::run::{Control, Message};
 use super::state::Event;
+use super::tell;
+use crate::answer::compile_signed::DueZone;
 use crate::answer::signed::SignedZone;
 use crate::clock;
 use crate::ids::ZoneId;
@@ -16,8 +20,7 @@ use crate::name::Name;
 use crate::process::priority;
 
 impl Control {
-    /// Tells the time of day where zones are signed, and has zones signed anew that are due: beside, since a large one
-    /// takes its time.
+    /// Tells the time of day where zones are signed, and has those that are due signed anew.
     pub(super) fn keep_signed(&mut self) {
         if !self.state.generation().plan.is_signed() {
             return;
@@ -31,20 +34,45 @@ impl Control {
         self.resigning = true;
         let (number, inbox) = (self.state.number(), self.inbox.clone());
         task::spawn_blocking(move || {
-            let renewed = |(id, signed): (ZoneId, Arc<SignedZone>)| {
-                Some((id, signed.renewed(daytime)?.map(Arc::new).map_err(|fault| fault.to_string())))
-            };
-            let zones = priority::stepped_back(|| due.into_iter().filter_map(renewed).collect());
+            let sign =
+                |due: DueZone| (due.id, due.sign(daytime).map(Arc::new).map_err(|fault| fault.to_string()));
+            let zones = priority::stepped_back(|| due.into_iter().map(sign).collect());
             let _ = inbox.blocking_send(Message::Resigned(number, zones));
         });
     }
 
-    /// Puts zones that were signed anew in force, and tells once of each that could not be.
+    /// Takes zones that were signed anew; what became due meanwhile is next.
     pub(super) fn resigned(&mut self, generation: u64, made: Vec<(ZoneId, Result<Arc<SignedZone>, String>)>) {
         self.resigning = false;
-        if generation != self.state.number() {
-            return;
+        if generation == self.state.number() {
+            self.put_signed_in_force(generation, made);
         }
+        self.tell_challengers();
+    }
+
+    /// Has zones signed whose challenges have changed, and answers those who set and cleared them once they are in force,
+    /// or cannot be.
+    pub(super) fn tell_challengers(&mut self) {
+        self.keep_signed();
+        for (name, reply) in std::mem::take(&mut self.challenging) {
+            let fault = self.unsigned.iter().find(|(zone, _)| name.is_at_or_below(zone));
+            let response = match fault {
+                _ if self.state.is_challenged(&name) => tell::challenged(&self.state, &name),
+                Some((zone, fault)) => {
+                    Response::Failed { faults: vec![format!("{zone} cannot be signed anew: {fault}")] }
+                }
+                None => {
+                    self.challenging.push((name, reply));
+                    continue;
+                }
+            };
+            // Whoever asked may have gone.
+            let _ = reply.send(response);
+        }
+    }
+
+    /// Puts zones that were signed anew in force, and tells once of each that could not be.
+    fn put_signed_in_force(&mut self, generation: u64, made: Vec<(ZoneId, Result<Arc<SignedZone>, String>)>) {
         let config = Arc::clone(&self.state.generation().config);
         let mut zones = Vec::new();
         for (id, made) in made {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::challenge::{Challenge, ChallengeBook, ChallengeFault};
 use crate::answer::compile::{CounterNumbers, Plan, Standings};
+use crate::answer::compile_signed::DueZone;
 use crate::answer::signed::SignedZone;
 use crate::answer::table::AnswerTable;
 use crate::config::generation::Generation;
@@ -184,15 +185,15 @@ impl State {
                 self.signing.sign_ahead(&self.generation.plan, &Believed(&self.board), now);
                 let ended = self.challenges.expire(now);
                 let effects = self.follow(change, now);
-                if ended > 0 { self.with_challenges(effects, now) } else { effects }
+                if ended > 0 { self.with_challenges(effects) } else { effects }
             }
             Event::SetChallenge(challenge) => match self.challenges.set(challenge) {
-                Ok(()) => self.with_challenges(Effects::default(), now),
+                Ok(()) => self.with_challenges(Effects::default()),
                 Err(fault) => Effects { challenge_fault: Some(fault), ..Effects::default() },
             },
             Event::ClearChallenge(name, token) => match self.challenges.clear(&name, token.as_deref()) {
                 0 => Effects::default(),
-                _ => self.with_challenges(Effects::default(), now),
+                _ => self.with_challenges(Effects::default()),
             },
             Event::Daytime(daytime) => self.tell_daytime(daytime, now),
             Event::Resigned { generation, zones } if generation == self.number => self.resigned(zones, now),
@@ -218,24 +219,24 @@ impl State {
         self.board.wake().into_iter().chain(ends).min()
     }
 
-    /// The table of these effects, or the one in force, with the challenges that are set now.
-    fn with_challenges(&mut self, effects: Effects, now: Moment) -> Effects {
-        let mut table = AnswerTable::clone(&self.table).next();
-        let daytime = self.signing.daytime(now);
-        if self.generation.plan.challenge(&self.challenges.compiled(), &mut table, daytime) {
-            // Proofs for clients that want for a type name what stands next in the chain.
-            self.signing.sign_all(&self.generation.plan, &mut table, now);
+    /// The table of these effects, or the one in force, with the challenges that are set now. Zones that are signed here
+    /// have theirs once they were signed anew: [`State::due_zones`].
+    fn with_challenges(&mut self, effects: Effects) -> Effects {
+        let answerable = self.generation.plan.answerable(&self.challenges.compiled());
+        if answerable == *self.table.challenges() {
+            return effects;
         }
+        let mut table = AnswerTable::clone(&self.table).next();
+        table.set_challenges(answerable);
         self.table = Arc::new(table);
         Effects { table: Some(Arc::clone(&self.table)), ..effects }
     }
 
-    /// Zones whose signatures or keys are due at `daytime`, to be signed anew beside, for [`Event::Resigned`].
+    /// Zones whose signatures or keys are due at `daytime`, or whose challenges are not those that are set: to be signed
+    /// anew beside, for [`Event::Resigned`].
     #[must_use]
-    pub fn due_zones(&self, daytime: WallTime) -> Vec<(ZoneId, Arc<SignedZone>)> {
-        let zones = self.generation.plan.signed_zones();
-        let is_due = |signed: &SignedZone| signed.due().is_some_and(|due| due <= daytime);
-        zones.filter(|(_, signed)| is_due(signed)).map(|(id, signed)| (id, Arc::clone(signed))).collect()
+    pub fn due_zones(&self, daytime: WallTime) -> Vec<DueZone> {
+        self.generation.plan.due_zones(&self.challenges.compiled(), daytime)
     }
 
     /// How many signatures of services' answers were made.
@@ -255,10 +256,10 @@ impl State {
     fn resigned(&mut self, zones: Vec<(ZoneId, Arc<SignedZone>)>, now: Moment) -> Effects {
         let mut table = AnswerTable::clone(&self.table);
         self.generation.plan.replace_signed(zones, &mut table);
-        // Keys may have taken over from others: zones and services change at once.
-        let effects = self.sign_anew(table, now);
-        // Challenges may have come and gone meanwhile.
-        self.with_challenges(effects, now)
+        table.set_challenges(self.generation.plan.answerable(&self.challenges.compiled()));
+        // Keys may have taken over from others, and proofs for clients that want for a type name what stands next in the
+        // chain: zones and services change at once.
+        self.sign_anew(table, now)
     }
 
     fn sign_anew(&mut self, table: AnswerTable, now: Moment) -> Effects {
@@ -305,7 +306,7 @@ impl State {
         self.signing.sign_all(&self.generation.plan, &mut table, now);
         self.table = Arc::new(table);
         let effects = Effects { table: Some(Arc::clone(&self.table)), change, ..Effects::default() };
-        if self.challenges.all().is_empty() { effects } else { self.with_challenges(effects, now) }
+        self.with_challenges(effects)
     }
 
     /// Counts reloads; what [`Event::Reports`] must bear.
@@ -330,6 +331,13 @@ impl State {
     #[must_use]
     pub fn challenges(&self) -> &[Challenge] {
         self.challenges.all()
+    }
+
+    /// Whether challenges are answered at a name as they are set, or will never be, since there is no place for any.
+    #[must_use]
+    pub fn is_challenged(&self, name: &Name) -> bool {
+        let (name, set) = (name.as_wire(), self.challenges.compiled());
+        self.table.challenges().at(name) == set.at(name) || !self.generation.plan.has_place_for(name)
     }
 
     /// What is believed.

@@ -15,6 +15,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use super::layout::{self, Field, Layout, Scalar, Step};
 use super::search_tree::{Record, SearchTree, TreeFault};
 use super::spans::{Address, Bits, Builder, Span, Spans};
+use crate::beside::beside;
 use crate::net::{self, EMBEDDING_RANGES, Prefix};
 use crate::place::Place;
 
@@ -100,15 +101,17 @@ impl Database {
             return Err(DatabaseFault::Foreign(other_kind(&octets)));
         }
         let reader = Reader::from_source(&octets[..]).map_err(damaged)?;
-        let mut records = Records::new(&reader, layout);
         let (nodes, version) = (reader.metadata().node_count, reader.metadata().ip_version);
         let tree = SearchTree::new(&octets, nodes, reader.metadata().record_size, version)?;
-        let v4 = walk(&tree, nodes, &[whole_v4()], &mut records)?;
-        let v6 = if version == 6 {
-            walk(&tree, nodes, &native_v6(), &mut records)?
-        } else {
-            Spans::uniform(PlaceId::UNKNOWN)
-        };
+        let of_v6 = if version == 6 { native_v6() } else { Vec::new() };
+        // A start waits for both.
+        let (v6, v4) = beside(
+            || walk::<u128>(&tree, &of_v6, Records::new(&reader, layout)),
+            || walk::<u32>(&tree, &[whole_v4()], Records::new(&reader, layout)),
+        );
+        let ((v4, mut records), (v6, others)) = (v4?, v6?);
+        let ids = records.absorb(others)?;
+        let v6 = v6.renamed(|id| ids[id.index()]);
         records.satisfy(layout, &reader)?;
         let metadata = Metadata {
             kind: reader.metadata().database_type.clone(),
@@ -233,13 +236,12 @@ fn prefixes(span: Span<u128, bool>) -> Vec<Prefix> {
 }
 
 /// The records of all networks inside `ranges`, which ascend and do not overlap.
-fn walk<A: Address>(
+fn walk<'a, A: Address>(
     tree: &SearchTree<'_>,
-    nodes: u32,
     ranges: &[Prefix],
-    records: &mut Records<'_>,
-) -> Result<Spans<A, PlaceId>, DatabaseFault> {
-    let expected = (nodes as usize + 1).min(NETWORKS_MAX);
+    mut records: Records<'a>,
+) -> Result<(Spans<A, PlaceId>, Records<'a>), DatabaseFault> {
+    let expected = (records.nodes() + 1).min(NETWORKS_MAX);
     let mut spans = Builder::new(PlaceId::UNKNOWN, expected);
     for range in ranges {
         tree.walk(*range, |network: Span<A, Record>| {
@@ -251,7 +253,7 @@ fn walk<A: Address>(
             Ok::<(), DatabaseFault>(())
         })?;
     }
-    Ok(spans.finish())
+    Ok((spans.finish(), records))
 }
 
 /// The distinct records met on a walk.
@@ -295,6 +297,26 @@ impl<'a> Records<'a> {
         }
     }
 
+    fn nodes(&self) -> usize {
+        self.reader.metadata().node_count as usize
+    }
+
+    /// Takes in what was met on another walk: which id each of its ids is here.
+    fn absorb(&mut self, others: Self) -> Result<Vec<PlaceId>, DatabaseFault> {
+        self.add_networks(others.networks)?;
+        let mut records: Vec<(PlaceId, Record)> =
+            others.ids.into_iter().map(|(record, id)| (id, record)).collect();
+        records.sort_unstable();
+        if self.places.is_empty() {
+            self.present = others.present;
+        }
+        let mut ids = vec![PlaceId::UNKNOWN];
+        for ((_, record), place) in records.into_iter().zip(others.places) {
+            ids.push(self.ids.get(&record).copied().unwrap_or_else(|| self.keep(record, place)));
+        }
+        Ok(ids)
+    }
+
     /// One more network, with or without a record.
     fn count(&mut self) -> Result<(), DatabaseFault> {
         self.left = self.left.checked_sub(1).ok_or_else(|| {
@@ -305,10 +327,7 @@ impl<'a> Records<'a> {
 
     /// The id of the record of the network that begins with `address`, decoded if it is new.
     fn id_of<A: Address>(&mut self, record: Record, address: A) -> Result<PlaceId, DatabaseFault> {
-        self.networks += 1;
-        if self.networks > NETWORKS_MAX {
-            return Err(DatabaseFault::TooManyNetworks);
-        }
+        self.add_networks(1)?;
         if self.last.0 != record {
             let known = self.ids.get(&record).copied();
             self.last = (record, known.map_or_else(|| self.add(record, address.address()), Ok)?);
@@ -321,10 +340,20 @@ impl<'a> Records<'a> {
         if self.places.is_empty() {
             self.present = keys(&found);
         }
-        self.places.push(self.decode(&found)?);
+        let place = self.decode(&found)?;
+        Ok(self.keep(record, place))
+    }
+
+    fn keep(&mut self, record: Record, place: Place) -> PlaceId {
+        self.places.push(place);
         let id = PlaceId(u32::try_from(self.places.len()).expect("a file of 2 GiB has fewer records"));
         self.ids.insert(record, id);
-        Ok(id)
+        id
+    }
+
+    fn add_networks(&mut self, count: usize) -> Result<(), DatabaseFault> {
+        self.networks += count;
+        if self.networks > NETWORKS_MAX { Err(DatabaseFault::TooManyNetworks) } else { Ok(()) }
     }
 
     fn decode(&self, record: &LookupResult<'_, &[u8]>) -> Result<Place, DatabaseFault> {

@@ -172,6 +172,13 @@ impl<A: Address, T: Copy + Eq> Spans<A, T> {
         Spans::of_steps(self.steps().map(|(start, value)| (start, change(value))))
     }
 
+    /// The same spans with other values, which differ where these do.
+    #[must_use]
+    pub fn renamed(mut self, rename: impl Fn(T) -> T) -> Self {
+        self.values.iter_mut().for_each(|value| *value = rename(*value));
+        self
+    }
+
     /// Both functions read together, address by address. Complexity is O(n + m) in their spans.
     #[must_use]
     pub fn zip<U: Copy + Eq, V: Copy + Eq>(

@@ -31,9 +31,9 @@ pub struct Hit {
     pub depth: u8,
 }
 
-/// One family.
+/// One family of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Steps<A: Address> {
+pub struct Steps<A: Address> {
     /// The first 2^[`TOP_BITS`] by the first bits of the address, then those that they lead to.
     slots: Vec<Slot>,
     /// In ascending order; the first begins at the family's first address.
@@ -84,17 +84,10 @@ const NEAR_MAX: usize = 64;
 const NOBODY: ClassId = ClassId(0);
 
 impl Tree {
-    /// Compiles the classes of both families; `v6` is where each class begins, as [`Spans::steps`] tells it: millions
-    /// of them where the database tells cities, which are not held twice. The ranges that carry IPv4 addresses are
-    /// answered from `v4`, whatever `v6` says of them, and no depth of any other address reaches into them.
+    /// The tree of both families. The ranges of IPv6 that carry IPv4 addresses are answered from `v4`.
     #[must_use]
-    pub fn build(v4: Spans<u32, ClassId>, v6: impl Iterator<Item = (u128, ClassId)>) -> Self {
-        let holes = Spans::uniform(false).overlay(EMBEDDING_RANGES.map(|range| (range, true)));
-        let outside = together(v6, holes.steps());
-        let native = outside.map(|(start, (class, hole))| (start, (!hole).then_some(class)));
-        let v6 = Steps::build(spans_of(native));
-        let v4_steps = v4.iter().map(|Span { first, last, value }| Span { first, last, value: Some(value) });
-        Self { v4: Steps::build(v4_steps), v6 }
+    pub fn new(v4: Steps<u32>, v6: Steps<u128>) -> Self {
+        Self { v4, v6 }
     }
 
     /// The class of the client at `address`.
@@ -134,7 +127,34 @@ impl Tree {
     }
 }
 
+impl Steps<u32> {
+    /// Compiles where each class of IPv4 begins, as [`Spans::steps`] tells it: millions of steps where the database tells
+    /// cities, which are not held twice.
+    #[must_use]
+    pub fn v4(classes: impl Iterator<Item = (u32, ClassId)>) -> Self {
+        Self::build(spans_of(classes.map(|(start, class)| (start, Some(class)))))
+    }
+}
+
+impl Steps<u128> {
+    /// The same of IPv6. Whatever is said of the ranges that carry IPv4 addresses, nobody is looked up there, and no depth
+    /// of any other address reaches into them.
+    #[must_use]
+    pub fn v6(classes: impl Iterator<Item = (u128, ClassId)>) -> Self {
+        let holes = Spans::uniform(false).overlay(EMBEDDING_RANGES.map(|range| (range, true)));
+        let outside = together(classes, holes.steps());
+        Self::build(spans_of(outside.map(|(start, (class, hole))| (start, (!hole).then_some(class)))))
+    }
+}
+
 impl<A: Address> Steps<A> {
+    /// The same with other classes, which differ where these do.
+    #[must_use]
+    pub fn renamed(mut self, rename: impl Fn(ClassId) -> ClassId) -> Self {
+        self.steps.iter_mut().for_each(|step| step.class = rename(step.class));
+        Self { splits: self.splits.renamed(|class| class.map(&rename)), ..self }
+    }
+
     /// Spans without a class are such as nobody looks up: they only keep depths out.
     fn build(spans: impl Iterator<Item = Span<A, Option<ClassId>>>) -> Self {
         let (steps, splits) = steps_of(spans);
@@ -310,7 +330,7 @@ mod tests {
     fn build(rules: &[(Prefix, ClassId)]) -> Tree {
         let v4 = Spans::uniform(A).overlay(rules.iter().copied());
         let v6 = Spans::uniform(A).overlay(rules.iter().copied());
-        Tree::build(v4, v6.steps())
+        Tree::new(Steps::v4(v4.steps()), Steps::v6(v6.steps()))
     }
 
     /// `class/depth` of an address.

@@ -116,6 +116,27 @@ impl Classifier<'_> {
         self.classes
     }
 
+    /// Takes in the classes of another classifier of the map: what each is here. `None` where there might be more than
+    /// [`CLASSES_MAX`] together, so that places must be told apart less well.
+    pub fn absorb(&mut self, other: Self) -> Option<Vec<ClassId>> {
+        if self.classes.len() + other.classes.len() + self.recipes.len() >= CLASSES_MAX {
+            return None;
+        }
+        let theirs = other.classes.into_iter().zip(other.whys);
+        Some(theirs.map(|(class, why)| self.number(class, why)).collect())
+    }
+
+    fn number(&mut self, class: Class, why: Why) -> ClassId {
+        if let Some(id) = self.ids.get(&class) {
+            return *id;
+        }
+        let id = ClassId::from_index(self.classes.len());
+        self.whys.push(why);
+        self.classes.push(class.clone());
+        self.ids.insert(class, id);
+        id
+    }
+
     fn remember(&mut self, recipe: usize, spot: Spot, find: impl FnOnce(&mut Self) -> ClassId) -> ClassId {
         if let Some(id) = self.remembered.get(&(recipe, spot)) {
             return *id;
@@ -134,12 +155,9 @@ impl Classifier<'_> {
         if self.classes.len() + self.recipes.len() >= CLASSES_MAX && spot != Spot::Anywhere {
             return self.intern(recipe, &Place::default(), Spot::Anywhere);
         }
-        let id = ClassId::from_index(self.classes.len());
         let rule = self.map.rules.get(recipe).map(|rule| rule.matcher);
-        self.whys.push(Why { rule, by: self.recipes[recipe].inside.by(place) });
-        self.classes.push(class.clone());
-        self.ids.insert(class, id);
-        id
+        let by = self.recipes[recipe].inside.by(place);
+        self.number(class, Why { rule, by })
     }
 }
 
@@ -542,5 +560,25 @@ mod tests {
         let [here, there] = ["53.3/-6.2", "53.4/-6.3"].map(|spot| classifier.class_of(&place(spot), None));
         assert_eq!(here, there);
         assert_eq!(classifier.classes().len(), 2);
+    }
+
+    #[test]
+    fn classes_of_two_classifiers_become_those_of_one_unless_they_are_too_many() {
+        let (regions, map) = (regions(), map(Order::Nearest, Vec::new()));
+        let [ireland, brazil, japan] = ["53.3/-6.2", "-23.5/-46.6", "35.7/139.7"].map(place);
+        let classifier = |places: &[Place]| {
+            let mut classifier = map.classes(&regions);
+            for place in places {
+                classifier.class_of(place, None);
+            }
+            classifier
+        };
+        let mut one = classifier(&[ireland, brazil]);
+        let other = classifier(&[japan, brazil]);
+        assert_eq!(one.absorb(other), Some(vec![ClassId(2), ClassId(1)]));
+        assert_eq!(one.into_classes(), classifier(&[ireland, brazil, japan]).into_classes());
+        let mut full = classifier(&[ireland]);
+        full.classes = vec![full.classes[0].clone(); CLASSES_MAX - 2];
+        assert_eq!(full.absorb(classifier(&[brazil])), None);
     }
 }

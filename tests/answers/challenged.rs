@@ -2,16 +2,23 @@
 //! validate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hickory_proto::dnssec::rdata::DNSKEY;
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType as Type;
 use rhumb::answer::dig;
+use rhumb::config::generation;
+use rhumb::control::challenge::Challenge;
+use rhumb::control::state::{Event, State};
 use rhumb::dnssec::denial::{Denial, Nsec3};
+use rhumb::name::Name;
+use rhumb::time::Moment;
 
 use crate::ask;
 use crate::signed::{CLIENTS, NAMES, SERVICES, TYPES, ZONES, check_denial, check_signatures, keys};
-use crate::world::World;
+use crate::world::{self, NOW, World};
 
 /// At the top, beside a service's name and below it, below an alias, below an empty name, in the child zone, below what a
 /// wildcard of any name is at; two values at one.
@@ -100,17 +107,55 @@ fn a_challenge_signs_itself_and_its_places_in_the_chain_and_nothing_else() {
 }
 
 #[test]
+fn a_challenge_in_a_signed_zone_is_answered_from_when_that_is_signed_and_over_reloads() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = world::write(folder.path(), ZONES, SERVICES, "denial = \"nsec\"");
+    let load = |before| generation::reload(&file, NOW, before).unwrap().0;
+    let mut state = State::new(load(Vec::new()), &[], Duration::ZERO, Moment::START);
+    let name: Name = "_acme-challenge.example.com".parse().unwrap();
+    let asked = ask::read("dig _acme-challenge.example.com TXT +dnssec").unwrap();
+    let answers = |state: &State| {
+        let reply = world::reply(state.table(), &asked.packet, asked.source, asked.transport).unwrap();
+        dig::show(&reply).unwrap().answer.len()
+    };
+    let sign = |state: &mut State| {
+        let zones = state.due_zones(NOW).into_iter();
+        let zones = zones.map(|due| (due.id, Arc::new(due.sign(NOW).unwrap()))).collect();
+        state.step(Event::Resigned { generation: state.number(), zones }, Moment::START);
+    };
+    let until = Moment::from_millis(60_000);
+    let challenge = Challenge { name: name.clone(), token: "value".to_owned(), until };
+    assert!(state.step(Event::SetChallenge(challenge), Moment::START).table.is_none());
+    assert!(!state.is_challenged(&name), "its zone has to be signed first");
+    sign(&mut state);
+    assert!(state.is_challenged(&name));
+    assert_eq!(answers(&state), 2, "the value and its signature");
+
+    let before = state.table().signed_zones().cloned().collect();
+    state.step(Event::Reload(Box::new(load(before))), Moment::START);
+    assert_eq!((answers(&state), state.due_zones(NOW).len()), (2, 0), "it was signed as it was loaded");
+    state.step(Event::Reload(Box::new(load(Vec::new()))), Moment::START);
+    assert_eq!((answers(&state), state.due_zones(NOW).len()), (0, 1), "it was loaded before it was set");
+    sign(&mut state);
+
+    assert!(state.step(Event::Tick, until).table.is_none());
+    assert_eq!(answers(&state), 2, "its zone has it until that is signed without it");
+    sign(&mut state);
+    assert_eq!((answers(&state), state.due_zones(NOW).len()), (0, 0));
+}
+
+#[test]
 fn in_a_signed_zone_a_challenge_stands_right_below_a_name_that_exists() {
     let world = World::signed(ZONES, SERVICES, "denial = \"nsec\"").unwrap();
     let has_place = |name: &str| {
-        let name: rhumb::name::Name = name.parse().unwrap();
+        let name: Name = name.parse().unwrap();
         world.generation.plan.has_place_for(name.as_wire())
     };
     assert!(has_place("_acme-challenge.example.com") && has_place("_acme-challenge.ent.x.example.com"));
     assert!(!has_place("_acme-challenge.host.app.example.com"), "host.app would lose its wildcard");
     assert!(!has_place("_acme-challenge.nothing.example.com"));
     let plain = World::new(ZONES, SERVICES).unwrap();
-    let name: rhumb::name::Name = "_acme-challenge.host.app.example.com".parse().unwrap();
+    let name: Name = "_acme-challenge.host.app.example.com".parse().unwrap();
     assert!(plain.generation.plan.has_place_for(name.as_wire()));
 }
 

@@ -100,8 +100,8 @@ fn play(signer: &Arc<Signer>, hours: u64) -> Vec<Seen> {
             .unwrap();
     let mut seen = Vec::new();
     for hour in 0..hours {
-        if let Some(renewed) = signed.renewed(at(hour)) {
-            signed = renewed.unwrap();
+        if signed.due().unwrap() <= at(hour) {
+            signed = signed.anew(Arc::default(), at(hour)).unwrap().unwrap();
         }
         let now = see(&signed);
         let least = now.signatures.iter().map(|rrsig| expiration(rrsig) - seconds(at(hour))).min().unwrap();

@@ -612,8 +612,7 @@ fn what_is_due_is_signed_anew_services_in_the_step_and_zones_beside() {
     assert!(state.step(Event::Daytime(day(9)), start).table.is_some());
     assert!(state.signatures_made() > ahead);
     let due = state.due_zones(day(9)).into_iter();
-    let zones: Vec<_> =
-        due.map(|(id, zone)| (id, Arc::new(zone.renewed(day(9)).unwrap().unwrap()))).collect();
+    let zones: Vec<_> = due.map(|due| (due.id, Arc::new(due.sign(day(9)).unwrap()))).collect();
     assert_eq!(zones.len(), 2);
     let overtaken = Event::Resigned { generation: state.number() + 1, zones: zones.clone() };
     assert!(state.step(overtaken, start).table.is_none());

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rhumb::answer::challenges::Challenges;
 use rhumb::answer::compile::CounterNumbers;
@@ -50,27 +52,7 @@ impl World {
     /// The same, the zones signed with a new key each where `dnssec` has the rules of signing.
     pub(crate) fn signed(zones: &[(&str, &str)], configuration: &str, dnssec: &str) -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
-        let mut source = String::new();
-        if !configuration.contains("[regions") {
-            source.push_str(REGIONS);
-        }
-        source.push_str("server.listen = [\"127.0.0.1:5300\"]\n");
-        for (index, (origin, text)) in zones.iter().enumerate() {
-            fs::write(folder.path().join(format!("{index}.zone")), text).unwrap();
-            let mut signed = String::new();
-            if !dnssec.is_empty() {
-                let (flags, timing) = (ZONE_KEY | SECURE_ENTRY, Timing::from_now(NOW));
-                let algorithm = [Algorithm::EcdsaP256Sha256, Algorithm::Ed25519][index % 2];
-                let key = Key::generate(origin.parse().unwrap(), flags, algorithm, timing);
-                key_store::write(folder.path(), &key, 3600).unwrap();
-                signed = format!(", dnssec = {{ keys = \".\", {dnssec} }}");
-            }
-            writeln!(source, "zones.{origin:?} = {{ file = \"{index}.zone\"{signed} }}").unwrap();
-        }
-        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-        source.push_str(&configuration.replace("FIXTURES", fixtures));
-        let file = folder.path().join("rhumb.toml");
-        fs::write(&file, source).unwrap();
+        let file = write(folder.path(), zones, configuration, dnssec);
         let (mut generation, _) = generation::load(&file, NOW)
             .map_err(|faults| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())?;
         generation.lend_secret(Secret::new(*b"a test's secret."));
@@ -120,12 +102,14 @@ impl World {
     pub(crate) fn challenge(&mut self, values: &[(&str, &str)]) {
         let names: Vec<rhumb::name::Name> = values.iter().map(|(name, _)| name.parse().unwrap()).collect();
         let values = names.iter().zip(values).map(|(name, (_, value))| (name.as_wire(), *value));
+        let (set, plan) = (Challenges::new(values), &mut self.generation.plan);
+        let signed = plan.due_zones(&set, NOW).into_iter();
+        let signed = signed.map(|due| (due.id, Arc::new(due.sign(NOW).unwrap()))).collect();
         let mut table = self.table.clone().next();
-        let plan = &mut self.generation.plan;
-        if plan.challenge(&Challenges::new(values), &mut table, NOW) {
-            let all = (0..plan.services.len()).map(ServiceId::from_index);
-            plan.sign(&mut table, all, &mut self.signatures, NOW);
-        }
+        plan.replace_signed(signed, &mut table);
+        table.set_challenges(plan.answerable(&set));
+        let all = (0..plan.services.len()).map(ServiceId::from_index);
+        plan.sign(&mut table, all, &mut self.signatures, NOW);
         self.table = table;
     }
 
@@ -139,6 +123,32 @@ impl World {
     pub(crate) fn ask(&self, asked: &Asked) -> Option<Vec<u8>> {
         reply(&self.table, &asked.packet, asked.source, asked.transport)
     }
+}
+
+/// Writes zones, new keys and a configuration into `folder`; gives the configuration's file.
+pub(crate) fn write(folder: &Path, zones: &[(&str, &str)], configuration: &str, dnssec: &str) -> PathBuf {
+    let mut source = String::new();
+    if !configuration.contains("[regions") {
+        source.push_str(REGIONS);
+    }
+    source.push_str("server.listen = [\"127.0.0.1:5300\"]\n");
+    for (index, (origin, text)) in zones.iter().enumerate() {
+        fs::write(folder.join(format!("{index}.zone")), text).unwrap();
+        let mut signed = String::new();
+        if !dnssec.is_empty() {
+            let (flags, timing) = (ZONE_KEY | SECURE_ENTRY, Timing::from_now(NOW));
+            let algorithm = [Algorithm::EcdsaP256Sha256, Algorithm::Ed25519][index % 2];
+            let key = Key::generate(origin.parse().unwrap(), flags, algorithm, timing);
+            key_store::write(folder, &key, 3600).unwrap();
+            signed = format!(", dnssec = {{ keys = \".\", {dnssec} }}");
+        }
+        writeln!(source, "zones.{origin:?} = {{ file = \"{index}.zone\"{signed} }}").unwrap();
+    }
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    source.push_str(&configuration.replace("FIXTURES", fixtures));
+    let file = folder.join("rhumb.toml");
+    fs::write(&file, source).unwrap();
+    file
 }
 
 /// What `table` replies.

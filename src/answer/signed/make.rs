@@ -111,20 +111,10 @@ impl SignedZone {
         Ok(Self { names: builder.finish(), chain, made: Some(made) })
     }
 
-    /// The zone signed anew at `now`, where it is due.
-    pub fn renewed(&self, now: WallTime) -> Option<Result<Self, ZonesFault>> {
-        let made = self.made.as_ref().filter(|made| made.due <= now)?;
-        self.with_challenges(Arc::clone(&made.challenges), now)
-    }
-
     /// The zone signed anew at `now` with these challenges; none where it was signed elsewhere. What is signed already
-    /// is taken over, so that it costs the signatures of the challenges and of their places in the chain.
+    /// and not due is taken over.
     #[must_use]
-    pub fn with_challenges(
-        &self,
-        challenges: Arc<Challenges>,
-        now: WallTime,
-    ) -> Option<Result<Self, ZonesFault>> {
+    pub fn anew(&self, challenges: Arc<Challenges>, now: WallTime) -> Option<Result<Self, ZonesFault>> {
         let made = self.made.as_ref()?;
         let (zone, signer) = (Arc::clone(&made.zone), Arc::clone(&made.signer));
         Some(Self::make(zone, signer, Arc::clone(&made.steered), challenges, Some(self), now))

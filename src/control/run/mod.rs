@@ -144,6 +144,8 @@ pub struct Control {
     secret: Secret,
     /// Zones are being signed anew.
     pub(super) resigning: bool,
+    /// Those who set or cleared challenges at a name, and wait until these are in force.
+    pub(super) challenging: Vec<(Name, oneshot::Sender<Response>)>,
     /// Zones that could not be signed anew, and why: told once.
     pub(super) unsigned: BTreeMap<Name, String>,
     /// For the loader to answer by.
@@ -202,6 +204,7 @@ impl Control {
             watched,
             secret,
             resigning: false,
+            challenging: Vec::new(),
             unsigned: BTreeMap::new(),
             inbox,
         };
@@ -297,6 +300,14 @@ impl Control {
             Message::KeepOn => self.handed_over = false,
             Message::Resigned(generation, zones) => self.resigned(generation, zones),
             Message::Operator(Request::Reload, reply) => self.reload(Some(reply)),
+            Message::Operator(Request::SetChallenge { name, token, seconds }, reply) => {
+                let set = self.set_challenge(&name, &token, seconds);
+                self.answer_challenger(set, reply);
+            }
+            Message::Operator(Request::ClearChallenge { name, token }, reply) => {
+                let cleared = self.clear_challenge(&name, token);
+                self.answer_challenger(cleared, reply);
+            }
             Message::Operator(request, reply) => {
                 let response = self.answer(request);
                 // Whoever asked may have gone.
@@ -324,8 +335,6 @@ impl Control {
                     Err(fault) => Response::Failed { faults: vec![fault] },
                 }
             }
-            Request::SetChallenge { name, token, seconds } => self.set_challenge(&name, &token, seconds),
-            Request::ClearChallenge { name, token } => self.clear_challenge(&name, token),
             Request::Gauges { told } => match gauges::meanings(&self.state.generation().config, &told) {
                 Ok(meanings) => {
                     let gauges = meanings.len();
@@ -334,35 +343,45 @@ impl Control {
                 }
                 Err(faults) => Response::Failed { faults },
             },
-            Request::Reload => unreachable!("a reload is answered when it is done"),
+            Request::Reload | Request::SetChallenge { .. } | Request::ClearChallenge { .. } => {
+                unreachable!("what is done beside is answered when it is done")
+            }
             Request::TakeOver => unreachable!("the socket hands over"),
         }
     }
 
-    fn set_challenge(&mut self, name: &str, token: &str, seconds: u64) -> Response {
+    /// Sets a challenge; gives its name, or why there is none.
+    fn set_challenge(&mut self, name: &str, token: &str, seconds: u64) -> Result<Name, String> {
         let now = clock::now();
-        let challenge = match tell::challenge(&self.state, name, token, seconds, now) {
-            Ok(challenge) => challenge,
-            Err(fault) => return Response::Failed { faults: vec![fault] },
-        };
+        let challenge = tell::challenge(&self.state, name, token, seconds, now)?;
         let name = challenge.name.clone();
         let Effects { table, challenge_fault, .. } = self.state.step(Event::SetChallenge(challenge), now);
         if let Some(fault) = challenge_fault {
-            return Response::Failed { faults: vec![fault.to_string()] };
+            return Err(fault.to_string());
         }
-        info!(%name, seconds, "a challenge is answered");
+        info!(%name, seconds, "a challenge is set");
         self.publish(table);
-        tell::challenged(&self.state, &name)
+        Ok(name)
     }
 
-    fn clear_challenge(&mut self, name: &str, token: Option<String>) -> Response {
-        let name = match tell::domain(name) {
-            Ok(name) => challenged(&name),
-            Err(fault) => return Response::Failed { faults: vec![fault] },
-        };
+    /// Clears challenges; gives the name where they stood.
+    fn clear_challenge(&mut self, name: &str, token: Option<String>) -> Result<Name, String> {
+        let name = challenged(&tell::domain(name)?);
         let effects = self.state.step(Event::ClearChallenge(name.clone(), token), clock::now());
         self.publish(effects.table);
-        tell::challenged(&self.state, &name)
+        Ok(name)
+    }
+
+    /// Answers who has set or cleared challenges at a name, now or when the zone is signed that they are in.
+    fn answer_challenger(&mut self, done: Result<Name, String>, reply: oneshot::Sender<Response>) {
+        match done {
+            Ok(name) => {
+                self.challenging.push((name, reply));
+                self.tell_challengers();
+            }
+            // Whoever asked may have gone.
+            Err(fault) => drop(reply.send(Response::Failed { faults: vec![fault] })),
+        }
     }
 
     /// Puts a table in force that differs in nothing that verdicts are about.
