@@ -75,6 +75,25 @@ fn without_descriptors_udp_the_operator_and_metrics_go_on() {
 }
 
 #[test]
+fn a_certificate_that_clients_refuse_for_its_dates_is_a_warning() {
+    let server = Server::start("", "", None);
+    let told = |begin: i32, end: i32| {
+        let mut parameters = rcgen::CertificateParams::new([server::NAME.to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(begin, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(end, 1, 1);
+        let key =
+            rcgen::KeyPair::from_pem(&std::fs::read_to_string(server.path("server.key")).unwrap()).unwrap();
+        std::fs::write(server.path("server.pem"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+        let check = server.run("check");
+        assert_eq!(check.status.code(), Some(0));
+        String::from_utf8_lossy(&check.stderr).into_owned()
+    };
+    assert_eq!(told(2001, 4000), "");
+    assert!(told(2001, 2002).contains("warning: the certificate ended on 2002-01-01: clients refuse it"));
+    assert!(told(3000, 4000).contains("warning: the certificate begins on 3000-01-01: clients refuse it"));
+}
+
+#[test]
 fn a_key_that_others_may_read_keeps_the_server_from_starting() {
     use std::os::unix::fs::PermissionsExt;
     let server = Server::start("", "", None);
