@@ -55,6 +55,12 @@ fn the_client_is_who_the_header_names_by_tcp_tls_and_https() {
     stream.write_all(&[framed(1, 12), framed(2, 12)].concat()).unwrap();
     assert_eq!([reply(&mut stream), reply(&mut stream)], ["192.0.2.7", "192.0.2.7"]);
 
+    // The balancer itself, to see whether the server lives.
+    let mut stream = connect(&server);
+    stream.write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0").unwrap();
+    stream.write_all(&framed(1, 12)).unwrap();
+    assert_eq!(reply(&mut stream), "127.0.0.1");
+
     let mut stream = TcpStream::connect(server.at(Transport::Tls)).unwrap();
     stream.write_all(&header([192, 0, 2, 8])).unwrap();
     let mut stream = shown.wrap(stream, b"dot").unwrap();

@@ -153,6 +153,24 @@ fn who_moves_is_answered_where_it_is() {
 }
 
 #[test]
+fn a_session_is_resumed_and_takes_no_early_data() {
+    let (server, shown, address) = start_quic(limits());
+    server.runtime.block_on(async {
+        let mut config = shown.client_config(b"doq");
+        config.enable_early_data = true;
+        let crypto = QuicClientConfig::try_from(config).unwrap();
+        let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
+        for _ in 0..2 {
+            let connecting = endpoint.connect(address, "ns.example.net").unwrap();
+            let Err(connecting) = connecting.into_0rtt() else { panic!("early data may be sent") };
+            let connection = connecting.await.unwrap();
+            assert!(ask(&connection, &framed(0, 20)).await.is_some());
+        }
+    });
+}
+
+#[test]
 fn only_doq_is_spoken() {
     let (server, shown, address) = start_quic(limits());
     server.runtime.block_on(async {
@@ -233,15 +251,34 @@ fn a_flood_of_streams_that_ask_nothing_ends_the_connection() {
 fn a_crowd_must_prove_its_address_and_is_bounded() {
     let (server, shown, address) = start_quic(Limits { connections: 8, ..limits() });
     server.runtime.block_on(async {
+        assert!(!is_sent_back(&shown, address).await, "nobody is there yet");
         let mut connections = Vec::new();
         for _ in 0..20 {
             let connection = connect(&shown, address, b"doq").await.unwrap();
             assert!(ask(&connection, &framed(0, 20)).await.is_some());
             connections.push(connection);
         }
+        assert!(is_sent_back(&shown, address).await);
     });
     let counts = server.connections(Transport::Quic);
-    assert!(counts.open <= 8 && counts.accepted == 20, "{counts:?}");
+    assert!(counts.open <= 8 && counts.accepted >= 20, "{counts:?}");
+}
+
+/// Whether the server's first word to a newcomer is a Retry (RFC 9000 section 17.2.5), seen on the way.
+async fn is_sent_back(shown: &Shown, address: SocketAddr) -> bool {
+    let between = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (way, mut octets) = (between.local_addr().unwrap(), [0; 2048]);
+    let newcomer = connect(shown, way, b"doq");
+    let first_word = async {
+        let (length, _) = between.recv_from(&mut octets).await.unwrap();
+        between.send_to(&octets[..length], address).await.unwrap();
+        between.recv_from(&mut octets).await.unwrap();
+        octets[0] & 0b1111_0000 == 0b1111_0000
+    };
+    tokio::select! {
+        told = first_word => told,
+        _ = newcomer => panic!("it heard nothing"),
+    }
 }
 
 #[test]

@@ -104,6 +104,25 @@ fn a_handshake_has_its_time_whether_silent_or_dribbling() {
 }
 
 #[test]
+fn a_session_is_resumed_and_takes_no_early_data() {
+    use rustls::HandshakeKind::{Full, Resumed};
+    let (server, shown) = start_encrypted(limits(), echo);
+    let mut config = shown.client_config(b"dot");
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    for kind in [Full, Resumed] {
+        let name = "ns.example.net".try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::clone(&config), name).unwrap();
+        assert!(client.early_data().is_none());
+        let socket = TcpStream::connect(server.at(Transport::Tls)).unwrap();
+        let mut stream = rustls::StreamOwned::new(client, socket);
+        stream.write_all(&framed(1, 20)).unwrap();
+        expect(&mut stream, &framed(1, 20));
+        assert_eq!(stream.conn.handshake_kind(), Some(kind));
+    }
+}
+
+#[test]
 fn nonsense_is_no_handshake() {
     let (server, _shown) = start_encrypted(limits(), echo);
     let mut stream = TcpStream::connect(server.at(Transport::Tls)).unwrap();
