@@ -6,6 +6,7 @@ use h2::client::SendRequest;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response};
+use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 
 use super::certificate::{Shown, TlsClient};
@@ -346,6 +347,24 @@ fn floods_of_frames_that_ask_nothing_end_the_connection() {
     eventually("all are gone", || server.connections(Transport::Https).open == 0);
     let counts = server.connections(Transport::Https);
     assert_eq!(counts.broken_off + counts.timed_out, 4, "{counts:?}");
+}
+
+#[test]
+fn pings_have_a_limit_though_their_answers_are_read() {
+    let (server, shown, address) = start_https(limits());
+    server.runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(shown.client_config(b"h2")));
+        let stream = connector.connect("ns.example.net".try_into().unwrap(), stream).await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+        writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        writer.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        let pings = frame(PING, 0, 0, &[7; 8]).repeat(64);
+        let flood = async { while writer.write_all(&pings).await.is_ok() {} };
+        tokio::time::timeout(PATIENCE, flood).await.unwrap();
+    });
+    assert_eq!(server.connections(Transport::Https).broken_off, 1);
 }
 
 #[test]
