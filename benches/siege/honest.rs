@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Endpoint};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConnection, StreamOwned};
 
@@ -14,6 +16,8 @@ use super::server::{NAME, question};
 
 const ASKS: u32 = 100;
 const BETWEEN: Duration = Duration::from_millis(40);
+/// A reply with its length has more octets than its query.
+const REPLY_OCTETS_MIN: usize = 40;
 /// What takes longer was not served.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -28,6 +32,26 @@ pub(crate) fn by_tls(server: SocketAddr, certificate: &CertificateDer<'static>) 
     count(|| {
         let client = ClientConnection::new(Arc::clone(&config), NAME.try_into().unwrap()).unwrap();
         ask(&mut StreamOwned::new(client, connect(server)?))
+    })
+}
+
+/// How many of how many queries were answered.
+pub(crate) fn by_quic(server: SocketAddr, certificate: &CertificateDer<'static>) -> (u32, u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let crypto = QuicClientConfig::try_from(client_config(certificate, b"doq")).unwrap();
+    let config = ClientConfig::new(Arc::new(crypto));
+    let endpoint = runtime.block_on(async { Endpoint::client(([127, 0, 0, 1], 0).into()).unwrap() });
+    count(|| {
+        runtime.block_on(async {
+            let ask = async {
+                let connection = endpoint.connect_with(config.clone(), server, NAME).unwrap().await?;
+                let (mut query, mut reply) = connection.open_bi().await?;
+                query.write_all(&framed(0)).await?;
+                query.finish().unwrap();
+                reply.read_exact(&mut [0; REPLY_OCTETS_MIN]).await.map_err(std::io::Error::other)
+            };
+            tokio::time::timeout(PATIENCE, ask).await?
+        })
     })
 }
 
@@ -47,7 +71,12 @@ fn connect(server: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 fn ask(stream: &mut (impl Read + Write)) -> std::io::Result<()> {
-    let query = question(9);
-    stream.write_all(&[&(query.len() as u16).to_be_bytes(), &query[..]].concat())?;
-    stream.read_exact(&mut [0; 40])
+    stream.write_all(&framed(9))?;
+    stream.read_exact(&mut [0; REPLY_OCTETS_MIN])
+}
+
+/// A query behind its length.
+fn framed(id: u16) -> Vec<u8> {
+    let query = question(id);
+    [&(query.len() as u16).to_be_bytes(), &query[..]].concat()
 }

@@ -1,6 +1,8 @@
-//! What the system tells of the server and of itself: descriptors, memory, and datagrams that the kernel dropped.
+//! What the server and the system tell: connections, descriptors, memory, and datagrams that the kernel dropped.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use super::server::Server;
@@ -36,6 +38,17 @@ impl Holding {
             megabytes: self.megabytes.max(other.megabytes),
         }
     }
+}
+
+/// How many connections by a transport the server has taken since its start.
+pub(crate) fn accepted(server: &Server, transport: &str) -> u64 {
+    let mut stream = TcpStream::connect(server.metrics).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    let name = format!("rhumb_connections{{transport=\"{transport}\",what=\"accepted\"}} ");
+    let count = page.lines().find_map(|line| line.strip_prefix(&name));
+    count.unwrap_or_else(|| panic!("no {name}in {page}")).parse().unwrap()
 }
 
 /// The size of the folder since Linux 6.2. To list ten thousand takes the kernel milliseconds, in which it lets nobody

@@ -38,7 +38,7 @@ use std::thread::{self, sleep};
 use std::time::Duration;
 
 use load::Delays;
-use machine::{Dropped, Holding};
+use machine::{Dropped, Holding, accepted};
 use reflect::Reflector;
 use rhumb::time::Moment;
 use server::Server;
@@ -97,6 +97,8 @@ struct Round {
     reflected: Delays,
     /// How many of how many were served.
     honest: (u32, u32),
+    /// Connections of attackers that were taken.
+    taken: u64,
     /// Before, at most, after.
     holding: [Holding; 3],
 }
@@ -119,9 +121,9 @@ fn main() -> ExitCode {
     };
     pin(std::process::id(), 1);
     println!(
-        "| siege | held | UDP sent | lost | dropped | p50 | p99 | p99 reflected | p99 in peace | p99 gathering | honest | memory | descriptors |"
+        "| siege | connections | held | UDP sent | lost | dropped | p50 | p99 | p99 reflected | p99 in peace | p99 gathering | honest | memory | descriptors |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let held: Vec<bool> =
         sieges().iter().filter(|siege| wanted(siege)).map(|siege| lay(siege, rounds)).collect();
     if held.contains(&false) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
@@ -190,7 +192,7 @@ fn round(siege: &Siege) -> Round {
     let (mut peak, done) = (before, AtomicBool::new(false));
     let dropped = Dropped::so_far();
     thread::scope(|scope| {
-        let (plain, tls) = (server.plain, server.tls);
+        let (plain, tls, quic) = (server.plain, server.tls, server.quic);
         let der = server.certificate.clone();
         let done = &done;
         let load = scope.spawn(move || load::run(plain, || done.load(Ordering::Relaxed)));
@@ -200,13 +202,15 @@ fn round(siege: &Siege) -> Round {
         let begin = now();
         sleep(PEACE);
         let came = now();
+        let taken_before = accepted(&server, transport);
         let mut attackers = launch(siege, attacked, &certificate);
         let gathered = gather(&server, siege, before, &mut peak);
         // The honest client comes when the crowd is there.
-        let asks =
-            scope.spawn(
-                move || if transport == "tcp" { honest::by_tcp(plain) } else { honest::by_tls(tls, &der) },
-            );
+        let asks = scope.spawn(move || match transport {
+            "tcp" => honest::by_tcp(plain),
+            "quic" => honest::by_quic(quic, &der),
+            _ => honest::by_tls(tls, &der),
+        });
         let end = gathered + WATCH;
         while now() < end || !asks.is_finished() {
             sleep(LOOK_EVERY);
@@ -214,6 +218,8 @@ fn round(siege: &Siege) -> Round {
         }
         let honest = asks.join().unwrap();
         let left = now();
+        let own = if transport == "https" { 0 } else { u64::from(honest.1) };
+        let taken = (accepted(&server, transport) - taken_before).saturating_sub(own);
         let _ = attackers.kill();
         let _ = attackers.wait();
         let after = recovered(&server, before);
@@ -233,6 +239,7 @@ fn round(siege: &Siege) -> Round {
             reflected: reflected.between(gathered, left),
             lost_by_reflector: reflected.lost(),
             honest,
+            taken,
             holding: [before, peak, after],
         }
     })
@@ -293,13 +300,14 @@ fn tell(siege: &Siege, rounds: &[Round]) -> bool {
         delays(|round| &round.reflected),
     ];
     let lost_by_reflector = sum(|round| round.lost_by_reflector);
+    let taken = sum(|round| round.taken);
     let holding = |at: usize| rounds.iter().map(|round| round.holding[at]).reduce(Holding::most).unwrap();
     let [before, peak, after] = [holding(0), holding(1), holding(2)];
     let grown =
         rounds.iter().map(|Round { holding: [before, peak, _], .. }| peak.megabytes - before.megabytes);
     let memory = grown.fold(0.0, f64::max);
     println!(
-        "| {} | {} | {sent} | {lost}, {lost_by_reflector} | {}, {} | {:?} | {:?} | {:?} | {:?} | {:?} | {served}/{asked} | +{memory:.1} MB | {}, {}, {} |",
+        "| {} | {taken} | {} | {sent} | {lost}, {lost_by_reflector} | {}, {} | {:?} | {:?} | {:?} | {:?} | {:?} | {served}/{asked} | +{memory:.1} MB | {}, {}, {} |",
         siege.name,
         peak.descriptors - before.descriptors,
         dropped[0],
@@ -320,6 +328,7 @@ fn tell(siege: &Siege, rounds: &[Round]) -> bool {
     };
     let mut all = true;
     for (claim, is_firm, holds) in [
+        ("attackers come in", true, taken >= (rounds.len() * FLOOD) as u64),
         ("UDP loses nothing", true, lost == 0),
         ("UDP's p99 at most doubles, or is at most 5 ms beside a flood", false, is_quick),
         ("99 of 100 honest clients are served", true, served * 100 >= asked * 99),

@@ -409,9 +409,8 @@ impl fmt::Display for Special {
 }
 
 fn steered_names(services: &[Service]) -> SteeredNames {
-    let mut steered = SteeredNames::new();
-    for (index, service) in services.iter().enumerate() {
-        let taken = match service.answer {
+    let of_service = |(index, service): (usize, &Service)| {
+        let taken: Vec<RecordType> = match service.answer {
             AnswerKind::Addresses => {
                 let bindings = service.bindings.iter().map(|binding| binding.rtype);
                 [RecordType::A, RecordType::AAAA].into_iter().chain(bindings).collect()
@@ -421,9 +420,10 @@ fn steered_names(services: &[Service]) -> SteeredNames {
             }
         };
         let id = ServiceId::from_index(index);
-        steered.extend(service.names.iter().map(|name| (name.clone(), (id, taken.clone()))));
-    }
-    steered
+        service.names.clone().into_iter().map(move |name| (name, (id, taken.clone())))
+    };
+    // All at once, so that they are sorted once and not looked for one by one.
+    services.iter().enumerate().flat_map(of_service).collect()
 }
 
 pub(super) fn answers(service: &Service) -> Answers {

@@ -104,8 +104,11 @@ pub struct Config {
     pub details: Vec<ServiceDetails>,
     /// How many endpoints there are over all services.
     pub endpoint_count: usize,
-    zone_index: HashMap<Name, ZoneId>,
+    zone_index: ZoneIndex,
 }
+
+/// Zones by their origins, as these travel.
+type ZoneIndex = HashMap<Box<[u8]>, ZoneId>;
 
 /// A configuration with its warnings, or every fault of a document that is none.
 pub type Loaded = Result<(Config, Vec<Fault>), Vec<Fault>>;

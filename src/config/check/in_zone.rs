@@ -1,13 +1,11 @@
 //! Steered names beside the zones that hold them, and beside what those zones have at these names.
 
-use std::collections::HashMap;
-
 use crate::config::findings::Findings;
 use crate::config::text::Span;
-use crate::config::{Config, Zone};
+use crate::config::{Config, Zone, ZoneIndex};
 use crate::fault::Fault;
 use crate::ids::ZoneId;
-use crate::name::Name;
+use crate::name::{self, Name};
 use crate::policy::service::AnswerKind;
 use crate::wire::code::RecordType;
 
@@ -21,8 +19,8 @@ pub struct HeldInZone {
 }
 
 /// The zone with the longest origin that holds `name`.
-pub(in crate::config) fn zone_of(name: &Name, zones: &HashMap<Name, ZoneId>) -> Option<ZoneId> {
-    std::iter::successors(Some(name.clone()), Name::parent).find_map(|suffix| zones.get(&suffix).copied())
+pub(in crate::config) fn zone_of(name: &Name, zones: &ZoneIndex) -> Option<ZoneId> {
+    name::suffixes(name.as_wire()).find_map(|suffix| zones.get(suffix).copied())
 }
 
 /// Notes zones that hold the agent which errors are reported to: their answers cannot name it (RFC 9567 section 6.3).
@@ -46,7 +44,7 @@ pub(super) fn check_zone(
     name: &Name,
     span: Span,
     answer: AnswerKind,
-    zones: &HashMap<Name, ZoneId>,
+    zones: &ZoneIndex,
     findings: &Findings,
 ) {
     if zone_of(name, zones).is_none() {
@@ -54,7 +52,7 @@ pub(super) fn check_zone(
         let help = format!("declare its zone, such as [zones.{:?}]", parent.trim_end_matches('.'));
         findings.error(span, format!("{name} lies in none of the zones"), help);
     }
-    if answer == AnswerKind::Cname && zones.contains_key(name) {
+    if answer == AnswerKind::Cname && zones.contains_key(name.as_wire()) {
         findings.error(
             span,
             format!("{name} is the top of a zone, where no CNAME may stand beside SOA and NS"),

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use super::fence::Fences;
 use super::in_zone::check_zone;
+use crate::config::ZoneIndex;
 use crate::config::findings::Findings;
 use crate::config::section::map::MapRead;
 use crate::config::section::service::ServiceDetails;
-use crate::ids::ZoneId;
-use crate::name::Name;
 use crate::net::Family;
 use crate::policy::map::{Order, Region};
 use crate::policy::service::{AnswerKind, Families, Service, ServiceRegion, WhenAllDown};
@@ -19,7 +18,7 @@ pub(in crate::config) fn check_services(
     details: &[ServiceDetails],
     maps: &[MapRead],
     regions: &[Region],
-    zones: &HashMap<Name, ZoneId>,
+    zones: &ZoneIndex,
     findings: &Findings,
 ) {
     let mut names = HashMap::new();

@@ -1,8 +1,8 @@
 //! `[zones.*]`: the zones served and their files, plain RFC 1035 master files.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
+use crate::config::ZoneIndex;
 use crate::config::findings::Findings;
 use crate::config::table::{Entry, Section};
 use crate::config::text::Span;
@@ -37,10 +37,10 @@ pub(in crate::config) fn read_zone(entry: &Entry) -> Option<Zone> {
 }
 
 /// The zones by their names; a second zone of one name is a fault.
-pub(in crate::config) fn index_zones(zones: &[Zone], findings: &Findings) -> HashMap<Name, ZoneId> {
-    let mut index = HashMap::with_capacity(zones.len());
+pub(in crate::config) fn index_zones(zones: &[Zone], findings: &Findings) -> ZoneIndex {
+    let mut index = ZoneIndex::with_capacity(zones.len());
     for (position, zone) in zones.iter().enumerate() {
-        if let Some(first) = index.insert(zone.origin.clone(), ZoneId::from_index(position)) {
+        if let Some(first) = index.insert(zone.origin.as_wire().into(), ZoneId::from_index(position)) {
             findings.error(
                 zone.span,
                 format!("the zone {} is declared twice", zone.origin),
