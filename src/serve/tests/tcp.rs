@@ -12,6 +12,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.addresses[0]).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
