@@ -69,9 +69,12 @@ impl Keyed {
 
     /// Where the latest server answers over a transport.
     fn at(&self, transport: &str) -> SocketAddr {
-        let log = self.place.read("log");
-        let told = log.rsplit(&format!("transport={transport} listen=[")).next().unwrap();
-        told.split(']').next().unwrap().parse().unwrap()
+        // The log is written by a thread of its own, a little later.
+        self.place.eventually("the address of a transport", || {
+            let log = self.place.read("log");
+            let (_, told) = log.rsplit_once(&format!("transport={transport} listen=["))?;
+            told.split_once(']')?.0.parse().ok()
+        })
     }
 }
 
