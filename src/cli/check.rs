@@ -13,6 +13,7 @@ use crate::config::{Agents, Certificate, Config};
 use crate::credentials::{Contents, PublicSide, ServerSide};
 use crate::fault::Fault;
 use crate::name::Name;
+use crate::time::WallTime;
 
 /// What `check` is told.
 #[derive(Debug, clap::Args)]
@@ -45,13 +46,15 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 
 fn configuration(arguments: &Arguments) -> Outcome {
     let path = arguments.configuration.path();
-    let (generation, warnings) =
-        generation::load(path, clock::wall()).map_err(|faults| Failure::faults(&faults))?;
+    let now = clock::wall();
+    let (generation, mut warnings) =
+        generation::load(path, now).map_err(|faults| Failure::faults(&faults))?;
     if let Some(agents) = &generation.config.agents {
         check_certificates(&generation.config, agents).map_err(|fault| Failure::faults(&[*fault]))?;
     }
     if let Some(certificate) = &generation.config.server.encrypted.certificate {
-        check_public(&generation.config, certificate).map_err(|fault| Failure::faults(&[*fault]))?;
+        let checked = check_public(&generation.config, certificate, now);
+        warnings.extend(checked.map_err(|fault| Failure::faults(&[*fault]))?);
     }
     let counts = Counts::of(&generation);
     let json = json!({
@@ -72,11 +75,27 @@ fn check_certificates(config: &Config, agents: &Agents) -> Result<(), Box<Fault>
     made.map(drop).map_err(|fault| Box::new(config.error(agents.span, fault, help.to_owned())))
 }
 
-/// Whether the certificate that clients of encrypted transports are shown can be used.
-fn check_public(config: &Config, certificate: &Certificate) -> Result<(), Box<Fault>> {
+/// Whether the certificate that clients of encrypted transports are shown can be used; a warning where it can, and clients
+/// that look at its dates refuse it.
+fn check_public(
+    config: &Config,
+    certificate: &Certificate,
+    now: WallTime,
+) -> Result<Option<Fault>, Box<Fault>> {
     let made = Contents::read(&certificate.files).and_then(|contents| PublicSide::new(&contents));
     let help = "name a chain and its key in PEM form; docs/encrypted.md tells how";
-    made.map(drop).map_err(|fault| Box::new(config.error(certificate.span, fault, help.to_owned())))
+    let PublicSide { begins, expires, .. } =
+        made.map_err(|fault| Box::new(config.error(certificate.span, fault, help.to_owned())))?;
+    let told = |how: &str, when: WallTime| {
+        let message =
+            format!("the certificate {how} on {}: clients refuse it", check_file::date(when.0 / 1000));
+        config.warning(certificate.span, message, "renew it; a server that runs takes the new one".to_owned())
+    };
+    Ok(match () {
+        () if now >= expires => Some(told("ended", expires)),
+        () if now < begins => Some(told("begins", begins)),
+        () => None,
+    })
 }
 
 /// What passed, with its warnings; a failure where those are not let pass.

@@ -70,7 +70,7 @@ fn completed(fields: &[Field]) -> String {
 /// The day of a moment in seconds since 1970, in the proleptic Gregorian calendar: "2026-06-01". Days are counted
 /// from 1 March of the year 0, so that a leap day is the last of its year (H. Hinnant, "chrono-compatible
 /// low-level date algorithms").
-fn date(epoch: u64) -> String {
+pub(super) fn date(epoch: u64) -> String {
     let days = epoch / 86_400 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -293,6 +293,12 @@ impl Config {
         self.text.fault(Severity::Error, span, message, help)
     }
 
+    /// A warning found later, at a place of this configuration.
+    #[must_use]
+    pub fn warning(&self, span: Span, message: String, help: String) -> Fault {
+        self.text.fault(Severity::Warning, span, message, help)
+    }
+
     /// Fills the bindings of all services. `read` makes wire form of record data as a master file has it,
     /// names in it being relative to the zone given, or says what is wrong and what would be right. Every fault is given at
     /// once.

@@ -47,6 +47,8 @@ pub struct PublicSide {
     pub https: Arc<ServerConfig>,
     /// For DNS over QUIC (RFC 9250): TLS 1.3 alone.
     pub doq: Arc<ServerConfig>,
+    /// When the certificate begins.
+    pub begins: WallTime,
     /// When the certificate ends.
     pub expires: WallTime,
 }
@@ -111,7 +113,7 @@ impl PublicSide {
     /// Makes ready what the files hold: a chain and its key, of which nobody but the owner may read the latter.
     pub fn new(contents: &Contents) -> Result<Self, String> {
         let Material { chain, key, .. } = Material::of(contents)?;
-        let expires = Certificate::of(&chain[0])?.expires;
+        let Certificate { begins, expires, .. } = Certificate::of(&chain[0])?;
         let chain = CertifiedKey::from_der(chain, key, &ring()).map_err(|error| error.to_string())?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(chain));
         // Sealed with a key that every renewal replaces: a client resumes without state of ours. There are no early
@@ -133,6 +135,7 @@ impl PublicSide {
             dot: config(&[&TLS12, &TLS13], &[b"dot"]),
             https: config(&[&TLS12, &TLS13], &[b"h2", b"http/1.1"]),
             doq: config(&[&TLS13], &[b"doq"]),
+            begins,
             expires,
         })
     }

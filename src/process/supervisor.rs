@@ -25,16 +25,20 @@ impl Supervisor {
     /// The one that the environment names: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
     #[must_use]
     pub fn of_environment() -> Self {
-        let address = env::var("NOTIFY_SOCKET").ok().and_then(|name| address(&name).ok());
-        let line = address.and_then(|address| {
-            let socket = UnixDatagram::unbound().ok()?;
-            // A supervisor that does not read must not hold the server up.
-            socket.set_nonblocking(true).ok()?;
-            let text = |name| env::var(name).ok();
-            let watchdog = watchdog(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), std::process::id());
-            Some(Arc::new(Line { socket, address, watchdog }))
-        });
-        Self(line)
+        let text = |name| env::var(name).ok();
+        let watchdog = watchdog(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), std::process::id());
+        text("NOTIFY_SOCKET").and_then(|name| Self::at(&name, watchdog).ok()).unwrap_or_default()
+    }
+
+    /// The one that listens at a path, or at an abstract name behind an `@`, with its patience.
+    ///
+    /// # Errors
+    /// When that is no name, or no socket can be had.
+    pub fn at(name: &str, watchdog: Option<Duration>) -> io::Result<Self> {
+        let (address, socket) = (address(name)?, UnixDatagram::unbound()?);
+        // A supervisor that does not read must not hold the server up.
+        socket.set_nonblocking(true)?;
+        Ok(Self(Some(Arc::new(Line { socket, address, watchdog }))))
     }
 
     /// How long the supervisor waits for a sign of life, if it does.

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
+use super::closing::Closing;
 use super::office::Office;
 use super::seats::{Phase, Seat, Seats};
 use super::{Responder, framed, https, proxy};
@@ -107,7 +108,7 @@ impl<R: Responder> Door<R> {
             Speech::Tls(side) => {
                 let config = Arc::clone(&side.borrow().dot);
                 if let Some(stream) = Box::pin(shake_hands(stream, config, &seat)).await {
-                    Box::pin(framed::serve(stream, client, seat, &self.office)).await;
+                    Box::pin(framed::serve(Closing(stream), client, seat, &self.office)).await;
                 }
             }
             Speech::Https(side, path) => {

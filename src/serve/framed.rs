@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
             while self.inbox.has_message() {
                 if self.left == 0 {
                     self.seat.break_off();
-                    return Ok(());
+                    return self.part().await;
                 }
                 poll_fn(|context| Poll::Ready(self.answer(context))).await?;
                 self.flush().await?;
@@ -83,6 +83,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
             self.mark(answered);
         }
         Ok(())
+    }
+
+    /// Says the end and waits for the client's. Were the connection closed before, queries that come still would make
+    /// the kernel take back what replies are under way.
+    async fn part(&mut self) -> io::Result<()> {
+        self.seat.enter(Phase::Writing);
+        self.stream.shutdown().await?;
+        loop {
+            self.inbox.filled = 0;
+            if self.inbox.read(&mut self.stream).await? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Answers what is there, up to a full desk, and writes what the stream takes at once.

@@ -7,6 +7,7 @@
 
 mod accept;
 mod bind;
+mod closing;
 pub mod descriptors;
 mod framed;
 pub mod https;

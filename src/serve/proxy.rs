@@ -25,6 +25,8 @@ pub(super) enum Malformed {
     Signature,
     /// Neither PROXY nor LOCAL.
     Command,
+    /// A family or a protocol that has no meaning.
+    Family,
     /// The addresses do not fit into the length told.
     Length,
     /// Longer than [`HEADER_OCTETS_MAX`].
@@ -74,13 +76,14 @@ pub(super) fn unwrap<'o>(
 pub(super) fn parse(octets: &[u8]) -> Result<Header, Malformed> {
     let total = total_octets(octets)?;
     let addresses = octets.get(FIXED_OCTETS..total).ok_or(Malformed::Length)?;
-    let client = match (octets[12] & 0x0f, octets[13] >> 4) {
+    let client = match (octets[12] & 0x0f, octets[13] >> 4, octets[13] & 0x0f) {
         // LOCAL: whatever addresses there are do not count.
-        (0, _) => None,
-        (1, 1) => Some(IpAddr::from(source::<4>(addresses, 12)?)),
-        (1, 2) => Some(IpAddr::from(source::<16>(addresses, 36)?).to_canonical()),
-        // A client of another family, or of none: the proxy stands for it.
-        (1, _) => None,
+        (0, _, _) => None,
+        (1, 1, 1 | 2) => Some(IpAddr::from(source::<4>(addresses, 12)?)),
+        (1, 2, 1 | 2) => Some(IpAddr::from(source::<16>(addresses, 36)?).to_canonical()),
+        // A client of a Unix socket, or of no known family or protocol: the proxy stands for it.
+        (1, 0..=3, 0..=2) => None,
+        (1, _, _) => return Err(Malformed::Family),
         _ => return Err(Malformed::Command),
     };
     Ok(Header { octets: total, client })
@@ -156,6 +159,13 @@ mod tests {
     fn a_proxy_may_speak_for_itself_or_for_who_has_no_address() {
         assert_eq!(client(&header(0, 0, &[])), Ok(None));
         assert_eq!(client(&header(0, 0x11, &[1; 12])), Ok(None));
+        assert_eq!(
+            client(&header(0, 0xff, &[1; 3])),
+            Ok(None),
+            "the family of a LOCAL header does not count"
+        );
+        assert_eq!(client(&header(1, 0, &[])), Ok(None));
+        assert_eq!(client(&header(1, 0x10, &[1; 12])), Ok(None), "nor do addresses of an unknown protocol");
         assert_eq!(client(&header(1, 0x31, &[0; 216])), Ok(None));
     }
 
@@ -165,7 +175,12 @@ mod tests {
         assert_eq!(client(&[]), Err(Malformed::Length));
         assert_eq!(client(&header(1, 0x11, &[1; 11])), Err(Malformed::Length));
         assert_eq!(client(&header(1, 0x21, &[1; 35])), Err(Malformed::Length));
-        assert_eq!(client(&header(2, 0x11, &[1; 12])), Err(Malformed::Command));
+        for command in 2..16 {
+            assert_eq!(client(&header(command, 0x11, &[1; 12])), Err(Malformed::Command));
+        }
+        for family in [0x41, 0xf1, 0x13, 0x2f, 0x03] {
+            assert_eq!(client(&header(1, family, &[1; 216])), Err(Malformed::Family), "{family:#x}");
+        }
         assert_eq!(client(&header(1, 0x11, &[1; 2033])), Err(Malformed::TooLong));
         let whole = header(1, 0x11, &[1; 12]);
         for length in 0..whole.len() {

@@ -1,6 +1,8 @@
 //! DNS over QUIC (RFC 9250): each query has a stream of its own, with its length before it; the id of every message
 //! is zero. What the RFC calls an error of the protocol ends the connection, as it demands.
 //!
+//! Every datagram is as long as the path takes, so that nobody on the way sees how long an answer is (section 5.4).
+//!
 //! 0-RTT is off: a first flight that is replayed would be answered twice, and saves a client one round trip at best.
 //! Connections have seats as those by TCP do; a newcomer proves its address by a Retry (RFC 9000 section 8.1.2) once
 //! a part of the seats is taken.
@@ -26,12 +28,14 @@ use super::seats::{Limits, Phase, Seat, Seats};
 use super::{Responder, skim};
 use crate::credentials::PublicSide;
 use crate::wire::code::OptionCode;
-use crate::wire::u16_at;
+use crate::wire::{HEADER_OCTETS, u16_at};
 
-/// The codes that a connection ends with (RFC 9250 section 4.3).
+/// The codes that a connection or a stream ends with (RFC 9250 section 4.3).
 const NO_ERROR: VarInt = VarInt::from_u32(0);
 const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
+const REQUEST_CANCELLED: VarInt = VarInt::from_u32(3);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
+const UNSPECIFIED_ERROR: VarInt = VarInt::from_u32(5);
 
 /// A query with its length.
 const FRAMED_OCTETS_MAX: usize = LENGTH_OCTETS + MESSAGE_OCTETS_MAX;
@@ -59,7 +63,6 @@ pub(super) struct Door<R> {
 /// One client's connection.
 struct Visit<R> {
     connection: Connection,
-    client: IpAddr,
     seat: Seat,
     office: Arc<Office<R>>,
     /// Streams since the last answer.
@@ -126,6 +129,7 @@ fn server_config(side: &PublicSide, limits: &Limits) -> io::Result<ServerConfig>
         .receive_window(VarInt::from_u32(WINDOW_OCTETS))
         .send_window(SEND_OCTETS_MAX)
         .crypto_buffer_size(CRYPTO_OCTETS_MAX)
+        .pad_to_mtu(true)
         .datagram_receive_buffer_size(None);
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
@@ -145,11 +149,11 @@ impl<R: Responder> Door<R> {
         let client = incoming.remote_address().ip();
         let office = Arc::clone(&self.office);
         // Without a seat the connection is refused, by being dropped.
-        self.seats.admit(Some(client), Phase::Handshake, |seat| serve(incoming, client, seat, office));
+        self.seats.admit(Some(client), Phase::Handshake, |seat| serve(incoming, seat, office));
     }
 }
 
-async fn serve<R: Responder>(incoming: Incoming, client: IpAddr, seat: Seat, office: Arc<Office<R>>) {
+async fn serve<R: Responder>(incoming: Incoming, seat: Seat, office: Arc<Office<R>>) {
     let shaken = match incoming.accept() {
         Ok(connecting) => connecting.await,
         Err(error) => Err(error),
@@ -159,7 +163,7 @@ async fn serve<R: Responder>(incoming: Incoming, client: IpAddr, seat: Seat, off
         return;
     };
     seat.enter(Phase::Idle);
-    let visit = Visit { connection, client, seat, office, unanswered: AtomicU64::new(0) };
+    let visit = Visit { connection, seat, office, unanswered: AtomicU64::new(0) };
     Arc::new(visit).converse().await;
 }
 
@@ -182,28 +186,30 @@ impl<R: Responder> Visit<R> {
 
     async fn answer(self: Arc<Self>, mut query: RecvStream, mut reply: SendStream) {
         let limits = self.seat.limits();
-        let octets = match timeout(limits.message, query.read_to_end(FRAMED_OCTETS_MAX)).await {
+        let octets = tokio::select! {
+            read = timeout(limits.message, query.read_to_end(FRAMED_OCTETS_MAX)) => read,
+            // The client wants no reply any more.
+            _ = reply.stopped() => return give_up(&mut query, &mut reply, REQUEST_CANCELLED),
+        };
+        let octets = match octets {
             Ok(Ok(octets)) => octets,
             Ok(Err(ReadToEndError::TooLong)) => return self.breach(Breach::Framing),
             // The client gave it up, or the connection is gone.
-            Ok(Err(ReadToEndError::Read(_))) => return,
-            Err(_) => {
-                let _ = (query.stop(EXCESSIVE_LOAD), reply.reset(EXCESSIVE_LOAD));
-                return;
-            }
+            Ok(Err(ReadToEndError::Read(_))) => return give_up(&mut query, &mut reply, REQUEST_CANCELLED),
+            Err(_) => return give_up(&mut query, &mut reply, EXCESSIVE_LOAD),
         };
         let message = match message(&octets) {
             Ok(message) => message,
             Err(breach) => return self.breach(breach),
         };
-        let framed = self.office.answer_one(message, self.client, |octets| {
+        let framed = self.office.answer_one(message, self.client(), |octets| {
             let length = u16::try_from(octets.len()).expect("a reply is no longer than its buffer");
             [&length.to_be_bytes(), octets].concat()
         });
+        // What deserves no reply: a stream that ended without one would be a breach of ours.
+        let Some(octets) = framed else { return give_up(&mut query, &mut reply, UNSPECIFIED_ERROR) };
         self.unanswered.store(0, Ordering::Relaxed);
         self.seat.enter(Phase::Idle);
-        // What deserves no reply has a stream that ends without one.
-        let octets = framed.unwrap_or_default();
         let sent = timeout(limits.write, async {
             if reply.write_all(&octets).await.is_ok() && reply.finish().is_ok() {
                 // Until it is acknowledged: the end of a connection takes what is under way with it.
@@ -213,6 +219,11 @@ impl<R: Responder> Visit<R> {
         if sent.await.is_err() {
             let _ = reply.reset(EXCESSIVE_LOAD);
         }
+    }
+
+    /// Where the client is now: a connection outlives a change of its address (RFC 9000 section 9).
+    fn client(&self) -> IpAddr {
+        self.connection.remote_address().ip()
     }
 
     fn breach(&self, breach: Breach) {
@@ -230,10 +241,19 @@ impl<R: Responder> Visit<R> {
     }
 }
 
+/// Ends both directions of a stream without a reply.
+fn give_up(query: &mut RecvStream, reply: &mut SendStream, code: VarInt) {
+    // Where a direction has ended already there is nothing left to say.
+    let _ = (query.stop(code), reply.reset(code));
+}
+
 /// The one message of a stream.
 fn message(octets: &[u8]) -> Result<&[u8], Breach> {
     let (length, message) = octets.split_first_chunk::<LENGTH_OCTETS>().ok_or(Breach::Framing)?;
     if usize::from(u16::from_be_bytes(*length)) != message.len() {
+        return Err(Breach::Framing);
+    }
+    if message.len() < HEADER_OCTETS {
         return Err(Breach::Framing);
     }
     match u16_at(message, 0) {
@@ -269,7 +289,9 @@ mod tests {
         for octets in [&[][..], &[0], &[0, 5, 1], &[&framed(&whole)[..], &[0]].concat()] {
             assert_eq!(message(octets), Err(Breach::Framing), "{octets:?}");
         }
-        assert_eq!(message(&[0, 1, 0]), Err(Breach::Framing));
+        for length in 0..12 {
+            assert_eq!(message(&framed(&whole[..length])), Err(Breach::Framing), "no header");
+        }
     }
 
     #[test]

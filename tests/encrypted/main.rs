@@ -34,17 +34,47 @@ fn descriptors(server: &Server) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
 }
 
+/// So many connections that say nothing, from clients of their own, by turns to TCP, TLS and HTTPS.
+fn crowd(server: &Server, count: u16) -> Vec<TcpStream> {
+    let addresses = [server.plain, server.tls, server.https];
+    let connect = |number: u16| {
+        let client = [127, 1, (number / 100) as u8, (number % 100 + 1) as u8];
+        connect_from(client, addresses[usize::from(number) % 3]).ok()
+    };
+    (0..count).filter_map(connect).collect()
+}
+
+fn metrics(server: &Server) -> String {
+    let mut page = TcpStream::connect(server.metrics).unwrap();
+    page.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    page.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// What the metrics of all transports say of their connections, together.
+fn connections(server: &Server, what: &str) -> u32 {
+    let told = format!("what=\"{what}\"}} ");
+    metrics(server).lines().filter_map(|line| line.split_once(&told)?.1.parse::<u32>().ok()).sum()
+}
+
+#[test]
+fn a_quarter_of_the_descriptors_is_left_to_others_by_all_transports_together() {
+    let server = Server::start("handshakes = 1000", "", Some(400));
+    let crowd = crowd(&server, 450);
+    let settled = (0..1000).any(|_| {
+        thread::sleep(PATIENCE / 1000);
+        connections(&server, "accepted") == 450
+    });
+    assert!(settled, "{} connections were made, {} taken", crowd.len(), connections(&server, "accepted"));
+    assert_eq!(connections(&server, "open"), 300);
+}
+
 #[test]
 fn without_descriptors_udp_the_operator_and_metrics_go_on() {
     let server = Server::start("connections-per-address = 50", "", Some(160));
     let before = descriptors(&server);
-    let addresses = [server.plain, server.tls, server.https];
-    let crowd: Vec<_> = (0..300u16)
-        .filter_map(|number| {
-            let client = [127, 1, (number / 100) as u8, (number % 100 + 1) as u8];
-            connect_from(client, addresses[usize::from(number) % 3]).ok()
-        })
-        .collect();
+    let crowd = crowd(&server, 300);
     assert!(crowd.len() > 200, "{} connections", crowd.len());
     // What is evicted is closed by a task of its own, which has to have its turn first.
     let within = || (before + 51..160).contains(&descriptors(&server));
@@ -58,10 +88,7 @@ fn without_descriptors_udp_the_operator_and_metrics_go_on() {
     }
     let status = server.run("status");
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-    let mut page = TcpStream::connect(server.metrics).unwrap();
-    page.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    page.read_to_string(&mut text).unwrap();
+    let text = metrics(&server);
     assert!(text.contains("rhumb_connections{transport=\"tls\",what=\"evicted\"}"), "{text}");
     assert!(is_served(&mut connect_from([127, 2, 0, 1], server.plain).unwrap()));
     drop(crowd);
@@ -72,6 +99,25 @@ fn without_descriptors_udp_the_operator_and_metrics_go_on() {
         thread::sleep(PATIENCE / 1000);
     }
     panic!("{before} descriptors before, {} after", descriptors(&server));
+}
+
+#[test]
+fn a_certificate_that_clients_refuse_for_its_dates_is_a_warning() {
+    let server = Server::start("", "", None);
+    let told = |begin: i32, end: i32| {
+        let mut parameters = rcgen::CertificateParams::new([server::NAME.to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(begin, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(end, 1, 1);
+        let key =
+            rcgen::KeyPair::from_pem(&std::fs::read_to_string(server.path("server.key")).unwrap()).unwrap();
+        std::fs::write(server.path("server.pem"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+        let check = server.run("check");
+        assert_eq!(check.status.code(), Some(0));
+        String::from_utf8_lossy(&check.stderr).into_owned()
+    };
+    assert_eq!(told(2001, 4000), "");
+    assert!(told(2001, 2002).contains("warning: the certificate ended on 2002-01-01: clients refuse it"));
+    assert!(told(3000, 4000).contains("warning: the certificate begins on 3000-01-01: clients refuse it"));
 }
 
 #[test]

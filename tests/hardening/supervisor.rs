@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -98,7 +99,7 @@ fn sockets_of_the_supervisor_are_served_and_shared_among_workers() {
     let place = Place::with(&format!("[metrics]\nlisten = \"{}\"\n", metrics.local_addr().unwrap()));
     let text = place.read("rhumb.toml");
     place.write("rhumb.toml", &text.replacen("127.0.0.1:0", &address.to_string(), 1));
-    let process = handed(&place, sockets, "dns:dns:metrics");
+    let process = handed(&place.path("."), sockets, "dns:dns:metrics");
     // The supervisor's own copies stay open, as systemd's do.
     let server = place.wait_for_server(process);
     assert_eq!(server.address, address);
@@ -112,13 +113,13 @@ fn sockets_of_the_supervisor_are_served_and_shared_among_workers() {
 
 /// Starts a server that is handed these at the numbers 3, 4 and 5. They travel as the standard streams of a shell,
 /// which moves them: so no other process inherits them.
-fn handed(place: &Place, sockets: [OwnedFd; 3], names: &str) -> Child {
-    let [udp, tcp, metrics] = sockets;
+pub(crate) fn handed(folder: &Path, sockets: [OwnedFd; 3], names: &str) -> Child {
+    let [third, fourth, fifth] = sockets;
     let script = "exec 3<&0 4<&1 5<&2 </dev/null >/dev/null 2>>log; export LISTEN_PID=$$; exec \"$0\" serve";
     let mut shell = Command::new("sh");
-    shell.args(["-c", script, env!("CARGO_BIN_EXE_rhumb")]).current_dir(place.path("."));
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_rhumb")]).current_dir(folder);
     shell.env("LISTEN_FDS", "3").env("LISTEN_FDNAMES", names);
-    shell.stdin(udp).stdout(tcp).stderr(metrics).spawn().unwrap()
+    shell.stdin(third).stdout(fourth).stderr(fifth).spawn().unwrap()
 }
 
 fn tcp_answers(address: SocketAddr) -> bool {

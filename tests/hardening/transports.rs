@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use crate::place::{AMPLE, Place, Server, proc_status, query};
+use crate::supervisor::handed;
 
 const NAME: &str = "ns.example.net";
 
@@ -68,9 +69,12 @@ impl Keyed {
 
     /// Where the latest server answers over a transport.
     fn at(&self, transport: &str) -> SocketAddr {
-        let log = self.place.read("log");
-        let told = log.rsplit(&format!("transport={transport} listen=[")).next().unwrap();
-        told.split(']').next().unwrap().parse().unwrap()
+        // The log is written by a thread of its own, a little later.
+        self.place.eventually("the address of a transport", || {
+            let log = self.place.read("log");
+            let (_, told) = log.rsplit_once(&format!("transport={transport} listen=["))?;
+            told.split_once(']')?.0.parse().ok()
+        })
     }
 }
 
@@ -180,6 +184,38 @@ fn sockets_of_encrypted_transports_and_gauges_go_to_the_successor() {
     let successor = keyed.place.wait_for_server(successor);
     assert!(successor.steered().is_some());
     assert!(!keyed.place.read("log").contains("it is closed"), "{}", keyed.place.read("log"));
+}
+
+#[test]
+fn sockets_of_the_supervisor_serve_encrypted_transports_by_their_names() {
+    let keyed = Keyed::new();
+    let certificate = keyed.write_certificate();
+    let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (quic, tls, https) = (UdpSocket::bind("127.0.0.1:0").unwrap(), listener(), listener());
+    let addresses = [tls.local_addr(), https.local_addr(), quic.local_addr()].map(Result::unwrap);
+    let mut text = keyed.place.read("rhumb.toml");
+    for (table, address) in ["[server.tls]", "[server.https]", "[server.quic]"].iter().zip(addresses) {
+        text = text.replace(
+            &format!("{table}\nlisten = [\"127.0.0.1:0\"]"),
+            &format!("{table}\nlisten = [\"{address}\"]"),
+        );
+    }
+    keyed.place.write("rhumb.toml", &text);
+    let copies = [
+        quic.try_clone().unwrap().into(),
+        tls.try_clone().unwrap().into(),
+        https.try_clone().unwrap().into(),
+    ];
+    // Were a socket not taken, its address would be in use by this test.
+    let process = handed(&keyed.place.path("."), copies, "quic:tls:https");
+    let _server = keyed.place.wait_for_server(process);
+    assert!(is_served(&mut connect(addresses[0], &certificate, "dot").unwrap()));
+    assert!(connect(addresses[1], &certificate, "h2").is_ok());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connection = connect_by_quic(addresses[2], &certificate).await.unwrap();
+        assert!(is_served_by_quic(&connection).await);
+    });
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -27,9 +29,21 @@ pub(super) struct TlsTarget {
     connector: TlsConnector,
 }
 
-/// The verifiers made so far: reading the system's authorities takes milliseconds, and all probes share them.
+/// The authorities read so far: reading the system's takes milliseconds, and all probes share them.
 #[derive(Default)]
-pub(super) struct TrustCache(HashMap<TlsTrust, Result<Arc<dyn ServerCertVerifier>, String>>);
+pub(super) struct TrustCache(HashMap<TlsTrust, Result<Authorities, String>>);
+
+/// Those whose certificates pass; none where any certificate does.
+type Authorities = Option<Arc<WebPkiServerVerifier>>;
+
+/// Which certificates pass. That the other side holds its key is checked in any case.
+#[derive(Debug)]
+struct Verifier {
+    authorities: Authorities,
+    /// The name that a certificate must be for, where that is not the one that the connection is made to.
+    name: Option<ServerName<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
 
 impl TlsTarget {
     pub(super) fn new(address: SocketAddr, spec: &TlsProbe, trust: &mut TrustCache) -> Result<Self, String> {
@@ -65,15 +79,13 @@ pub(super) fn client_config(
     name: Option<ServerName<'static>>,
     cache: &mut TrustCache,
 ) -> Result<ClientConfig, String> {
-    let mut verifier = cache.0.entry(trust.clone()).or_insert_with(|| verifier(trust)).clone()?;
-    if let Some(name) = name {
-        verifier = Arc::new(Named { name, verifier });
-    }
+    let authorities = cache.0.entry(trust.clone()).or_insert_with(|| authorities(trust)).clone()?;
+    let algorithms = ring().signature_verification_algorithms;
     let mut config = ClientConfig::builder_with_provider(ring())
         .with_safe_default_protocol_versions()
         .expect("ring speaks the default versions")
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
+        .with_custom_certificate_verifier(Arc::new(Verifier { authorities, name, algorithms }))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(config)
@@ -83,18 +95,18 @@ fn ring() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn verifier(trust: &TlsTrust) -> Result<Arc<dyn ServerCertVerifier>, String> {
+fn authorities(trust: &TlsTrust) -> Result<Authorities, String> {
     let authorities = match trust {
         TlsTrust::System => rustls_native_certs::load_native_certs().certs,
         TlsTrust::File(path) => read_authorities(path)?,
-        TlsTrust::Anything => return Ok(Arc::new(Anything(ring()))),
+        TlsTrust::Anything => return Ok(None),
     };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities);
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), ring())
         .build()
         .map_err(|_| "no certificate authority of the system can be read".to_owned())?;
-    Ok(verifier)
+    Ok(Some(verifier))
 }
 
 fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -108,62 +120,18 @@ fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     }
 }
 
-/// Accepts any certificate; that the other side holds its key is still checked.
-#[derive(Debug)]
-struct Anything(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anything {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Checks the certificate for one name, whatever name the connection is made to.
-#[derive(Debug)]
-struct Named {
-    name: ServerName<'static>,
-    verifier: Arc<dyn ServerCertVerifier>,
-}
-
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        asked: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.verifier.verify_server_cert(certificate, intermediates, &self.name, ocsp, now)
+        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
+        let name = self.name.as_ref().unwrap_or(asked);
+        authorities.verify_server_cert(certificate, intermediates, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -172,7 +140,7 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -181,11 +149,11 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

@@ -58,7 +58,33 @@ impl Movement {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
+
+    #[tokio::test]
+    async fn no_sign_of_life_while_a_worker_or_the_control_task_stands_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("notify");
+        let ear = UnixDatagram::bind(&at).unwrap();
+        ear.set_nonblocking(true).unwrap();
+        let heard = || std::iter::from_fn(|| ear.recv(&mut [0; 64]).ok()).count();
+        for (worker, control, well) in [(1, 1, true), (0, 1, false), (1, 0, false)] {
+            let supervisor = Supervisor::at(at.to_str().unwrap(), Some(STILL_MIN / 4)).unwrap();
+            let (rounds, pulse) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+            let beat = Arc::clone(&pulse);
+            let workers = move || {
+                beat.fetch_add(control, Ordering::Relaxed);
+                vec![rounds.fetch_add(1, Ordering::Relaxed), rounds.load(Ordering::Relaxed) * worker]
+            };
+            let watching = tokio::spawn(watch(supervisor, pulse, workers));
+            tokio::time::sleep(STILL_MIN * 2).await;
+            assert!(heard() > 0, "in the beginning all may be well");
+            tokio::time::sleep(STILL_MIN / 2).await;
+            assert_eq!(heard() > 0, well, "worker {worker}, control task {control}");
+            watching.abort();
+        }
+    }
 
     #[test]
     fn whoever_stands_still_is_seen_and_forgiven_when_it_moves() {

@@ -144,12 +144,27 @@ pub(in crate::config) fn read_encrypted(server: Table, findings: &Findings) -> E
             );
         }
     }
-    Encrypted {
+    let encrypted = Encrypted {
         certificate,
         tls: Listener { listen: read_listen(tls, "192.0.2.53:853"), limits: read_limits(tls) },
         https: Listener { listen: required_listen(https, "192.0.2.53:443"), limits: read_limits(https) },
         path: read_path(https),
         quic: Listener { listen: required_listen(quic, "192.0.2.53:853"), limits: read_limits(quic) },
+    };
+    refuse_port_of_clear(tls, &encrypted.tls, "DNS over TLS (RFC 7858 section 3.1)");
+    refuse_port_of_clear(quic, &encrypted.quic, "DNS over QUIC (RFC 9250 section 4.1.1)");
+    encrypted
+}
+
+/// Who asks at port 53 speaks in clear: nobody could tell the two apart.
+fn refuse_port_of_clear(table: Table, listener: &Listener, spoken: &str) {
+    if listener.listen.iter().any(|address| address.port() == 53)
+        && let Some(value) = table.value("listen")
+    {
+        value.error(
+            format!("port 53 is for DNS in clear, and never for {spoken}"),
+            "write the usual port, 853",
+        );
     }
 }
 

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -26,6 +26,7 @@ use tokio_rustls::server::TlsStream;
 pub(super) use meter::{Meter, Metered};
 use request::{Asked, MESSAGE_TYPE, Refusal};
 
+use super::closing::Closing;
 use super::office::{MESSAGE_OCTETS_MAX, Office};
 use super::seats::{Limits, Phase, Seat};
 use super::{Responder, skim};
@@ -52,7 +53,7 @@ struct Visit<R> {
     path: Arc<str>,
     /// Requests that may still be made.
     left: AtomicU64,
-    /// Told when there are none.
+    /// Told by HTTP/2 when there are none.
     last: Notify,
 }
 
@@ -67,6 +68,7 @@ pub(super) async fn serve<R: Responder>(
 ) {
     let limits = *seat.limits();
     let is_second = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let stream = TokioIo::new(Closing(stream));
     let visit = Arc::new(Visit {
         client,
         seat,
@@ -82,7 +84,7 @@ pub(super) async fn serve<R: Responder>(
     };
     // How a connection fails is the client's business; after the last request it ends when that is answered.
     let failed = if is_second {
-        let mut connection = pin!(second(&limits).serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(second(&limits).serve_connection(stream, service));
         tokio::select! {
             ended = connection.as_mut() => ended.is_err(),
             () = visit.last.notified() => {
@@ -91,14 +93,7 @@ pub(super) async fn serve<R: Responder>(
             }
         }
     } else {
-        let mut connection = pin!(first(&limits).serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            ended = connection.as_mut() => ended.is_err(),
-            () = visit.last.notified() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await.is_err()
-            }
-        }
+        first().serve_connection(stream, service).await.is_err()
     };
     if failed {
         visit.seat.break_off();
@@ -119,11 +114,11 @@ fn second(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-fn first(limits: &Limits) -> http1::Builder {
+fn first() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
+        // The keeper of the seats watches the time: a head that dribbles is a connection without a query.
+        .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_OCTETS_MAX as usize);
     builder
@@ -133,12 +128,18 @@ async fn answer<R: Responder>(
     request: Request<Incoming>,
     visit: Arc<Visit<R>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let without_body = request.method() == Method::HEAD;
+    let (version, without_body) = (request.version(), request.method() == Method::HEAD);
     let mut response = match visit.message(request).await {
         Ok(message) => visit.reply(&message),
         Err(refusal) => refused(refusal),
     };
-    visit.note_answer();
+    if visit.is_last_answer() {
+        match version {
+            Version::HTTP_2 => visit.last.notify_one(),
+            // Requests that follow without waiting are not looked at any more.
+            _ => drop(response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"))),
+        }
+    }
     if without_body {
         let octets = response.body().size_hint().exact().expect("a whole body knows its length");
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(octets));
@@ -150,6 +151,7 @@ async fn answer<R: Responder>(
 impl<R: Responder> Visit<R> {
     /// The message that a request holds.
     async fn message(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+        request::check_host(request.version(), request.headers())?;
         let asked = request::judge(request.method(), request.uri(), request.headers(), &self.path)?;
         match asked {
             Asked::Inline(message) => Ok(message.into()),
@@ -182,15 +184,14 @@ impl<R: Responder> Visit<R> {
         response
     }
 
-    fn note_answer(&self) {
+    /// Notes that a request was answered; whether it was the last.
+    fn is_last_answer(&self) -> bool {
         self.meter.reset();
         // Whoever does not read stays under the time limit for that.
         if self.seat.phase() != Phase::Writing {
             self.seat.enter(Phase::Idle);
         }
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.last.notify_one();
-        }
+        self.left.fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a request asks (RFC 8484 section 4.1): a message in its path, a message in its body, or nothing that is
 //! served here. Pure: heads in, a judgement out.
 
-use hyper::header::CONTENT_TYPE;
-use hyper::{HeaderMap, Method, StatusCode, Uri};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
 /// The type of a message, of requests and of replies (RFC 8484 section 6).
 pub const MESSAGE_TYPE: &str = "application/dns-message";
@@ -25,7 +25,9 @@ pub enum Refusal {
     Path,
     /// Neither GET, HEAD nor POST.
     Method,
-    /// A body of another type.
+    /// By HTTP/1.1, without the one Host line that there must be.
+    Host,
+    /// A body of another type, or in another coding.
     Type,
     /// GET without a message.
     Missing,
@@ -54,7 +56,17 @@ pub fn judge(method: &Method, uri: &Uri, headers: &HeaderMap, path: &str) -> Res
     }
 }
 
+/// HTTP/1.1 demands one Host line (RFC 9112 section 3.2); other versions name the server elsewhere, or not at all.
+pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    let lines = headers.get_all(HOST).iter().count();
+    if version == Version::HTTP_11 && lines != 1 { Err(Refusal::Host) } else { Ok(()) }
+}
+
 fn is_message(headers: &HeaderMap) -> bool {
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
+        return false;
+    }
     let told = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = told.split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case(MESSAGE_TYPE)
@@ -98,7 +110,7 @@ impl Refusal {
             Self::Path => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Type => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Missing | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Missing | Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
         }
@@ -109,7 +121,8 @@ impl Refusal {
         match self {
             Self::Path => "no DNS messages are taken at this path\n",
             Self::Method => "GET, HEAD and POST are understood\n",
-            Self::Type => "the body is to be of type application/dns-message\n",
+            Self::Host => "a request by HTTP/1.1 has one line Host\n",
+            Self::Type => "the body is to be of type application/dns-message, and not compressed\n",
             Self::Missing => "the parameter \"dns\" is missing: a DNS message as base64url\n",
             Self::Malformed => "this is no DNS query\n",
             Self::TooLong => "a DNS message has at most 65535 octets\n",
@@ -173,6 +186,17 @@ mod tests {
         assert_eq!(status(Method::PUT, "/dns-query", Some(MESSAGE_TYPE)), 405);
         assert_eq!(status(Method::POST, "/dns-query", None), 415);
         assert_eq!(status(Method::POST, "/dns-query", Some("application/dns-json")), 415);
+    }
+
+    #[test]
+    fn a_body_that_is_coded_is_no_message() {
+        for (coding, taken) in [("identity", true), ("gzip", false), ("identity, gzip", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE_TYPE));
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            let judged = judge(&Method::POST, &Uri::from_static("/dns-query"), &headers, "/dns-query");
+            assert_eq!(judged, if taken { Ok(Asked::Body) } else { Err(Refusal::Type) }, "{coding}");
+        }
     }
 
     #[test]

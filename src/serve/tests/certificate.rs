@@ -52,6 +52,7 @@ impl Shown {
         let name = "ns.example.net".try_into().unwrap();
         let client = ClientConnection::new(Arc::new(self.client_config(protocol)), name).unwrap();
         stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         let mut stream = StreamOwned::new(client, stream);
         while stream.conn.is_handshaking() {

@@ -6,6 +6,7 @@ use h2::client::SendRequest;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response};
+use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 
 use super::certificate::{Shown, TlsClient};
@@ -176,6 +177,41 @@ fn http_1_1_is_answered_too() {
 }
 
 #[test]
+fn http_1_1_wants_one_host_and_no_compression() {
+    let (_server, shown, address) = start_https(limits());
+    let status = |head: String| {
+        let mut stream = shown.connect(address, b"http/1.1").unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reply = [0; 12];
+        stream.read_exact(&mut reply).unwrap();
+        String::from_utf8(reply[9..].to_vec()).unwrap()
+    };
+    let get = |version: &str, lines: &str| {
+        status(format!("GET /dns-query?dns={ENCODED} HTTP/{version}\r\n{lines}\r\n"))
+    };
+    assert_eq!(get("1.1", "host: ns.example.net\r\n"), "200");
+    assert_eq!(get("1.1", ""), "400");
+    assert_eq!(get("1.1", "host: ns.example.net\r\nhost: ns.example.org\r\n"), "400");
+    assert_eq!(get("1.0", ""), "200");
+    let coded = "content-type: application/dns-message\r\ncontent-encoding: gzip\r\ncontent-length: 0\r\n";
+    assert_eq!(status(format!("POST /dns-query HTTP/1.1\r\nhost: x\r\n{coded}\r\n")), "415");
+}
+
+#[test]
+fn http_1_1_has_so_many_queries_however_they_are_sent() {
+    let (server, shown, address) = start_https(Limits { queries: 3, ..limits() });
+    let mut stream = shown.connect(address, b"http/1.1").unwrap();
+    let ask = format!("GET /dns-query?dns={ENCODED} HTTP/1.1\r\nhost: ns.example.net\r\n\r\n");
+    stream.write_all(ask.repeat(50).as_bytes()).unwrap();
+    let mut told = Vec::new();
+    stream.read_to_end(&mut told).unwrap();
+    let told = String::from_utf8_lossy(&told);
+    assert_eq!(told.matches("HTTP/1.1 200 OK").count(), 3);
+    assert_eq!(told.matches("connection: close").count(), 1);
+    assert_eq!(server.total(Transport::Https, |counters| counters.received.get()), 3);
+}
+
+#[test]
 fn after_its_queries_a_connection_says_goodbye() {
     let (server, shown, address) = start_https(Limits { queries: 3, ..limits() });
     server.runtime.block_on(async {
@@ -311,6 +347,26 @@ fn floods_of_frames_that_ask_nothing_end_the_connection() {
     eventually("all are gone", || server.connections(Transport::Https).open == 0);
     let counts = server.connections(Transport::Https);
     assert_eq!(counts.broken_off + counts.timed_out, 4, "{counts:?}");
+}
+
+#[test]
+fn pings_have_a_limit_though_their_answers_are_read() {
+    let (server, shown, address) = start_https(limits());
+    server.runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(shown.client_config(b"h2")));
+        let stream = connector.connect("ns.example.net".try_into().unwrap(), stream).await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+        writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        writer.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        let pings = frame(PING, 0, 0, &[7; 8]).repeat(64);
+        let flood = async { while writer.write_all(&pings).await.is_ok() {} };
+        tokio::time::timeout(PATIENCE, flood).await.unwrap();
+    });
+    eventually("gone", || server.connections(Transport::Https).open == 0);
+    let counts = server.connections(Transport::Https);
+    assert_eq!((counts.broken_off, counts.timed_out), (1, 0), "{counts:?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn connect(server: &Server) -> TcpStream {
 }
 
 #[test]
-fn the_client_is_who_the_header_names_by_tcp_and_tls() {
+fn the_client_is_who_the_header_names_by_tcp_tls_and_https() {
     let (server, shown) = behind_proxy(limits());
     let mut stream = connect(&server);
     for octet in header([192, 0, 2, 7]) {
@@ -55,11 +55,25 @@ fn the_client_is_who_the_header_names_by_tcp_and_tls() {
     stream.write_all(&[framed(1, 12), framed(2, 12)].concat()).unwrap();
     assert_eq!([reply(&mut stream), reply(&mut stream)], ["192.0.2.7", "192.0.2.7"]);
 
+    // The balancer itself, to see whether the server lives.
+    let mut stream = connect(&server);
+    stream.write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0").unwrap();
+    stream.write_all(&framed(1, 12)).unwrap();
+    assert_eq!(reply(&mut stream), "127.0.0.1");
+
     let mut stream = TcpStream::connect(server.at(Transport::Tls)).unwrap();
     stream.write_all(&header([192, 0, 2, 8])).unwrap();
     let mut stream = shown.wrap(stream, b"dot").unwrap();
     stream.write_all(&framed(1, 12)).unwrap();
     assert_eq!(reply(&mut stream), "192.0.2.8");
+
+    let mut stream = TcpStream::connect(server.at(Transport::Https)).unwrap();
+    stream.write_all(&header([192, 0, 2, 9])).unwrap();
+    let mut stream = shown.wrap(stream, b"http/1.1").unwrap();
+    stream.write_all(b"GET /dns-query?dns=AAAA HTTP/1.0\r\n\r\n").unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    assert!(told.ends_with("\r\n192.0.2.9"), "{told}");
 }
 
 #[test]
@@ -69,6 +83,7 @@ fn a_proxy_without_its_header_is_not_served() {
     stream.write_all(&framed(1, 30)).unwrap();
     assert!(is_closed(&mut stream));
     assert!(shown.connect(server.at(Transport::Tls), b"dot").is_err());
+    assert!(shown.connect(server.at(Transport::Https), b"h2").is_err());
     assert_eq!(server.connections(Transport::Tcp).broken_off, 1);
 }
 

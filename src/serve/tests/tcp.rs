@@ -12,6 +12,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.addresses[0]).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
@@ -105,6 +106,25 @@ fn a_client_that_closes_its_side_still_gets_its_replies() {
     });
     assert!(is_closed(&mut stream));
     eventually("the seat is free", || server.connections(Transport::Tcp).open == 0);
+}
+
+#[test]
+fn after_its_queries_a_connection_is_ended_and_not_cut() {
+    let server = start(&["127.0.0.1:0"], Limits { queries: 2, ..limits() }, echo);
+    let mut stream = connect(&server);
+    let queries: Vec<u8> = (0..3).flat_map(|id| framed(id, 20)).collect();
+    stream.write_all(&queries).unwrap();
+    expect(&mut stream, &queries[..44]);
+    // Who has not heard of the end asks on; were the connection closed, that would reset it.
+    for _ in 0..2 {
+        stream.write_all(&queries).unwrap();
+        thread::sleep(SHORT / 3);
+    }
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    drop(stream);
+    eventually("gone", || server.connections(Transport::Tcp).open == 0);
+    assert_eq!(server.total(Transport::Tcp, |counters| counters.received.get()), 2);
+    assert_eq!(server.connections(Transport::Tcp).broken_off, 1);
 }
 
 #[test]

@@ -55,6 +55,16 @@ fn the_end_is_said_inside_tls() {
 }
 
 #[test]
+fn the_end_is_said_to_who_was_silent_for_too_long_too() {
+    let (server, shown) = start_encrypted(Limits { idle: SHORT, ..limits() }, echo);
+    for (transport, protocol) in [(Transport::Tls, &b"dot"[..]), (Transport::Https, b"http/1.1")] {
+        let mut stream = shown.connect(server.at(transport), protocol).unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "{transport}");
+        assert_eq!(server.connections(transport).timed_out, 1, "{transport}");
+    }
+}
+
+#[test]
 fn both_versions_are_spoken_and_other_protocols_are_not() {
     let (server, shown) = start_encrypted(limits(), echo);
     let address = server.at(Transport::Tls);
@@ -90,6 +100,25 @@ fn a_handshake_has_its_time_whether_silent_or_dribbling() {
         assert!(is_closed(&mut silent));
         assert_eq!(server.connections(transport).timed_out, 2);
         eventually("free", || server.connections(transport).open == 0);
+    }
+}
+
+#[test]
+fn a_session_is_resumed_and_takes_no_early_data() {
+    use rustls::HandshakeKind::{Full, Resumed};
+    let (server, shown) = start_encrypted(limits(), echo);
+    let mut config = shown.client_config(b"dot");
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    for kind in [Full, Resumed] {
+        let name = "ns.example.net".try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::clone(&config), name).unwrap();
+        assert!(client.early_data().is_none());
+        let socket = TcpStream::connect(server.at(Transport::Tls)).unwrap();
+        let mut stream = rustls::StreamOwned::new(client, socket);
+        stream.write_all(&framed(1, 20)).unwrap();
+        expect(&mut stream, &framed(1, 20));
+        assert_eq!(stream.conn.handshake_kind(), Some(kind));
     }
 }
 
