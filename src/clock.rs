@@ -1,7 +1,7 @@
 //! The one file that reads the clocks. Everything else is handed a [`Moment`] or a [`WallTime`].
 
 use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::{Moment, WallTime};
 
@@ -28,4 +28,11 @@ pub fn monotonic_microseconds() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let whole = u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000_000);
     whole + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000
+}
+
+/// How long the calling thread has had a processor.
+#[must_use]
+pub fn spent_by_thread() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::net::{Family, Prefix};
 use crate::process::priority;
 use crate::publish::Reader;
-use crate::time::WallTime;
+use crate::time::{Moment, WallTime};
 
 /// How long a worker rests after its socket failed for a reason that time may mend.
 const FAULT_PAUSE: Duration = Duration::from_millis(10);
@@ -127,43 +127,79 @@ impl<R: Responder> Worker<R> {
 struct Lead {
     is_permitted: bool,
     is_ahead: bool,
-    /// How many batches in a row speak for the other place.
-    in_a_row: u32,
+    /// Full batches in a row of one that is ahead; of one that is not, batches since it looked.
+    batches: u32,
+    /// When it was not ahead, what it had had at its last look.
+    last: Share,
 }
 
-/// A worker that had so many full batches in a row does not rest: some thousand queries, more than come together while
-/// another thread has one turn.
-const FULL_MAX: u32 = 16;
-/// After so many in a row that were not full, it does.
-const REST_MIN: u32 = 256;
+/// What a thread has had of its processor by some moment.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    spent: Duration,
+    at: Moment,
+}
+
+impl Share {
+    fn now() -> Self {
+        Self { spent: clock::spent_by_thread(), at: clock::now() }
+    }
+
+    /// Whether it was less than half of the time since `earlier`.
+    fn is_little_since(self, earlier: Self) -> bool {
+        self.spent.saturating_sub(earlier.spent) * 2 < self.at.since(earlier.at)
+    }
+}
+
+/// A worker that had so many full batches in a row does not rest: more than wait at its socket after any pause of its
+/// own (`bind`, 4 MiB twice, as the kernel counts them 768 octets at least for each), so it is no pause that they make up for.
+const FULL_MAX: u32 = 192;
+/// How many batches it has between two looks at what it gets while it is not ahead.
+const LOOK: u32 = 256;
 
 impl Lead {
     fn take() -> Self {
         let is_permitted = priority::go_ahead();
-        Self { is_permitted, is_ahead: is_permitted, in_a_row: 0 }
+        Self { is_permitted, is_ahead: is_permitted, batches: 0, last: Share::now() }
     }
 
     /// A batch of so many datagrams was answered.
     fn follow(&mut self, received: usize) {
-        if self.is_permitted && self.changes_place(received == BATCH) {
-            match self.is_ahead {
-                true => self.is_permitted = priority::go_ahead(),
-                false => priority::fall_in(),
+        if !self.is_permitted {
+            return;
+        }
+        if self.is_ahead {
+            if self.goes_without_rest(received == BATCH) {
+                priority::fall_in();
+                self.last = Share::now();
             }
+        } else if self.looks() && self.is_kept_waiting(Share::now()) {
+            self.is_permitted = priority::go_ahead();
         }
     }
 
-    fn changes_place(&mut self, is_full: bool) -> bool {
-        if is_full != self.is_ahead {
-            self.in_a_row = 0;
-            return false;
+    /// Whether one that is ahead has to fall in.
+    fn goes_without_rest(&mut self, is_full: bool) -> bool {
+        self.batches = if is_full { self.batches + 1 } else { 0 };
+        let falls_in = self.batches == FULL_MAX;
+        if falls_in {
+            (self.is_ahead, self.batches) = (false, 0);
         }
-        self.in_a_row += 1;
-        let changes = self.in_a_row >= if self.is_ahead { FULL_MAX } else { REST_MIN };
-        if changes {
-            *self = Self { is_ahead: !self.is_ahead, in_a_row: 0, ..*self };
-        }
-        changes
+        falls_in
+    }
+
+    /// Whether it is time for one that is not ahead to look.
+    fn looks(&mut self) -> bool {
+        self.batches = (self.batches + 1) % LOOK;
+        self.batches == 0
+    }
+
+    /// Whether one that is not ahead goes ahead again: it rests, or others have the processor. Full batches say nothing
+    /// here: who is kept waiting has them, too.
+    fn is_kept_waiting(&mut self, share: Share) -> bool {
+        self.is_ahead = share.is_little_since(self.last);
+        self.last = share;
+        self.is_ahead
     }
 }
 
@@ -192,16 +228,31 @@ fn is_impossible(source: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
+    fn share(spent: u64, at: u64) -> Share {
+        Share { spent: Duration::from_millis(spent), at: Moment(at * 1_000_000) }
+    }
+
+    fn ahead() -> Lead {
+        Lead { is_permitted: true, is_ahead: true, batches: 0, last: share(0, 0) }
+    }
+
     #[test]
-    fn a_worker_goes_ahead_while_it_rests_now_and_then() {
-        let mut lead = Lead { is_permitted: true, is_ahead: true, in_a_row: 0 };
-        let mut changes = |full: &[bool]| full.iter().filter(|full| lead.changes_place(**full)).count();
-        let many = [[true; 15].as_slice(), &[false]].concat().repeat(9);
-        assert_eq!(changes(&many), 0, "bursts");
-        assert_eq!(changes(&[true; 1000]), 1, "a flood");
-        let full_at_times = [[false; 255].as_slice(), &[true]].concat().repeat(9);
-        assert_eq!(changes(&full_at_times), 0, "it is not over");
-        assert_eq!(changes(&[false; 1000]), 1);
+    fn a_worker_stays_ahead_while_it_rests_now_and_then_and_falls_in_under_a_flood() {
+        let mut lead = ahead();
+        let bursts = [vec![true; 191], vec![false]].concat().repeat(9);
+        assert!(bursts.into_iter().all(|is_full| !lead.goes_without_rest(is_full)));
+        let flood = vec![true; 192];
+        assert_eq!(flood.into_iter().filter(|is_full| lead.goes_without_rest(*is_full)).count(), 1);
+        assert!(!lead.is_ahead);
+    }
+
+    #[test]
+    fn a_worker_goes_ahead_again_when_it_rests_or_others_have_its_processor() {
+        let mut lead = Lead { is_ahead: false, ..ahead() };
+        assert_eq!((1..=2560).filter(|_| lead.looks()).count(), 10);
+        assert!(!lead.is_kept_waiting(share(60, 100)), "the flood is not over");
+        assert!(!lead.is_kept_waiting(share(110, 200)), "nor now");
+        assert!(lead.is_kept_waiting(share(120, 300)) && lead.is_ahead);
     }
 
     #[test]
