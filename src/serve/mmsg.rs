@@ -1,5 +1,5 @@
 //! Batches of datagrams: `recvmmsg` and `sendmmsg` over buffers that are made once, and the socket options that no
-//! safe crate offers. The one file with `unsafe`. It knows nothing of DNS.
+//! safe crate offers. Beside it only `process/heap.rs` has `unsafe`. It knows nothing of DNS.
 //!
 //! The kernel is handed an array of headers that point to addresses, buffers and control data. All of these lie
 //! in one [`Arena`] on the heap, which never moves, is reached only through the one pointer that the allocator
