@@ -55,20 +55,18 @@ type RuleAt = u16;
 /// Compiles `map`. `regions` are all there are, by id.
 #[must_use]
 pub fn compile(map: &Map, regions: &[Region], databases: &Databases) -> CompiledMap {
+    let v4_by = |mut classifier| {
+        (family(map, databases, &mut classifier, Database::v4, |classes| Steps::v4(classes)), classifier)
+    };
+    let v6_by = |mut classifier| {
+        (family(map, databases, &mut classifier, Database::v6, |classes| Steps::v6(classes)), classifier)
+    };
     // A start waits for both families.
-    let ((v6, of_v6), (v4, mut classifier)) = beside(
-        || {
-            let mut classifier = map.classes(regions);
-            (family(map, databases, &mut classifier, Database::v6, |classes| Steps::v6(classes)), classifier)
-        },
-        || {
-            let mut classifier = map.classes(regions);
-            (family(map, databases, &mut classifier, Database::v4, |classes| Steps::v4(classes)), classifier)
-        },
-    );
-    let v6 = match classifier.absorb(of_v6) {
-        Some(ids) => v6.renamed(|class| ids[class.index()]),
-        None => family(map, databases, &mut classifier, Database::v6, |classes| Steps::v6(classes)),
+    let ((v6, of_v6), (v4, mut classifier)) =
+        beside(|| v6_by(map.classes(regions)), || v4_by(map.classes(regions)));
+    let (v6, classifier) = match classifier.absorb(of_v6) {
+        Some(ids) => (v6.renamed(|class| ids[class.index()]), classifier),
+        None => v6_by(classifier),
     };
     CompiledMap { classes: classifier.into_classes(), tree: Tree::new(v4, v6) }
 }
