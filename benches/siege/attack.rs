@@ -19,6 +19,9 @@ use super::server::{NAME, client_config, question};
 const PER_ADDRESS: usize = 20;
 /// How long one waits before it comes back.
 const PAUSE: Duration = Duration::from_millis(50);
+/// What an attacker's kernel keeps of what it sends. It is the server's kernel, too, and has so much memory for all of TCP
+/// (`net.ipv4.tcp_mem`): beyond that it drops anybody's packets, the honest client's as well.
+const UNSENT_OCTETS: u32 = 16 * 1024;
 /// The beginning of a greeting of 512 octets.
 const HALF_GREETING: [u8; 9] = [22, 3, 1, 2, 0, 1, 0, 1, 252];
 
@@ -81,6 +84,7 @@ async fn one(kind: &str, server: SocketAddr, number: usize, connector: &TlsConne
 async fn connect(server: SocketAddr, number: usize) -> io::Result<TcpStream> {
     let client = Ipv4Addr::from_bits(0x7f01_0001 + (number / PER_ADDRESS) as u32);
     let socket = TcpSocket::new_v4()?;
+    socket.set_send_buffer_size(UNSENT_OCTETS)?;
     socket.bind((client, 0).into())?;
     socket.connect(server).await
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Endpoint};
@@ -21,17 +21,35 @@ const REPLY_OCTETS_MIN: usize = 40;
 /// What takes longer was not served.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How far it got with a query.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Connecting,
+    ShakingHands,
+    Asking,
+}
+
 /// How many of how many queries were answered.
 pub(crate) fn by_tcp(server: SocketAddr) -> (u32, u32) {
-    count(|| ask(&mut connect(server)?))
+    count(|stage| {
+        let mut stream = connect(server)?;
+        *stage = Stage::Asking;
+        ask(&mut stream)
+    })
 }
 
 /// How many of how many queries were answered.
 pub(crate) fn by_tls(server: SocketAddr, certificate: &CertificateDer<'static>) -> (u32, u32) {
     let config = Arc::new(client_config(certificate, b"dot"));
-    count(|| {
+    count(|stage| {
         let client = ClientConnection::new(Arc::clone(&config), NAME.try_into().unwrap()).unwrap();
-        ask(&mut StreamOwned::new(client, connect(server)?))
+        let mut stream = StreamOwned::new(client, connect(server)?);
+        *stage = Stage::ShakingHands;
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        *stage = Stage::Asking;
+        ask(&mut stream)
     })
 }
 
@@ -41,10 +59,11 @@ pub(crate) fn by_quic(server: SocketAddr, certificate: &CertificateDer<'static>)
     let crypto = QuicClientConfig::try_from(client_config(certificate, b"doq")).unwrap();
     let config = ClientConfig::new(Arc::new(crypto));
     let endpoint = runtime.block_on(async { Endpoint::client(([127, 0, 0, 1], 0).into()).unwrap() });
-    count(|| {
+    count(|stage| {
         runtime.block_on(async {
             let ask = async {
                 let connection = endpoint.connect_with(config.clone(), server, NAME).unwrap().await?;
+                *stage = Stage::Asking;
                 let (mut query, mut reply) = connection.open_bi().await?;
                 query.write_all(&framed(0)).await?;
                 query.finish().unwrap();
@@ -55,10 +74,19 @@ pub(crate) fn by_quic(server: SocketAddr, certificate: &CertificateDer<'static>)
     })
 }
 
-fn count(mut asks: impl FnMut() -> std::io::Result<()>) -> (u32, u32) {
-    let served = (0..ASKS).filter(|_| {
+/// Asks so often; who is not served is told with how far it got, and after what time.
+fn count(mut asks: impl FnMut(&mut Stage) -> std::io::Result<()>) -> (u32, u32) {
+    let served = (0..ASKS).filter(|number| {
         sleep(BETWEEN);
-        asks().is_ok()
+        let (mut stage, begin) = (Stage::Connecting, Instant::now());
+        let done = asks(&mut stage);
+        if let Err(error) = &done {
+            eprintln!(
+                "the honest client's query {number} failed {stage:?} after {:?}: {error}",
+                begin.elapsed()
+            );
+        }
+        done.is_ok()
     });
     (served.count() as u32, ASKS)
 }
@@ -66,6 +94,7 @@ fn count(mut asks: impl FnMut() -> std::io::Result<()>) -> (u32, u32) {
 fn connect(server: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

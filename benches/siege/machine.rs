@@ -4,8 +4,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::server::Server;
+
+/// The metrics may wait for whoever besieges the server, and not for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the server has of the machine.
 #[derive(Clone, Copy)]
@@ -42,7 +46,8 @@ impl Holding {
 
 /// How many connections by a transport the server has taken since its start.
 pub(crate) fn accepted(server: &Server, transport: &str) -> u64 {
-    let mut stream = TcpStream::connect(server.metrics).unwrap();
+    let mut stream = TcpStream::connect_timeout(&server.metrics, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).unwrap();

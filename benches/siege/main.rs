@@ -203,7 +203,8 @@ fn round(siege: &Siege) -> Round {
         sleep(PEACE);
         let came = now();
         let taken_before = accepted(&server, transport);
-        let mut attackers = launch(siege, attacked, &certificate);
+        // Whatever fails from here on, those who attack and those who ask are told to end.
+        let mut attackers = Attackers { process: launch(siege, attacked, &certificate), done };
         let gathered = gather(&server, siege, before, &mut peak);
         // The honest client comes when the crowd is there.
         let asks = scope.spawn(move || match transport {
@@ -220,8 +221,7 @@ fn round(siege: &Siege) -> Round {
         let left = now();
         let own = if transport == "https" { 0 } else { u64::from(honest.1) };
         let taken = (accepted(&server, transport) - taken_before).saturating_sub(own);
-        let _ = attackers.kill();
-        let _ = attackers.wait();
+        attackers.leave();
         let after = recovered(&server, before);
         sleep(SETTLE);
         let alone = now();
@@ -243,6 +243,26 @@ fn round(siege: &Siege) -> Round {
             holding: [before, peak, after],
         }
     })
+}
+
+/// A process that goes, and with it all that waits for it, when nobody looks after it any more.
+struct Attackers<'a> {
+    process: Child,
+    done: &'a AtomicBool,
+}
+
+impl Attackers<'_> {
+    fn leave(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Attackers<'_> {
+    fn drop(&mut self) {
+        self.leave();
+        self.done.store(true, Ordering::Relaxed);
+    }
 }
 
 fn launch(siege: &Siege, server: SocketAddr, certificate: &std::path::Path) -> Child {

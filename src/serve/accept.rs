@@ -139,7 +139,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     config: Arc<rustls::ServerConfig>,
     seat: &Seat,
 ) -> Option<TlsStream<S>> {
-    let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else {
+    let Ok(stream) = seat.by_turns(TlsAcceptor::from(config).accept(stream)).await else {
         seat.break_off();
         return None;
     };

@@ -60,7 +60,11 @@ pub enum BindFault {
 const SOCKET_BUFFER_OCTETS: usize = 4 << 20;
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
+
+/// How much the kernel keeps for a client that does not read, in octets, beside what is under way to it. Else it would take
+/// megabytes from whoever is fast to write them, and each client that never reads would be worth the work for as much.
+const UNSENT_OCTETS: u32 = 64 * 1024;
 
 /// How many ports are tried when any port will do and UDP finds the one that TCP was given in use.
 const PORT_TRIES: usize = 16;
@@ -178,8 +182,11 @@ fn obtain(asked: SocketAddr, workers: NonZeroUsize, handed: &mut Handed) -> Resu
     Ok(Bound { asked, address, udp, tcp, own })
 }
 
+/// Makes a listener ready; accepted sockets inherit what it is told.
 fn adopt_tcp(socket: Socket) -> io::Result<(Socket, SocketAddr)> {
+    // Replies are written whole, so nothing is gained by waiting for more.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_OCTETS)?;
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     Ok((socket, address))
@@ -219,13 +226,9 @@ fn bind_tcp(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = open(asked, Type::STREAM, Protocol::TCP)?;
     // Connections of an earlier run that the kernel still buries do not keep the port; another listener does.
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it: replies are written whole, so nothing is gained by waiting for more.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&asked.into())?;
     socket.listen(BACKLOG)?;
-    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    Ok((socket, address))
+    adopt_tcp(socket)
 }
 
 fn bind_quic(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {

@@ -3,6 +3,9 @@
 //! read is soon not listened to, and the keeper of the seats ends it. Answering waits for nothing, so that order is
 //! the order of asking and nobody is held up by it.
 //!
+//! It works by turns, and has one no longer than it takes to answer some hundred queries, so that nobody waits for long
+//! because others ask much.
+//!
 //! While the client is silent, a connection holds its socket, its seat, a task, and no buffer but those of TLS.
 
 use std::future::poll_fn;
@@ -13,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::task::yield_now;
 
 use super::Responder;
 use super::office::{LENGTH_OCTETS, MESSAGE_OCTETS_MAX, Office, next_message};
@@ -24,17 +28,22 @@ const INBOX_OCTETS_MIN: usize = 1024;
 /// The most that a connection reads before it answers, in octets: one message of any length fits.
 const INBOX_OCTETS_MAX: usize = LENGTH_OCTETS + MESSAGE_OCTETS_MAX;
 
+/// After how many answers in a row a connection lets others go on. A desk has room for about as many.
+const IN_A_ROW: u64 = 1024;
+
 /// A connection in service.
 struct Connection<S, R> {
     stream: S,
     source: IpAddr,
-    seat: Seat,
+    seat: Arc<Seat>,
     office: Arc<Office<R>>,
     inbox: Inbox,
     /// Replies that the stream did not take at once.
     unsent: Vec<u8>,
     /// Queries that may still be asked.
     left: u64,
+    /// Queries answered since others could go on.
+    in_a_row: u64,
 }
 
 /// Octets received and not yet answered.
@@ -51,11 +60,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin, R: Responder>(
     seat: Seat,
     office: &Arc<Office<R>>,
 ) {
-    let (office, left) = (Arc::clone(office), seat.limits().queries);
+    let (left, seat, office) = (seat.limits().queries, Arc::new(seat), Arc::clone(office));
+    let (inbox, unsent) = (Inbox::default(), Vec::new());
     let mut connection =
-        Connection { stream, source, seat, office, inbox: Inbox::default(), unsent: Vec::new(), left };
+        Connection { stream, source, seat: Arc::clone(&seat), office, inbox, unsent, left, in_a_row: 0 };
     // How a connection failed is the client's business; it is closed either way.
-    if connection.converse().await.is_ok() {
+    if seat.by_turns(connection.converse()).await.is_ok() {
         // Inside TLS the end is said, so that nobody takes a cut for it.
         connection.seat.enter(Phase::Writing);
         let _ = connection.stream.shutdown().await;
@@ -74,6 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
                 }
                 poll_fn(|context| Poll::Ready(self.answer(context))).await?;
                 self.flush().await?;
+                self.let_others_go_on().await;
                 answered = true;
             }
             if !self.inbox.is_in_step() {
@@ -100,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
 
     /// Answers what is there, up to a full desk, and writes what the stream takes at once.
     fn answer(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let Self { stream, source, office, inbox, unsent, left, .. } = self;
+        let Self { stream, source, office, inbox, unsent, left, in_a_row, .. } = self;
         let (answered, sent) = office.answer(inbox.filled(), *left, *source, |replies| {
             let mut written = 0;
             while written < replies.len() {
@@ -115,7 +126,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
         });
         inbox.take(answered.octets);
         *left -= answered.messages;
+        *in_a_row += answered.messages;
         sent
+    }
+
+    async fn let_others_go_on(&mut self) {
+        if self.in_a_row >= IN_A_ROW {
+            self.in_a_row = 0;
+            self.seat.has_asked_much();
+            yield_now().await;
+        }
     }
 
     /// Waits until all replies are with the kernel.

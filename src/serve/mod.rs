@@ -19,6 +19,7 @@ mod quic;
 mod quic_socket;
 mod seats;
 pub mod skim;
+mod turns;
 mod udp;
 
 use std::io;

@@ -18,12 +18,16 @@
 //! longest goes, be it with the rest of a query or by not reading. When one client has all that it may have, its newest is
 //! refused: it should use those that it has. Handshakes have a limit of their own, below that of all: past it the one that
 //! has taken longest goes, so that a crowd that never finishes one pushes out its own kind, and nobody who was served.
+//!
+//! Who has a seat works by [turns](super::turns).
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -31,6 +35,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::info;
 
+use super::turns::{self, Rank, Turns};
 use crate::answer::respond::Transport;
 use crate::net::truncate;
 use crate::serve::ClientNames;
@@ -134,6 +139,7 @@ pub(super) struct Seats {
     taken: Mutex<Taken>,
     /// Seats in the phase of the handshake.
     handshakes: AtomicUsize,
+    turns: Arc<Turns>,
     /// Told when somebody sits down where nobody sat.
     first: Notify,
 }
@@ -170,6 +176,7 @@ pub(super) struct Seat {
     number: u64,
     state: Arc<State>,
     seats: Arc<Seats>,
+    has_asked_much: AtomicBool,
 }
 
 impl Default for Limits {
@@ -199,6 +206,7 @@ impl Seats {
         clients: ClientNames,
         runtime: &Handle,
     ) -> (Arc<Self>, AbortHandle) {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let seats = Arc::new(Self {
             transport,
             limits,
@@ -206,6 +214,7 @@ impl Seats {
             ticks: AtomicU32::new(0),
             taken: Mutex::default(),
             handshakes: AtomicUsize::new(0),
+            turns: Turns::new(processors),
             first: Notify::new(),
         });
         let watched = Arc::clone(&seats);
@@ -312,7 +321,7 @@ impl Seats {
         drop(taken);
         self.count_handshake(None, Some(phase));
         evicted.into_iter().for_each(Occupant::end);
-        Some(Seat { number, state, seats: Arc::clone(self) })
+        Some(Seat { number, state, seats: Arc::clone(self), has_asked_much: AtomicBool::new(false) })
     }
 
     fn refuse(&self, taken: &mut Taken, client: Option<IpAddr>, crowded: bool, now: u32) {
@@ -455,6 +464,23 @@ impl Seat {
         assert!(occupant.client.replace(client).is_none(), "a client is introduced once");
         *taken.by_client.entry(client).or_default() += 1;
         true
+    }
+
+    /// Does `work` of this connection when it is its turn.
+    pub(super) async fn by_turns<W: Future>(&self, work: W) -> W::Output {
+        turns::by_turns(&self.seats.turns, || self.rank(), work).await
+    }
+
+    /// From now on others go first.
+    pub(super) fn has_asked_much(&self) {
+        self.has_asked_much.store(true, Ordering::Relaxed);
+    }
+
+    fn rank(&self) -> Rank {
+        let taken = self.seats.taken();
+        let client = taken.by_number.get(&self.number).and_then(|occupant| occupant.client);
+        let connections = client.and_then(|client| taken.by_client.get(&client)).copied();
+        (self.has_asked_much.load(Ordering::Relaxed), connections.unwrap_or_default())
     }
 
     /// What the client may take up.
