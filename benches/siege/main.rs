@@ -17,7 +17,7 @@
 #![allow(unsafe_code, reason = "what the kernel stamps datagrams with has no safe form")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
-#![allow(clippy::print_stdout, reason = "this is what it is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what it is for")]
 
 mod attack;
 mod flood;
