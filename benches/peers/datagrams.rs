@@ -116,34 +116,34 @@ pub(crate) fn wait<'s>(sockets: impl Iterator<Item = &'s UdpSocket>, most: Durat
 pub(crate) struct Manners;
 
 impl Manners {
-    /// Before all that take turns. (By weight alone it would at times wait for milliseconds behind one that had been kept
-    /// waiting, and that would count as the server's delay.)
+    /// Before the others: by its weight, and by asking for turns so short that it need not wait for the end of another's.
+    /// (The policies for real time would stop it for 50 ms a second.)
     pub(crate) fn first() -> Self {
-        schedule(libc::SCHED_FIFO, 1, 0);
+        schedule(-20, Duration::from_micros(100));
         Self
     }
 
     /// Behind others, by so much.
     pub(crate) fn nice(nice: i32) -> Self {
-        schedule(libc::SCHED_OTHER, 0, nice);
+        schedule(nice, Duration::ZERO);
         Self
     }
 }
 
 impl Drop for Manners {
     fn drop(&mut self) {
-        schedule(libc::SCHED_OTHER, 0, 0);
+        schedule(0, Duration::ZERO);
     }
 }
 
-fn schedule(policy: i32, priority: u32, nice: i32) {
+fn schedule(nice: i32, turn: Duration) {
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
-        sched_policy: policy as u32,
+        sched_policy: libc::SCHED_OTHER as u32,
         sched_flags: 0,
         sched_nice: nice,
-        sched_priority: priority,
-        sched_runtime: 0,
+        sched_priority: 0,
+        sched_runtime: turn.as_nanos() as u64,
         sched_deadline: 0,
         sched_period: 0,
     };
