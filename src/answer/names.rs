@@ -2,8 +2,7 @@
 //!
 //! Two arrays. `slots` is an open-addressed hash table of eight octets a slot: half of the hash, and where the
 //! name's *entry* begins. `entries` holds one entry after another: what kind of name it is, its zone, the name,
-//! and its ready-made records. So a name that exists costs two cache misses: its slot, its entry; an entry that fits into
-//! a line of the cache does not lie across two.
+//! and its ready-made records. So a name that exists costs two cache misses: its slot, its entry.
 //!
 //! A name that does not exist is looked for once, then its ancestors are, the nearest first: the first that is
 //! there is the closest encloser (RFC 4592 section 3.3.1), and it knows whether a wildcard, a cut or a DNAME
@@ -62,9 +61,6 @@ pub(super) struct Position(usize);
 pub(super) const AHEAD_MAX: usize = 64;
 /// Octets that come from memory together.
 const LINE_OCTETS: usize = 64;
-/// Where in a line the entries begin: so far behind a page's beginning the C library puts large blocks. Elsewhere more of
-/// them lie across two lines.
-const FIRST_OCTET: usize = 16;
 
 /// Octets of an entry before its name: the name's length, flags, the zone, the length of the records.
 const HEAD_OCTETS: usize = 10;
@@ -204,9 +200,7 @@ impl Names {
         let mut sum = 0;
         for (at, place) in places.iter().take(positions.len()).enumerate().filter(|(_, place)| **place != 0) {
             let entry = self.entry_at(*place);
-            if entry.octets() > LINE_OCTETS {
-                sum ^= entry.rest.get(LINE_OCTETS).copied().unwrap_or(0);
-            }
+            sum ^= entry.rest.get(LINE_OCTETS).copied().unwrap_or(0);
             if let Some(service) = entry.service() {
                 steered(at, service);
             }
@@ -228,13 +222,8 @@ impl Names {
     }
 }
 
-/// Stands where no entry begins any more in a line; no name has so few octets.
-const LEFT_OUT: u8 = 0;
-
-/// Octets from here to the end of the line.
-fn left_of_line(at: usize) -> usize {
-    LINE_OCTETS - (at + FIRST_OCTET) % LINE_OCTETS
-}
+/// Octets of an entry at most, beside its name and records: the head, service, parent side.
+const ENTRY_FIXED_OCTETS_MAX: usize = HEAD_OCTETS + 8;
 
 impl<'t> Entry<'t> {
     /// The name, in lower case.
@@ -270,14 +259,9 @@ impl<'t> Entry<'t> {
         self.head[1]
     }
 
-    /// How many it has, the head and the records too.
-    fn octets(&self) -> usize {
-        HEAD_OCTETS + self.records_at() + self.records_octets()
-    }
-
-    /// Where it ends, and another begins or the rest of a line is left out.
-    fn end(&self) -> Place {
-        self.place + self.octets() as Place
+    /// Where the next entry begins, or would.
+    fn next_place(&self) -> Place {
+        self.place + (HEAD_OCTETS + self.records_at() + self.records_octets()) as Place
     }
 
     /// Where the records begin in `rest`.
@@ -363,14 +347,6 @@ pub struct NewEntry<'e> {
     pub records: &'e [u8],
 }
 
-impl NewEntry<'_> {
-    /// Octets of the entry.
-    fn octets(&self) -> usize {
-        let numbers = usize::from(self.service.is_some()) + usize::from(self.parent_side.is_some());
-        HEAD_OCTETS + self.name.len() + 4 * numbers + self.records.len()
-    }
-}
-
 /// An entry that no question finds by its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Aside(Place);
@@ -390,13 +366,11 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Room for entries of about so many octets, and for a fifth of the lines that they lie in, which is left out where a
-    /// name has one address. Growing by doubling would copy them, and hold the old and the new at
+    /// Room for entries of about so many octets. Growing by doubling would copy them, and hold the old and the new at
     /// once: for a million names, half as much memory again at its peak.
     #[must_use]
     pub fn with_room_for(octets: usize) -> Self {
-        let room = octets.saturating_add(octets / 4).min(ENTRIES_OCTETS_MAX);
-        Self { entries: Vec::with_capacity(room), ..Self::default() }
+        Self { entries: Vec::with_capacity(octets.min(ENTRIES_OCTETS_MAX)), ..Self::default() }
     }
 
     /// Adds a name that is not in the table yet.
@@ -415,15 +389,10 @@ impl Builder {
     }
 
     fn push(&mut self, new: NewEntry<'_>, aside: u8) -> Result<Place, TooManyNames> {
-        let octets = new.octets();
-        if self.entries.len() + LINE_OCTETS + octets > ENTRIES_OCTETS_MAX {
+        let place = self.entries.len() + 1;
+        if place + new.name.len() + ENTRY_FIXED_OCTETS_MAX + new.records.len() > ENTRIES_OCTETS_MAX {
             return Err(TooManyNames);
         }
-        let left = left_of_line(self.entries.len());
-        if octets <= LINE_OCTETS && octets > left {
-            self.entries.resize(self.entries.len() + left, LEFT_OUT);
-        }
-        let place = self.entries.len() + 1;
         let steered = if new.service.is_some() { STEERED } else { 0 };
         let parent_side = if new.parent_side.is_some() { PARENT_SIDE } else { 0 };
         let flags = new.kind as u8 | steered | parent_side | aside;
@@ -461,10 +430,9 @@ impl Builder {
 impl Names {
     fn fill_slots(&mut self) {
         let mask = self.slots.len() - 1;
-        let mut end = 1;
-        while let Some(entry) = self.entry_from(end) {
-            let (place, hash, is_found) = (entry.place, hash(entry.name()), entry.flags() & ASIDE == 0);
-            end = entry.end();
+        let mut place = 1;
+        while let Some(entry) = self.entry_from(place) {
+            let (hash, next, is_found) = (hash(entry.name()), entry.next_place(), entry.flags() & ASIDE == 0);
             if is_found {
                 let mut at = hash as usize & mask;
                 while self.slots[at].entry != 0 {
@@ -472,14 +440,15 @@ impl Names {
                 }
                 self.slots[at] = Slot { tag: tag(hash), entry: place };
             }
+            place = next;
         }
     }
 
     /// Sets [`HAS_WILDCARD`] on the parent of every wildcard.
     fn mark_wildcards(&mut self) {
-        let mut end = 1;
-        while let Some(entry) = self.entry_from(end) {
-            end = entry.end();
+        let mut place = 1;
+        while let Some(entry) = self.entry_from(place) {
+            place = entry.next_place();
             if entry.flags() & ASIDE != 0 || !entry.name().starts_with(b"\x01*") {
                 continue;
             }
@@ -490,11 +459,9 @@ impl Names {
         }
     }
 
-    /// The first entry from where another ended, or nothing behind the last.
-    fn entry_from(&self, end: Place) -> Option<Entry<'_>> {
-        let at = end as usize - 1;
-        let left_out = if *self.entries.get(at)? == LEFT_OUT { left_of_line(at) } else { 0 };
-        Some(self.entry_at(end + left_out as Place))
+    /// The entry at a place, or nothing behind the last.
+    fn entry_from(&self, place: Place) -> Option<Entry<'_>> {
+        (place as usize <= self.entries.len()).then(|| self.entry_at(place))
     }
 }
 
@@ -530,24 +497,6 @@ mod tests {
                 .unwrap();
         }
         builder.finish()
-    }
-
-    #[test]
-    fn an_entry_that_fits_into_a_line_does_not_lie_across_two() {
-        let owners: Vec<_> = (0..500).map(|number| wire(&format!("w{number}.example.com"))).collect();
-        let records = |at: usize| vec![0xff; at % 97];
-        let mut builder = Builder::default();
-        for (at, name) in owners.iter().enumerate() {
-            let (kind, zone, records) = (Kind::Inside, ZoneId(at as u32), &*records(at));
-            builder.add(NewEntry { name, kind, zone, service: None, parent_side: None, records }).unwrap();
-        }
-        let table = builder.finish();
-        for (at, name) in owners.iter().enumerate() {
-            let entry = table.entry_of(name).unwrap();
-            assert_eq!((entry.zone(), entry.records_octets()), (ZoneId(at as u32), records(at).len()));
-            let left = left_of_line(entry.place as usize - 1);
-            assert!(entry.octets() <= left || entry.octets() > LINE_OCTETS, "{at}");
-        }
     }
 
     fn world() -> Names {

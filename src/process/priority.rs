@@ -50,13 +50,6 @@ pub fn permit_going_ahead() {
     }
 }
 
-/// Whether whoever started the process permits its threads to go before all that take turns (`RLIMIT_RTPRIO`). Privileges
-/// do not: what never rests there stops everything else on its processor, so somebody has to have wanted it.
-#[must_use]
-pub fn may_go_first() -> bool {
-    getrlimit(Resource::Rtprio).current.is_none_or(|highest| highest > 0)
-}
-
 /// Puts the calling thread ahead of those of other programs, too; whether that is permitted. It has to rest now and then,
 /// since what it leaves of a processor is nearly all that others have.
 pub fn go_ahead() -> bool {
@@ -73,8 +66,8 @@ fn set_behind_normal(by: i32) {
     let _ = setpriority_process(None, (normal() + by).min(NICE_MAX));
 }
 
-/// The priority that the process was started with, as a nice value.
-pub fn normal() -> i32 {
+/// The priority that the process was started with.
+fn normal() -> i32 {
     static NORMAL: OnceLock<i32> = OnceLock::new();
     *NORMAL.get_or_init(|| getpriority_process(Some(getpid())).unwrap_or(0))
 }

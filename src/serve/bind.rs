@@ -182,14 +182,19 @@ fn obtain(asked: SocketAddr, workers: NonZeroUsize, handed: &mut Handed) -> Resu
     Ok(Bound { asked, address, udp, tcp, own })
 }
 
-/// Makes a listener ready; accepted sockets inherit what it is told.
 fn adopt_tcp(socket: Socket) -> io::Result<(Socket, SocketAddr)> {
-    // Replies are written whole, so nothing is gained by waiting for more.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_notsent_lowat(UNSENT_OCTETS)?;
-    socket.set_nonblocking(true)?;
+    prepare_tcp(&socket)?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     Ok((socket, address))
+}
+
+/// Tells a listener what accepted sockets inherit.
+fn prepare_tcp(socket: &Socket) -> io::Result<()> {
+    // Replies are written whole, so nothing is gained by waiting for more.
+    socket.set_tcp_nodelay(true)?;
+    // Where the system has no such option, clients that do not read cost more.
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_OCTETS);
+    socket.set_nonblocking(true)
 }
 
 /// Every socket gets a worker, however few are asked for: the kernel gives each its part of the clients. Where more
@@ -226,9 +231,11 @@ fn bind_tcp(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = open(asked, Type::STREAM, Protocol::TCP)?;
     // Connections of an earlier run that the kernel still buries do not keep the port; another listener does.
     socket.set_reuse_address(true)?;
+    prepare_tcp(&socket)?;
     socket.bind(&asked.into())?;
     socket.listen(BACKLOG)?;
-    adopt_tcp(socket)
+    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, address))
 }
 
 fn bind_quic(asked: SocketAddr) -> io::Result<(Socket, SocketAddr)> {

@@ -3,8 +3,8 @@
 //! read is soon not listened to, and the keeper of the seats ends it. Answering waits for nothing, so that order is
 //! the order of asking and nobody is held up by it.
 //!
-//! It works by turns, and has one no longer than it takes to answer some hundred queries, so that nobody waits for long
-//! because others ask much.
+//! It works by turns, and has one no longer than it takes to answer a thousand queries, so that nobody waits for long because
+//! others ask much.
 //!
 //! While the client is silent, a connection holds its socket, its seat, a task, and no buffer but those of TLS.
 
@@ -28,7 +28,7 @@ const INBOX_OCTETS_MIN: usize = 1024;
 /// The most that a connection reads before it answers, in octets: one message of any length fits.
 const INBOX_OCTETS_MAX: usize = LENGTH_OCTETS + MESSAGE_OCTETS_MAX;
 
-/// After how many answers in a row a connection lets others go on. A desk has room for about as many.
+/// After how many messages a connection lets others go on. A desk has room for about as many replies.
 const IN_A_ROW: u64 = 1024;
 
 /// A connection in service.
@@ -42,7 +42,7 @@ struct Connection<S, R> {
     unsent: Vec<u8>,
     /// Queries that may still be asked.
     left: u64,
-    /// Queries answered since others could go on.
+    /// Messages taken since it let others go on.
     in_a_row: u64,
 }
 
@@ -112,7 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
     /// Answers what is there, up to a full desk, and writes what the stream takes at once.
     fn answer(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let Self { stream, source, office, inbox, unsent, left, in_a_row, .. } = self;
-        let (answered, sent) = office.answer(inbox.filled(), *left, *source, |replies| {
+        let most = (*left).min(IN_A_ROW - *in_a_row);
+        let (answered, sent) = office.answer(inbox.filled(), most, *source, |replies| {
             let mut written = 0;
             while written < replies.len() {
                 match Pin::new(&mut *stream).poll_write(context, &replies[written..]) {
@@ -134,6 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
         if self.in_a_row >= IN_A_ROW {
             self.in_a_row = 0;
             self.seat.has_asked_much();
+            // It was answered just now; that it waits for its turn is not the client's silence.
+            self.mark(true);
             yield_now().await;
         }
     }

@@ -401,70 +401,19 @@ pub(super) fn pin_to_processor(processor: usize) -> io::Result<()> {
 /// # Errors
 /// What `sched_getattr` and `sched_setattr` say.
 pub fn take_short_turns(turn: Duration) -> io::Result<()> {
-    let attributes = scheduling()?;
-    if attributes.sched_policy != libc::SCHED_OTHER as u32 {
-        return Ok(());
-    }
-    schedule(libc::sched_attr { sched_runtime: turn.as_nanos() as u64, ..attributes })
-}
-
-/// Puts the calling thread before all that share a processor by turns: it has one when it wants it, for as long as it does
-/// (SCHED_FIFO, behind whatever else is of that policy).
-///
-/// # Errors
-/// What `sched_getattr` and `sched_setattr` say; `InvalidInput` for a thread whose policy somebody chose, unless it is this.
-pub(super) fn go_before_turns() -> io::Result<()> {
-    const LAST: u32 = 1;
-    let attributes = scheduling()?;
-    if attributes.sched_policy == libc::SCHED_FIFO as u32 && attributes.sched_priority == LAST {
-        return Ok(());
-    }
-    if attributes.sched_policy != libc::SCHED_OTHER as u32 {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let sched_policy = libc::SCHED_FIFO as u32;
-    schedule(libc::sched_attr {
-        sched_policy,
-        sched_priority: LAST,
-        sched_nice: 0,
-        sched_runtime: 0,
-        ..attributes
-    })
-}
-
-/// Puts the calling thread back among those that share a processor by turns, with this nice value and this turn; zero is
-/// one of the system's length. One that is there stays as it is.
-///
-/// # Errors
-/// What `sched_getattr` and `sched_setattr` say.
-pub(super) fn fall_in_turns(nice: i32, turn: Duration) -> io::Result<()> {
-    let attributes = scheduling()?;
-    let (sched_policy, sched_runtime) = (libc::SCHED_OTHER as u32, turn.as_nanos() as u64);
-    if attributes.sched_policy == sched_policy {
-        return Ok(());
-    }
-    schedule(libc::sched_attr {
-        sched_policy,
-        sched_priority: 0,
-        sched_nice: nice,
-        sched_runtime,
-        ..attributes
-    })
-}
-
-/// How the calling thread is scheduled.
-fn scheduling() -> io::Result<libc::sched_attr> {
     const OCTETS: c_uint = size_of::<libc::sched_attr>() as c_uint;
     // SAFETY: integers alone, for which zero is a value.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel writes no more octets than it is told that there are, into a live value of that size.
     let status = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, OCTETS, 0) };
-    if status == 0 { Ok(attributes) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Schedules the calling thread so. `attributes` are made from those of [`scheduling`].
-fn schedule(attributes: libc::sched_attr) -> io::Result<()> {
-    // SAFETY: the kernel reads as many octets as `size` inside says, which it wrote itself: no more than there are.
+    if status != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if attributes.sched_policy != libc::SCHED_OTHER as u32 {
+        return Ok(());
+    }
+    attributes.sched_runtime = turn.as_nanos() as u64;
+    // SAFETY: the kernel reads as many octets as `size` inside says, which it wrote itself: no more than `OCTETS`.
     let status = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

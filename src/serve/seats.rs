@@ -19,7 +19,7 @@
 //! refused: it should use those that it has. Handshakes have a limit of their own, below that of all: past it the one that
 //! has taken longest goes, so that a crowd that never finishes one pushes out its own kind, and nobody who was served.
 //!
-//! Who has a seat works by [turns](super::turns).
+//! Who has a seat by TCP or TLS works by [turns](super::turns), and shakes hands so for HTTPS.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -471,7 +471,7 @@ impl Seat {
         turns::by_turns(&self.seats.turns, || self.rank(), work).await
     }
 
-    /// From now on others go first.
+    /// From now on newcomers go first.
     pub(super) fn has_asked_much(&self) {
         self.has_asked_much.store(true, Ordering::Relaxed);
     }
@@ -480,7 +480,7 @@ impl Seat {
         let taken = self.seats.taken();
         let client = taken.by_number.get(&self.number).and_then(|occupant| occupant.client);
         let connections = client.and_then(|client| taken.by_client.get(&client)).copied();
-        (self.has_asked_much.load(Ordering::Relaxed), connections.unwrap_or_default())
+        (connections.unwrap_or_default(), self.has_asked_much.load(Ordering::Relaxed))
     }
 
     /// What the client may take up.

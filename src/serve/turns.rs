@@ -1,7 +1,7 @@
-//! Connections work by turns: a few at a time, whichever transport they speak, so that whoever becomes ready waits for few
-//! others. Who waits does so in order of rank: newcomers first, then those who have had much already; among those, whose
-//! client has fewest connections; of equals, who came first. So a crowd that asks without end, or shakes hands without end
-//! from few addresses, works when nobody else wants to.
+//! Connections of a transport work by turns: a few at a time, so that whoever becomes ready waits for few others. Who waits is
+//! called in order of rank: first those whose client has fewest connections, among them newcomers before those that have had
+//! much, and of equals who came first. So a crowd from few addresses that asks or shakes hands without end delays itself. One turn
+//! in four is for whoever waits for longest, whatever the rank, so that nobody waits without end behind a crowd from many.
 //!
 //! A runtime would poll whoever is ready in the order of becoming so: with ten thousand that always are, anybody's wait
 //! would be as long as it takes to serve all of them once, and accepting a connection is one of those that wait.
@@ -14,20 +14,27 @@ use std::task::Poll;
 
 use tokio::sync::oneshot;
 
-/// Whether it has had much already, and how many connections its client has: the lower goes first.
-pub(super) type Rank = (bool, usize);
+/// How many connections its client has, and whether it has had much already: the lower goes first.
+pub(super) type Rank = (usize, bool);
+
+/// One turn in so many is for whoever waits for longest.
+const FOR_THE_LONGEST: u64 = 4;
 
 /// The turns of one transport.
 #[derive(Debug)]
 pub(super) struct Turns(Mutex<Queue>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Queue {
     /// Turns that nobody has; none while somebody waits.
     free: usize,
     waiting: BTreeMap<Place, oneshot::Sender<Turn>>,
+    /// The same who wait, in the order of coming.
+    by_age: BTreeMap<u64, Rank>,
     /// How many have waited so far.
     came: u64,
+    /// How many have been called so far.
+    called: u64,
 }
 
 /// A place in the queue: the rank, and how many had come before.
@@ -72,7 +79,7 @@ struct Waiting<'t> {
 impl Turns {
     /// So many work at a time.
     pub(super) fn new(at_a_time: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Queue { free: at_a_time, waiting: BTreeMap::new(), came: 0 })))
+        Arc::new(Self(Mutex::new(Queue { free: at_a_time, ..Queue::default() })))
     }
 
     /// Waits for a turn; what the rank is, is asked only where others have all turns.
@@ -95,19 +102,36 @@ impl Turns {
         let place = (rank, queue.came);
         queue.came += 1;
         queue.waiting.insert(place, caller);
+        queue.by_age.insert(place.1, rank);
         Some(Waiting { turns: self, place, call })
     }
 
     /// Who is to be called; where nobody waits, a turn is free again.
     fn next(&self) -> Option<oneshot::Sender<Turn>> {
         let mut queue = self.queue();
-        let first = queue.waiting.pop_first();
-        queue.free += usize::from(first.is_none());
-        first.map(|(_, caller)| caller)
+        let caller = queue.next_place().and_then(|place| queue.leave(place));
+        queue.free += usize::from(caller.is_none());
+        queue.called += u64::from(caller.is_some());
+        caller
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn next_place(&self) -> Option<Place> {
+        if (self.called + 1).is_multiple_of(FOR_THE_LONGEST) {
+            self.by_age.first_key_value().map(|(came, rank)| (*rank, *came))
+        } else {
+            self.waiting.first_key_value().map(|(place, _)| *place)
+        }
+    }
+
+    fn leave(&mut self, place: Place) -> Option<oneshot::Sender<Turn>> {
+        self.by_age.remove(&place.1);
+        self.waiting.remove(&place)
     }
 }
 
@@ -122,7 +146,7 @@ impl Drop for Turn {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.turns.queue().waiting.remove(&self.place);
+        self.turns.queue().leave(self.place);
     }
 }
 
@@ -141,28 +165,44 @@ mod tests {
     }
 
     fn newcomer(connections: usize) -> impl Fn() -> Rank {
-        move || (false, connections)
+        move || (connections, false)
+    }
+
+    /// Who waits in this order of coming is called in which.
+    fn order(ranks: &[Rank]) -> Vec<usize> {
+        let turns = Turns::new(1);
+        let mut turn = poll(pin!(turns.take(newcomer(0)))).expect("a turn is free");
+        let mut waiting: Vec<_> = ranks.iter().map(|rank| Some(Box::pin(turns.take(|| *rank)))).collect();
+        assert!(waiting.iter_mut().flatten().all(|one| poll(one.as_mut()).is_none()));
+        let mut order = Vec::new();
+        for _ in ranks {
+            drop(turn);
+            let called = waiting.iter_mut().enumerate().find_map(|(at, one)| {
+                let turn = poll(one.as_mut()?.as_mut())?;
+                Some((at, turn))
+            });
+            let (at, next) = called.expect("somebody is called");
+            waiting[at] = None;
+            order.push(at);
+            turn = next;
+        }
+        drop(turn);
+        let queue = turns.queue();
+        assert_eq!((queue.free, queue.waiting.len(), queue.by_age.len()), (1, 0, 0));
+        order
     }
 
     #[test]
-    fn the_lowest_rank_goes_first_and_of_equals_who_came_first() {
-        let turns = Turns::new(1);
-        let first = poll(pin!(turns.take(newcomer(9)))).expect("a turn is free");
-        let mut crowd: Vec<_> = (0..3).map(|_| Box::pin(turns.take(newcomer(5)))).collect();
-        assert!(crowd.iter_mut().all(|one| poll(one.as_mut()).is_none()));
-        let mut regular = pin!(turns.take(|| (true, 1)));
-        assert!(poll(regular.as_mut()).is_none());
-        let mut alone = pin!(turns.take(newcomer(1)));
-        assert!(poll(alone.as_mut()).is_none());
-        drop(first);
-        assert!(crowd.iter_mut().all(|one| poll(one.as_mut()).is_none()));
-        let turn = poll(alone.as_mut()).expect("it came last and goes first");
-        drop(turn);
-        for mut one in crowd {
-            drop(poll(one.as_mut()).expect("each in its turn"));
-        }
-        drop(poll(regular).expect("nobody else waits"));
-        assert_eq!(turns.queue().free, 1);
+    fn fewest_connections_go_first_then_newcomers_then_who_came_first() {
+        assert_eq!(order(&[(5, false), (1, true), (1, false)]), [2, 1, 0]);
+        assert_eq!(order(&[(2, false), (2, false), (2, false)]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn one_turn_in_four_is_for_whoever_waits_for_longest() {
+        let crowd = [(1, false); 6];
+        let ranks = [&[(9, true), (8, true)], &crowd[..]].concat();
+        assert_eq!(order(&ranks), [2, 3, 4, 0, 5, 6, 7, 1]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use socket2::Socket;
 use tracing::warn;
 
-use super::mmsg::{self, BATCH, Batch, Datagram};
+use super::mmsg::{BATCH, Batch, Datagram};
 use super::{Responder, proxy};
 use crate::answer::ahead::look_ahead;
 use crate::answer::count::Tally;
@@ -125,8 +125,7 @@ impl<R: Responder> Worker<R> {
 /// that never rests would leave others nothing, so that under a flood no verdict would be reached.
 #[derive(Debug)]
 struct Lead {
-    /// How it may; `None` where it may not.
-    way: Option<Way>,
+    is_permitted: bool,
     is_ahead: bool,
     /// Full batches in a row of one that is ahead; of one that is not, batches since it looked.
     batches: u32,
@@ -152,34 +151,6 @@ impl Share {
     }
 }
 
-/// How a thread goes ahead of others.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    /// It takes no turns: it has the processor when it wants it.
-    First,
-    /// It takes turns, with more right to them. The kernel still lets it wait for who was kept waiting before, for up to
-    /// four milliseconds.
-    Weight,
-}
-
-impl Way {
-    /// Goes ahead, the first way if that is permitted; how.
-    fn take() -> Option<Self> {
-        if priority::may_go_first() && mmsg::go_before_turns().is_ok() {
-            return Some(Self::First);
-        }
-        priority::go_ahead().then_some(Self::Weight)
-    }
-
-    fn fall_in(self) {
-        match self {
-            // Whoever refuses it could not be asked better.
-            Self::First => drop(mmsg::fall_in_turns(priority::normal(), TURN)),
-            Self::Weight => priority::fall_in(),
-        }
-    }
-}
-
 /// A worker that had so many full batches in a row does not rest: more than wait at its socket after any pause of its
 /// own (`bind`, 4 MiB twice, as the kernel counts them 768 octets at least for each), so it is no pause that they make up for.
 const FULL_MAX: u32 = 192;
@@ -188,20 +159,22 @@ const LOOK: u32 = 256;
 
 impl Lead {
     fn take() -> Self {
-        let way = Way::take();
-        Self { way, is_ahead: way.is_some(), batches: 0, last: Share::now() }
+        let is_permitted = priority::go_ahead();
+        Self { is_permitted, is_ahead: is_permitted, batches: 0, last: Share::now() }
     }
 
     /// A batch of so many datagrams was answered.
     fn follow(&mut self, received: usize) {
-        let Some(way) = self.way else { return };
+        if !self.is_permitted {
+            return;
+        }
         if self.is_ahead {
             if self.goes_without_rest(received == BATCH) {
-                way.fall_in();
+                priority::fall_in();
                 self.last = Share::now();
             }
         } else if self.looks() && self.is_kept_waiting(Share::now()) {
-            self.way = Way::take();
+            self.is_permitted = priority::go_ahead();
         }
     }
 
@@ -260,7 +233,7 @@ mod tests {
     }
 
     fn ahead() -> Lead {
-        Lead { way: Some(Way::First), is_ahead: true, batches: 0, last: share(0, 0) }
+        Lead { is_permitted: true, is_ahead: true, batches: 0, last: share(0, 0) }
     }
 
     #[test]
