@@ -24,10 +24,8 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -206,7 +204,6 @@ impl Seats {
         clients: ClientNames,
         runtime: &Handle,
     ) -> (Arc<Self>, AbortHandle) {
-        let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let seats = Arc::new(Self {
             transport,
             limits,
@@ -214,7 +211,8 @@ impl Seats {
             ticks: AtomicU32::new(0),
             taken: Mutex::default(),
             handshakes: AtomicUsize::new(0),
-            turns: Turns::new(processors),
+            // As many as the runtime's threads can work at.
+            turns: Turns::new(runtime.metrics().num_workers()),
             first: Notify::new(),
         });
         let watched = Arc::clone(&seats);
