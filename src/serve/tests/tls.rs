@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use rustls::AlertDescription;
 use rustls::version::{TLS12, TLS13};
 
 use super::certificate::{TlsClient, files, write};
@@ -84,8 +85,13 @@ fn both_versions_are_spoken_and_other_protocols_are_not() {
         expect(&mut stream, &framed(1, 20));
         assert_eq!(stream.conn.protocol_version(), Some(version.version));
     }
-    assert!(shown.connect(address, b"h2").is_err());
     assert!(shown.connect(address, b"").is_ok(), "clients of RFC 7858 need not name the protocol");
+    let no_such_protocol = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+    for (transport, other) in [(Transport::Tls, &b"h2"[..]), (Transport::Https, b"dot")] {
+        let refused = shown.connect(server.at(transport), other).expect_err("another protocol");
+        let error = refused.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        assert_eq!(error, Some(&no_such_protocol), "{transport}");
+    }
 }
 
 #[test]
