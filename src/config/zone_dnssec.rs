@@ -79,9 +79,10 @@ fn signed_here(
     let mut warn = |message: String, help: &str| {
         warnings.push(config.text.fault(Severity::Warning, keys.span, message, help.to_owned()));
     };
-    if !signer.has_active_key(now) {
+    for key in signer.beyond_dates(now) {
+        let (tag, algorithm) = (key.tag(), key.algorithm().mnemonic());
         warn(
-            format!("no key of {} is active by its dates; the last that was goes on", written.origin),
+            format!("key {tag} of {} signs beyond its dates: no other {algorithm} does", written.origin),
             "`rhumb dnssec status` tells the dates; make a successor",
         );
     }

@@ -92,32 +92,36 @@ impl Signer {
         })
     }
 
-    /// Whether a key signs. When no date says so of any key of the zone, those that were the last to do it go on: a
-    /// zone never goes without signatures because a date has passed.
+    /// Whether a key signs: by its dates; and where they leave an algorithm that is published, or the whole zone, without
+    /// a key that does, those that were the last to do it, or are the first to come. A zone never goes without signatures
+    /// because a date has passed, and each algorithm of its DNSKEY set signs (RFC 4035 section 2.2).
     fn is_active(&self, key: &Key, now: WallTime) -> bool {
+        let published = |key: &Key| is_published(key, now);
+        let is_dark = !self.keys.iter().any(published);
+        let alike = |other: &&Key| is_dark || published(other) && other.algorithm() == key.algorithm();
+        if !is_dark && !published(key) {
+            return false;
+        }
         let by_date = |key: &Key| key.timing.phase(now) == Phase::Active;
-        if self.keys.iter().any(by_date) {
+        if self.keys.iter().filter(alike).any(by_date) {
             return by_date(key);
         }
         let last = |key: &Key| key.timing.inactive.or(key.timing.delete);
-        let latest = self.keys.iter().filter_map(last).filter(|date| *date <= now).max();
+        let latest = self.keys.iter().filter(alike).filter_map(last).filter(|date| *date <= now).max();
         latest.is_none() || last(key) == latest
     }
 
-    /// Whether some key signs by the dates themselves.
-    #[must_use]
-    pub fn has_active_key(&self, now: WallTime) -> bool {
-        self.keys.iter().any(|key| key.timing.phase(now) == Phase::Active)
+    /// The keys that sign though their dates say otherwise.
+    pub fn beyond_dates(&self, now: WallTime) -> impl Iterator<Item = &Key> {
+        let keys = self.keys.iter();
+        keys.filter(move |key| self.is_active(key, now) && key.timing.phase(now) != Phase::Active)
     }
 
     /// The data of the DNSKEY set at `now`, in canonical order.
     #[must_use]
     pub fn dnskeys(&self, now: WallTime) -> Vec<Vec<u8>> {
-        let published = |key: &&Key| {
-            let phase = key.timing.phase(now);
-            matches!(phase, Phase::Published | Phase::Active | Phase::Retired) || self.is_active(key, now)
-        };
-        sorted(self.keys.iter().filter(published).map(Key::dnskey).collect())
+        let shown = |key: &&Key| is_published(key, now) || self.is_active(key, now);
+        sorted(self.keys.iter().filter(shown).map(Key::dnskey).collect())
     }
 
     /// The data of the CDNSKEY set at `now`, in canonical order.
@@ -205,6 +209,11 @@ impl Signer {
         let differ = |a: &Key, b: &Key| named(a) == named(b) && a.dnskey() != b.dnskey();
         !self.keys.iter().any(|key| later.keys.iter().any(|other| differ(key, other)))
     }
+}
+
+/// Whether the dates have the key in the DNSKEY set.
+fn is_published(key: &Key, now: WallTime) -> bool {
+    matches!(key.timing.phase(now), Phase::Published | Phase::Active | Phase::Retired)
 }
 
 /// When the signature of an RRSIG record ends, in seconds since 1970.

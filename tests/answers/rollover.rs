@@ -171,6 +171,28 @@ fn a_zone_whose_dates_leave_no_key_goes_on_with_the_last() {
     check_caches(&seen);
 }
 
+/// RFC 4035 section 2.2, though the dates leave the new keys silent at first and the old ones at last.
+#[test]
+fn each_algorithm_of_the_dnskey_set_signs() {
+    let old = Timing { inactive: Some(at(10)), delete: Some(at(40)), ..Timing::from_now(at(0)) };
+    let new = Timing { publish: Some(at(5)), activate: Some(at(20)), ..Timing::default() };
+    let both = |timing, algorithm| {
+        [ZONE_KEY | SECURE_ENTRY, ZONE_KEY].map(|flags| Key::generate(origin(), flags, algorithm, timing))
+    };
+    let [old, new] = [both(old, Algorithm::EcdsaP256Sha256), both(new, Algorithm::Ed25519)];
+    let [old_tags, new_tags] = [&old, &new].map(|keys| keys.each_ref().map(Key::tag));
+    let seen = play(&signer([old, new].into_iter().flatten().collect()), 60);
+    check_caches(&seen);
+    for (hour, seen) in seen.iter().enumerate() {
+        let names =
+            |tags: &BTreeSet<u16>| [old_tags, new_tags].map(|of| of.iter().any(|tag| tags.contains(tag)));
+        let there = [hour < 40, hour >= 5];
+        for tags in [&seen.dnskeys, &seen.entry, &seen.others] {
+            assert_eq!(names(tags), there, "hour {hour}");
+        }
+    }
+}
+
 #[test]
 fn renewals_are_spread_and_each_leaves_the_rest_alone() {
     let signer = signer(vec![key(ZONE_KEY | SECURE_ENTRY, Timing::from_now(at(0)))]);

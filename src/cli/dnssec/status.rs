@@ -78,8 +78,12 @@ fn zone_status(
             key.timing.phase(now).to_string()
         ));
     }
-    if !signer.has_active_key(now) {
-        lines.push("  no key is active by its dates: the last that was goes on; make a successor".to_owned());
+    for key in signer.beyond_dates(now) {
+        lines.push(format!(
+            "  key {} signs beyond its dates: no other {} does; make a successor",
+            key.tag(),
+            key.algorithm().mnemonic()
+        ));
     }
     let keys: Vec<Value> = signer.keys().iter().map(|key| keys::told(key, now)).collect();
     let value = json!({ "zone": zone.to_string(), "signed-until": expires, "keys": keys });
