@@ -5,7 +5,8 @@ use crate::wire::code::{OptionCode, RecordType};
 use crate::wire::{HEADER_OCTETS, u16_at};
 
 /// The seconds for which HTTP may keep a reply (RFC 8484 section 5.1): the smallest TTL of the answer section; without
-/// answers the smallest of the authority section, with the SOA's last field (RFC 2308); zero for errors.
+/// answers the smallest of the authority section; an SOA there counts, with its last field, behind an alias too (RFC 2308
+/// section 5); zero for errors.
 pub fn freshness(reply: &[u8]) -> u32 {
     let is_lasting = reply.get(3).is_some_and(|flags| matches!(flags & 0x0f, 0 | 3));
     if is_lasting { smallest(reply).unwrap_or(0) } else { 0 }
@@ -22,11 +23,13 @@ fn smallest(reply: &[u8]) -> Option<u32> {
     for _ in 0..questions {
         at = after_name(reply, at)? + 4;
     }
-    let count = if answers > 0 { answers } else { authorities };
-    let mut least = None;
-    for _ in 0..count {
-        let (ttl, end) = record(reply, at)?;
-        least = Some(least.map_or(ttl, |least: u32| least.min(ttl)));
+    let mut least: Option<u32> = None;
+    for number in 0..u32::from(answers) + u32::from(authorities) {
+        let (rtype, ttl, end) = record(reply, at)?;
+        // Behind an alias an SOA says that its target is not there.
+        if number < u32::from(answers) || answers == 0 || rtype == RecordType::SOA {
+            least = Some(least.map_or(ttl, |least| least.min(ttl)));
+        }
         at = end;
     }
     least
@@ -59,15 +62,16 @@ fn holds(mut options: &[u8], wanted: OptionCode) -> bool {
     false
 }
 
-/// For how long a record holds, and where it ends.
-fn record(reply: &[u8], at: usize) -> Option<(u32, usize)> {
+/// Of what type a record is, for how long it holds, and where it ends.
+fn record(reply: &[u8], at: usize) -> Option<(RecordType, u32, usize)> {
     let at = after_name(reply, at)?;
     let ttl = u32_at(reply, at + 4)?;
     let end = at + 10 + usize::from(u16_at(reply, at + 8)?);
-    if u16_at(reply, at)? != RecordType::SOA.0 {
-        return Some((ttl, end));
+    let rtype = RecordType(u16_at(reply, at)?);
+    match rtype {
+        RecordType::SOA => Some((rtype, ttl.min(u32_at(reply, end.checked_sub(4)?)?), end)),
+        _ => Some((rtype, ttl, end)),
     }
-    Some((ttl.min(u32_at(reply, end.checked_sub(4)?)?), end))
 }
 
 fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
@@ -121,6 +125,8 @@ mod tests {
         assert_eq!(freshness(&reply(3, &[], &[(6, 3600, &soa(60))])), 60);
         assert_eq!(freshness(&reply(0, &[], &[(6, 20, &soa(60))])), 20);
         assert_eq!(freshness(&reply(0, &[], &[(2, 900, &[0])])), 900);
+        let alias: &[(u16, u32, &[u8])] = &[(5, 3600, &[0xc0, 12])];
+        assert_eq!(freshness(&reply(3, alias, &[(47, 10, &[0]), (6, 300, &soa(60))])), 60);
     }
 
     #[test]
