@@ -123,6 +123,11 @@ impl Check<'_, '_> {
                     &"give the DNAME to a name of its own (RFC 4592 section 4.4)",
                 );
             }
+            RecordType::DS if matches!(owner.situation(), Situation::Apex | Situation::Authoritative) => {
+                let help =
+                    "put it beside the NS that delegate the name, in the zone above (RFC 4035 section 2.4)";
+                self.warn(rrset, &"nothing is delegated here that this DS could speak of", &help);
+            }
             RecordType::SVCB | RecordType::HTTPS if rrset.rdata().any(rdata::is_alias_with_parameters) => {
                 let help = "take them away, or give a priority from 1 to 65535 (RFC 9460 section 2.4.2)";
                 self.warn(rrset, &"priority 0 makes an alias, whose parameters clients pass over", &help);
