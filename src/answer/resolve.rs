@@ -374,8 +374,8 @@ impl<'t> Question<'t> {
                 }
                 appended => appended?,
             }
-            if self.dnssec && records.role == Role::Referral && owner_at.is_none() {
-                self.delegate(cut, link, reply)?;
+            if self.dnssec && records.role == Role::Referral {
+                self.delegate(cut, owner_at, link, reply)?;
             }
         }
         Ok(Outcome { authoritative: !link.is_question(), ..Outcome::authoritative(Rcode::NOERROR) })

@@ -191,19 +191,33 @@ impl<'t> Question<'t> {
         }
     }
 
-    /// Beside a referral: the DS records, or the proof that there are none (RFC 4035 section 3.1.4).
+    /// Beside a referral: the DS records, or the proof that there are none (RFC 4035 section 3.1.4). The cut is above the
+    /// link's name or that name, which stands at `owner_at` where it is one that a wildcard stands for.
     #[cold]
-    pub(super) fn delegate(&self, cut: Entry<'t>, link: Link<'_>, reply: &mut Reply<'_>) -> Result<(), Full> {
-        if self.signed(cut.zone()).is_none() {
-            return Ok(());
-        }
+    pub(super) fn delegate(
+        &self,
+        cut: Entry<'t>,
+        owner_at: Option<usize>,
+        link: Link<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Full> {
+        let Some(signed) = self.signed(cut.zone()) else { return Ok(()) };
         let Some(ds) = cut.answer(RecordType::DS) else {
-            return self
-                .prove(cut.zone(), link, u32::MAX, reply, |proof, reply| proof.no_data(cut.name(), reply));
+            return self.prove(cut.zone(), link, u32::MAX, reply, |proof, reply| match owner_at {
+                None => proof.no_data(cut.name(), reply),
+                Some(_) => proof.expanded_no_data(cut.name(), reply),
+            });
         };
-        let owner_at = suffix_at(reply.written(), link.at, link.name.len() - cut.name().len());
-        ds.append_plain(Section::Authority, owner_at, u32::MAX, reply)?;
-        self.sign_above(cut, RecordType::DS, Section::Authority, link, reply)
+        let above = || suffix_at(reply.written(), link.at, link.name.len() - cut.name().len());
+        let owner = owner_at.unwrap_or_else(above);
+        ds.append_plain(Section::Authority, owner, u32::MAX, reply)?;
+        if let Some(signature) = signed.signature(cut.name(), RecordType::DS) {
+            signature.append_plain(Section::Authority, owner, u32::MAX, reply)?;
+        }
+        match owner_at {
+            None => Ok(()),
+            Some(_) => self.prove_expansion(cut, u32::MAX, link, reply),
+        }
     }
 
     /// Signs what the zone answers for itself among the addresses that stand in the reply from `start` on. What does not

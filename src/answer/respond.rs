@@ -17,7 +17,7 @@ use crate::wire::cookie::Standing;
 use crate::wire::edns::{ClientSubnet, Edns};
 use crate::wire::options::ReplyOptions;
 use crate::wire::query::{Message, Query, Reject, Room};
-use crate::wire::reply::Reply;
+use crate::wire::reply::{Reply, TC};
 use crate::wire::tsig::Tsig;
 
 /// How a query came.
@@ -151,7 +151,7 @@ fn answer(
     if cookie.is_some() && table.extensions().turns_away(cookie, envelope.transport) {
         let given = given.map(Given::without_zone);
         let reject = Reject { edns: query.edns, ..Reject::new(Rcode::BADCOOKIE, question_octets) };
-        return write_refusal(&reject, packet, octets, &given);
+        return write_refusal(&reject, packet, envelope.transport, octets, given);
     }
     let (advertised, unsigned, signed) = limits(table, query, packet, envelope.transport, cookie);
     let limit = if edns.is_some_and(|edns| edns.dnssec_ok) { signed } else { unsigned }.min(advertised);
@@ -220,14 +220,18 @@ fn limits(
     if transport != Transport::Udp {
         return (STREAM_OCTETS_MAX, STREAM_OCTETS_MAX, STREAM_OCTETS_MAX);
     }
-    let advertised = query
-        .edns
-        .map_or(UDP_OCTETS_MIN, |edns| usize::from(edns.udp_octets).clamp(UDP_OCTETS_MIN, UDP_OCTETS_MAX));
+    let advertised = advertised(query.edns);
     if cookie == Some(Standing::Valid) {
         return (advertised, advertised, advertised);
     }
     let Amplification { unsigned, signed } = table.extensions().amplification;
     (advertised, packet.len() * usize::from(unsigned), packet.len() * usize::from(signed))
+}
+
+/// How much a client takes by UDP.
+#[inline]
+fn advertised(edns: Option<&Edns<'_>>) -> usize {
+    edns.map_or(UDP_OCTETS_MIN, |edns| usize::from(edns.udp_octets).clamp(UDP_OCTETS_MIN, UDP_OCTETS_MAX))
 }
 
 /// A reply of a code and no records.
@@ -241,24 +245,38 @@ fn refuse(
     counters: &Counters,
 ) -> Written {
     let given = given(table, reject.edns, envelope, counters).map(Given::without_zone);
-    write_refusal(reject, packet, octets, &given)
+    write_refusal(reject, packet, envelope.transport, octets, given)
 }
 
 fn write_refusal(
     reject: &Reject<'_>,
     packet: &[u8],
+    transport: Transport,
     octets: &mut [u8],
-    given: &Option<Given<'_>>,
+    mut given: Option<Given<'_>>,
 ) -> Written {
-    let options = options(reject.edns, given);
+    let by_udp = transport == Transport::Udp;
+    // It would make the reply longer than its query, for whoever has not so much as a cookie.
+    if let Some(given) = &mut given
+        && by_udp
+        && reject.edns.is_some_and(|edns| edns.cookie.is_none())
+    {
+        given.extras.nsid = None;
+    }
+    let options = options(reject.edns, &given);
     let reply = Reply::begin(octets, packet, reject.question_octets, UDP_OCTETS_MIN, &options);
     let mut end = reply.finish(reject.rcode, false, false, &options);
     let signature = if reject.signed { Tsig::find(packet, reject.question_octets) } else { None };
-    if let Some(tsig) = signature.filter(|tsig| end + tsig.reply_octets() <= UDP_OCTETS_MAX) {
-        tsig.write_unknown_key(&mut octets[end..]);
-        end += tsig.reply_octets();
-        let additionals = 1 + u16::from(reject.edns.is_some());
-        octets[10..12].copy_from_slice(&additionals.to_be_bytes());
+    let limit = if by_udp { advertised(reject.edns) } else { STREAM_OCTETS_MAX };
+    match signature {
+        None => {}
+        Some(tsig) if end + tsig.reply_octets() <= limit => {
+            tsig.write_unknown_key(&mut octets[end..]);
+            end += tsig.reply_octets();
+            let additionals = 1 + u16::from(reject.edns.is_some());
+            octets[10..12].copy_from_slice(&additionals.to_be_bytes());
+        }
+        Some(_) => octets[2] |= TC,
     }
     let records = HEADER_OCTETS + reject.question_octets;
     let cookie = given.as_ref().and_then(|given| given.cookie);
@@ -278,7 +296,7 @@ fn confirm(
     let given = given(table, Some(edns), envelope, counters).map(Given::without_zone);
     let cookie = given.as_ref().and_then(|given| given.cookie);
     let reject = Reject { edns: Some(edns), ..Reject::new(rcode_of_cookie(cookie), 0) };
-    write_refusal(&reject, packet, octets, &given)
+    write_refusal(&reject, packet, envelope.transport, octets, given)
 }
 
 /// Sends a reply, or a truncated one, or none, by what its network had of late.
@@ -312,7 +330,7 @@ fn send_within(
 /// Takes the records out of a reply and says TC instead; gives its length. OPT stays, and the cookie in it.
 fn truncate(reply: &mut [u8], written: &Written) -> usize {
     let Written { octets, records, .. } = written;
-    reply[2] |= 0x02;
+    reply[2] |= TC;
     if !records.is_empty() {
         reply.copy_within(records.end..*octets, records.start);
         reply[6..10].fill(0);

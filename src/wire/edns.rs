@@ -181,9 +181,10 @@ impl<'q> Edns<'q> {
                     return Err(Rcode::FORMERR);
                 }
             }
-            OptionCode::COOKIE if !cookie::is_well_formed(value) => return Err(Rcode::FORMERR),
             // Of several the first counts (RFC 7873 section 5.2).
-            OptionCode::COOKIE => self.cookie = self.cookie.or(Some(value)),
+            OptionCode::COOKIE if self.cookie.is_some() => {}
+            OptionCode::COOKIE if !cookie::is_well_formed(value) => return Err(Rcode::FORMERR),
+            OptionCode::COOKIE => self.cookie = Some(value),
             // What these hold in a query means nothing (RFC 5001 section 2.1, RFC 7828 section 3, RFC 7830 section 3,
             // RFC 9660 section 3.2).
             OptionCode::ZONEVERSION => self.wishes.add(Wishes::ZONEVERSION),

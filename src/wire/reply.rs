@@ -8,7 +8,8 @@ use super::options::{ReplyOptions, Room};
 /// Bits of the third octet of the header.
 const QR: u8 = 0x80;
 const AA: u8 = 0x04;
-const TC: u8 = 0x02;
+/// The flag of a reply that does not hold all there is, in the header's third octet.
+pub const TC: u8 = 0x02;
 const OPCODE_AND_RD: u8 = 0x79;
 
 /// A section of records.

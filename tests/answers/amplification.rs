@@ -57,6 +57,10 @@ eu = ["192.0.2.11", "2001:db8::11"]
 us = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6", "2001:db8::1", "2001:db8::2", "2001:db8::3"]
 "#;
 
+/// What it may add to a refusal, but for cookies and errors told at length.
+const EXTRAS_OF_REFUSALS: &str = "server.nsid = \"a name of a server that is as long as it is allowed to be, and n\"\n\
+     server.error-reports = \"reports.of.errors.that.resolvers.have.met.example.net\"\n";
+
 /// Octets of the query and of its reply by UDP.
 fn lengths(world: &World, packet: Vec<u8>) -> (usize, usize) {
     let query = packet.len();
@@ -177,7 +181,7 @@ fn the_bound_is_where_the_operator_puts_it() {
 
 #[test]
 fn a_refusal_is_no_longer_than_what_it_refuses() {
-    let world = World::new(&[("example.com", &zone())], "").unwrap();
+    let world = World::new(&[("example.com", &zone())], EXTRAS_OF_REFUSALS).unwrap();
     let mut refused = 0;
     let without_edns = |mut question: Question| {
         question.edns = None;
@@ -188,13 +192,15 @@ fn a_refusal_is_no_longer_than_what_it_refuses() {
     let transfer = Question::new("example.com", RecordType::AXFR).packet();
     let notify = Question { flags: 0x2000, ..Question::new("example.com", RecordType::SOA) }.packet();
     let version = Question::new("www.example.com", RecordType::A);
-    for packet in [outside, chaos, transfer, notify, version.packet()[..20].to_vec()] {
+    let mut named = Question::new("example.com", RecordType::AXFR);
+    named.edns.as_mut().unwrap().options = vec![0, 3, 0, 0];
+    for packet in [outside, chaos, transfer, notify, version.packet()[..20].to_vec(), named.packet()] {
         let (query, reply) = lengths(&world, packet);
         println!("{query} octets are refused in {reply}");
         assert!(reply * 100 <= query * REFUSAL_MAX_PERCENT, "{query} -> {reply}");
         refused += 1;
     }
-    assert_eq!(refused, 5);
+    assert_eq!(refused, 6);
 }
 
 #[test]

@@ -101,10 +101,35 @@ fn option(code: u8, data: &[u8]) -> Vec<u8> {
 
 /// A signature by a key that nobody knows.
 fn tsig() -> Vec<u8> {
-    let data =
-        [&wire("hmac-sha256")[..], &[0, 0, 0x65, 0x55, 0x88, 0, 1, 0x2c, 0, 0, 0x12, 0x34, 0, 0, 0, 0]];
+    tsig_of("hmac-sha256", "key")
+}
+
+fn tsig_of(algorithm: &str, key: &str) -> Vec<u8> {
+    let data = [&wire(algorithm)[..], &[0, 0, 0x65, 0x55, 0x88, 0, 1, 0x2c, 0, 0, 0x12, 0x34, 0, 0, 0, 0]];
     let data = data.concat();
-    [&wire("key")[..], &[0, 250, 0, 255, 0, 0, 0, 0, 0, data.len() as u8], &data].concat()
+    let octets = u16::try_from(data.len()).unwrap().to_be_bytes();
+    [&wire(key)[..], &[0, 250, 0, 255, 0, 0, 0, 0], &octets, &data].concat()
+}
+
+/// The error about a signature names its key and algorithm; by UDP only where there is room for them.
+#[test]
+fn a_refused_signature_is_named_in_as_many_octets_as_the_client_takes() {
+    let world = World::new(&[("example.com", ZONE)], "").unwrap();
+    let long = |label: &str| [label; 4].map(|label| label.repeat(60)).join(".");
+    let packet = Parts { additionals: vec![tsig_of(&long("a"), &long("k"))], opts: 0, ..www() }.packet(0);
+    let named = tsig_of(&long("a"), &long("k")).len();
+    for (transport, is_named) in [(Transport::Udp, false), (Transport::Tcp, true)] {
+        let asked = Asked { packet: packet.clone(), source: [198, 51, 100, 7].into(), transport };
+        let reply = world.ask(&asked).unwrap();
+        assert_eq!(reply[3] & 15, 9, "{transport}: NOTAUTH");
+        assert_eq!(
+            (reply[2] & 2 == 0, reply.len() >= named),
+            (is_named, is_named),
+            "{transport}: {}",
+            reply.len()
+        );
+        assert!(is_named || reply.len() <= 512, "{transport}: {}", reply.len());
+    }
 }
 
 /// Every kind of reply: what is asked, the code, whether the reply is authoritative.
@@ -125,6 +150,7 @@ fn kinds() -> Vec<(&'static str, Parts, Rcode, bool)> {
         ("a referral", asking("www.cut.example.com", A), no_error, false),
         ("ANY", asking("www.example.com", ANY), no_error, true),
         ("an unknown option", with(option(99, b"tomorrow")), no_error, true),
+        ("cookies behind the first", with([option(10, &cookie), option(10, &[1])].concat()), no_error, true),
         ("a subnet", with(option(8, &[0, 1, 24, 0, 192, 0, 2])), no_error, true),
         refused("outside of all zones", asking("www.example.org", A)),
         refused("another class", Parts { questions: vec![question("version.bind", TXT, 3)], ..www() }),

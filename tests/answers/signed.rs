@@ -55,6 +55,9 @@ ns.secure 60 A 192.0.2.8
 insecure 60 NS ns.insecure
 ns.insecure 60 A 192.0.2.9
 far.below 60 NS ns.example.net.
+*.wcut 60 NS ns.example.net.
+*.wds 60 NS ns.example.net.
+*.wds 60 DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000003
 sib 60 NS ns.sib
 sib 60 NS plain
 sib 60 NS ns.secure
@@ -140,6 +143,10 @@ pub(crate) const NAMES: &[&str] = &[
     "in.insecure.example.com",
     "far.below.example.com",
     "a.far.below.example.com",
+    "any.wcut.example.com",
+    "a.b.wcut.example.com",
+    "a.*.wcut.example.com",
+    "any.wds.example.com",
     "in.sib.example.com",
     "below.example.com",
     "child.example.com",
@@ -416,7 +423,7 @@ pub(crate) fn check_denial(message: &Message, denial: &Denial, asked: &str, rtyp
 /// Checks that of each name which a wildcard stands for it is proven that itself is not there (RFC 4035 section 5.3.4, RFC
 /// 5155 section 8.8).
 fn check_expansions(message: &Message, denial: &Denial, what: &str) {
-    for record in &message.answers {
+    for record in message.answers.iter().chain(&message.authorities) {
         let RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) = &record.data else { continue };
         let signed = usize::from(rrsig.input().num_labels);
         if usize::from(record.name.num_labels()) <= signed {
@@ -446,7 +453,17 @@ fn check_referral(message: &Message, denial: &Denial, what: &str) {
     let labels = signer.unwrap_or_else(|| panic!("{what}: nothing is signed: {message}")).num_labels().into();
     let proofs = Proofs::of(message, denial.clone(), labels);
     let cut: rhumb::name::Name = cut.name.to_lowercase().to_ascii().parse().unwrap();
-    let is_cut = proofs.at(cut.as_wire(), labels).is_some_and(|span| {
+    // What a wildcard stands for is a cut by what it says.
+    let ancestors: Vec<rhumb::name::Name> =
+        std::iter::successors(Some(cut.clone()), rhumb::name::Name::parent).collect();
+    let wildcard = ancestors.windows(2).find_map(|pair| {
+        let wildcard = pair[1].child(b"*").unwrap();
+        let stands =
+            proofs.spans(pair[0].as_wire(), labels) && proofs.at(wildcard.as_wire(), labels).is_some();
+        stands.then_some(wildcard)
+    });
+    let said_at = wildcard.as_ref().unwrap_or(&cut);
+    let is_cut = proofs.at(said_at.as_wire(), labels).is_some_and(|span| {
         span.types.contains(&RecordType::NS.0)
             && !span.types.contains(&RecordType::DS.0)
             && !span.types.contains(&RecordType::SOA.0)
