@@ -25,7 +25,7 @@ use crate::net::Family;
 /// How many datagrams are received and sent at once. Beyond, the cost per datagram falls no more.
 pub(super) const BATCH: usize = 64;
 
-/// The longest query taken by UDP, in octets. The kernel cuts off the rest of a longer one and says so.
+/// The longest query taken by UDP, in octets. The kernel cuts off the rest of a longer one, so that it is malformed.
 pub(super) const QUERY_OCTETS_MAX: usize = 4096;
 
 /// A batch of datagrams and the replies to them.
@@ -41,8 +41,6 @@ pub(super) struct Batch {
 pub(super) struct Datagram<'a> {
     /// What was received, at most [`QUERY_OCTETS_MAX`] octets of it.
     pub(super) octets: &'a [u8],
-    /// Whether it was longer than that.
-    pub(super) truncated: bool,
     /// Who sent it, or claims to.
     pub(super) source: SocketAddr,
 }
@@ -148,11 +146,7 @@ impl Batch {
             let (query, reply, header) = unsafe {
                 (&(*slot).query, &mut (*slot).reply, &*addr_of_mut!((*self.arena.as_ptr()).receive[index]))
             };
-            let datagram = Datagram {
-                octets: &query[..header.msg_len as usize],
-                truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-                source: self.source(index),
-            };
+            let datagram = Datagram { octets: &query[..header.msg_len as usize], source: self.source(index) };
             let length = answer(datagram, reply);
             assert!(length <= reply.len(), "a reply is no longer than its buffer");
             // SAFETY: as above; a plain store of an integer.
@@ -556,13 +550,13 @@ mod tests {
                 let mut seen = Vec::new();
                 batch.answer_each(|datagram, reply| {
                     assert_eq!(datagram.source, client.local_addr().unwrap());
-                    seen.push((datagram.octets.len(), datagram.truncated));
+                    seen.push(datagram.octets.len());
                     reply[0] = datagram.octets[0];
-                    usize::from(!datagram.truncated)
+                    1
                 });
-                assert_eq!(seen, [(QUERY_OCTETS_MAX, true), (1, false), (QUERY_OCTETS_MAX, false)]);
+                assert_eq!(seen, [QUERY_OCTETS_MAX, 1, QUERY_OCTETS_MAX]);
                 assert_eq!(batch.send(&socket), 0);
-                for _ in 0..2 {
+                for _ in 0..3 {
                     let mut reply = [0; 2];
                     assert_eq!(client.recv_from(&mut reply).unwrap(), (1, server));
                     assert_eq!(reply[0], round);

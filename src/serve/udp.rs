@@ -104,8 +104,7 @@ impl<R: Responder> Worker<R> {
     }
 
     fn answer_one(&self, datagram: &Datagram<'_>, at: WallTime, reply: &mut [u8]) -> usize {
-        // A query cut off by the kernel is longer than any that makes sense, and its end is not known.
-        if datagram.truncated || is_impossible(datagram.source) {
+        if is_impossible(datagram.source) {
             self.tally.ignored.add(1);
             return 0;
         }
