@@ -15,6 +15,7 @@ mod watchdog;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -381,9 +382,12 @@ fn needs(path: &Path, config: &Config) -> Needs {
     }
 }
 
-/// A runtime whose threads step back behind all others.
+/// A runtime whose threads step back behind all others: one more than there are processors, since connections work by
+/// turns, and one thread has none.
 fn client_runtime() -> io::Result<Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     Builder::new_multi_thread()
+        .worker_threads(processors + 1)
         .thread_name("clients")
         .on_thread_start(priority::step_back)
         .enable_all()
