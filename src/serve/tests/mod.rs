@@ -6,6 +6,7 @@ mod proxy;
 mod quic;
 mod tcp;
 mod tls;
+mod turns;
 mod udp;
 
 use std::time::Duration;
