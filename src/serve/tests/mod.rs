@@ -136,7 +136,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.running.take().unwrap().stop();
+        if let Some(running) = self.running.take() {
+            running.stop();
+        }
     }
 }
 
