@@ -45,7 +45,7 @@ use crate::control::metrics::Metrics;
 use crate::control::run::{Control, INBOX_MAX, InForce, Message, Watched};
 use crate::control::saved::SavedFile;
 use crate::control::socket::Heirs;
-use crate::control::succession::Successor;
+use crate::control::succession::{Successor, TAKE_OVER_WITHIN};
 use crate::ids::VantageId;
 use crate::process::handed::Estate;
 use crate::process::supervisor::Supervisor;
@@ -170,7 +170,7 @@ impl Server {
         estate.add(opened.copies(&config).map_err(StartFault::Runtime)?);
         estate.add(local.copies().map_err(StartFault::Runtime)?);
         let Local { operator, state_lock, predecessor } = local;
-        let heirs = Heirs { estate: estate.clone(), successors };
+        let heirs = Heirs { estate: estate.clone(), successors, patience: TAKE_OVER_WITHIN };
         let mut operator = Some(operator.serve(inbox.clone(), heirs, leaving));
         // A predecessor serves operators as long as it answers queries.
         if predecessor.is_none() {
