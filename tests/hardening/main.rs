@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for processes, in real time")]
 
 mod crash;
+mod descriptors;
 mod panics;
 mod place;
 mod privileges;

@@ -50,6 +50,7 @@ use crate::ids::VantageId;
 use crate::process::handed::Estate;
 use crate::process::supervisor::Supervisor;
 use crate::process::{self, HardenFault, Needs, heap, panics, priority};
+use crate::serve::descriptors::TooFew;
 use crate::serve::{BindFault, Running};
 
 /// A server at work, with a runtime of its own.
@@ -97,6 +98,8 @@ pub(super) struct Arguments {
 /// Why a server cannot start.
 #[derive(Debug)]
 pub(super) enum StartFault {
+    /// The limit of open files.
+    Descriptors(TooFew),
     /// An address for queries.
     Listen(BindFault),
     /// The address for metrics.
@@ -485,6 +488,7 @@ async fn forward(
 impl fmt::Display for StartFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Descriptors(fault) => write!(f, "{fault}"),
             Self::Listen(fault) => write!(f, "{fault}"),
             Self::Metrics(address, error) => write!(f, "metrics.listen: {address} cannot be had: {error}"),
             Self::Gauges(address, error) => write!(f, "gauges.listen: {address} cannot be had: {error}"),
