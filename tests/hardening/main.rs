@@ -12,3 +12,4 @@ mod privileges;
 mod succession;
 mod supervisor;
 mod transports;
+mod units;
