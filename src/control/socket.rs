@@ -61,6 +61,8 @@ pub struct Heirs {
     pub estate: Estate,
     /// Where a successor is announced that answers now.
     pub successors: mpsc::Sender<Successor>,
+    /// How long one may take to answer.
+    pub patience: Duration,
 }
 
 /// Only its owner may speak to the server.
@@ -218,8 +220,8 @@ async fn hand_over(stream: UnixStream, inbox: &mpsc::Sender<Message>, heirs: Hei
     // The successor could go without: it would know what was written last.
     let _ = written.await;
     let stream: StdStream = stream.into_std()?;
-    let estate = heirs.estate;
-    let successor = task::spawn_blocking(move || Successor::wait_for(stream, &estate)).await;
+    let (estate, patience) = (heirs.estate, heirs.patience);
+    let successor = task::spawn_blocking(move || Successor::wait_for(stream, &estate, patience)).await;
     match successor {
         Ok(Ok(successor)) => {
             let _ = heirs.successors.send(successor).await;
@@ -305,5 +307,50 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = bind(&folder.path().join("x".repeat(110))).unwrap_err();
         assert!(error.to_string().contains("107 octets"), "{error}");
+    }
+
+    /// Says one line there; what is said back, up to the end of the line.
+    fn exchange(stream: &mut StdStream, line: &str) -> String {
+        use std::io::Write;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(line.as_bytes()).unwrap();
+        let said = crate::process::handed::read_line(stream, 1000).unwrap();
+        String::from_utf8(said).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_successor_that_never_answers_is_given_up_and_operators_are_served_on() {
+        use std::io::Read;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (inbox, mut messages) = mpsc::channel(1);
+        let (successors, mut arrivals) = mpsc::channel(1);
+        let (_left, leaving) = watch::channel(false);
+        let patience = Duration::from_millis(100);
+        let heirs = Heirs { estate: Estate::default(), successors, patience };
+        tokio::spawn(bind(&path).unwrap().serve(inbox, heirs, leaving));
+        let at = path.clone();
+        let successor = task::spawn_blocking(move || {
+            let mut successor = StdStream::connect(&at).unwrap();
+            let handed = exchange(&mut successor, "{\"verb\":\"take-over\"}\n");
+            assert!(handed.starts_with("{\"answer\":\"handed\""), "{handed}");
+            // It goes on living, and says nothing.
+            assert_eq!(successor.read(&mut [0]).unwrap(), 0, "it is hung up on");
+        });
+        let Some(Message::HandOver(written)) = messages.recv().await else {
+            panic!("verdicts are written first")
+        };
+        written.send(()).unwrap();
+        assert!(matches!(messages.recv().await, Some(Message::KeepOn)), "verdicts are written again");
+        successor.await.unwrap();
+        let operator = task::spawn_blocking(move || {
+            exchange(&mut StdStream::connect(&path).unwrap(), "{\"verb\":\"status\"}\n")
+        });
+        let Some(Message::Operator(Request::Status, reply)) = messages.recv().await else {
+            panic!("a status")
+        };
+        reply.send(Response::Failed { faults: vec!["as ever".to_owned()] }).unwrap();
+        assert!(operator.await.unwrap().contains("as ever"));
+        assert!(arrivals.try_recv().is_err(), "nobody has taken over");
     }
 }

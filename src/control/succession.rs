@@ -41,7 +41,7 @@ pub struct Successor(UnixStream);
 /// How long the predecessor may take to write the verdicts and hand over.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(15);
 /// How long the successor may take from the sockets to its first answer: the table is compiled in it.
-const TAKE_OVER_WITHIN: Duration = Duration::from_secs(120);
+pub const TAKE_OVER_WITHIN: Duration = Duration::from_secs(120);
 /// How long the predecessor may take to stop reading.
 const LEAVE_WITHIN: Duration = Duration::from_secs(15);
 /// The longest line.
@@ -85,14 +85,14 @@ impl Predecessor {
 }
 
 impl Successor {
-    /// Hands over to who asked on `stream`, and waits until it answers.
+    /// Hands over to who asked on `stream`, and waits until it answers, but no longer than `patience`.
     ///
     /// # Errors
     /// When it goes away before, or takes too long: then nothing has changed.
-    pub fn wait_for(mut stream: UnixStream, estate: &Estate) -> io::Result<Self> {
+    pub fn wait_for(mut stream: UnixStream, estate: &Estate, patience: Duration) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_write_timeout(Some(HAND_OVER_WITHIN))?;
-        stream.set_read_timeout(Some(TAKE_OVER_WITHIN))?;
+        stream.set_read_timeout(Some(patience))?;
         say(&mut stream, &Response::Handed { labels: estate.labels() })?;
         estate.send(&stream)?;
         let Word::TakenOver = hear(&stream)?;

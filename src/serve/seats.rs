@@ -211,8 +211,9 @@ impl Seats {
             ticks: AtomicU32::new(0),
             taken: Mutex::default(),
             handshakes: AtomicUsize::new(0),
-            // As many as the runtime's threads can work at.
-            turns: Turns::new(runtime.metrics().num_workers()),
+            // One thread has none, to see who else has become ready. With a turn for each, every thread would find one free
+            // and nobody wait for his: the order would be the runtime's.
+            turns: Turns::new(runtime.metrics().num_workers().saturating_sub(1).max(1)),
             first: Notify::new(),
         });
         let watched = Arc::clone(&seats);

@@ -5,9 +5,11 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for processes, in real time")]
 
 mod crash;
+mod descriptors;
 mod panics;
 mod place;
 mod privileges;
 mod succession;
 mod supervisor;
 mod transports;
+mod units;

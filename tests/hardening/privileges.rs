@@ -7,6 +7,8 @@ use std::process::Command;
 
 use rhumb::config::Hardening;
 use rhumb::process::{self, Enforced, Needs};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit, set_dumpable_behavior};
 
 use crate::place::{Place, Server, proc_status, zone};
 
@@ -267,7 +269,10 @@ fn try_it(what: &str, place: &Path) {
         system_call_filter: what != "landlock",
     };
     let needs = Needs { files: vec![read.join("file")], folders: Vec::new(), written: vec![written.clone()] };
+    set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
     let hardened = process::harden(&hardening, &needs).unwrap();
+    assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable), "its memory is nobody else's");
+    assert_eq!(getrlimit(Resource::Core).maximum, Some(0), "and is not written to disk");
     let shut_in = matches!(hardened.landlock, Enforced::Holds(_));
     let filtered = matches!(hardened.filter, Enforced::Holds(_));
 
@@ -275,6 +280,11 @@ fn try_it(what: &str, place: &Path) {
     let program = refused(Command::new("/bin/true").status().map(drop));
     let expected = if filtered { Some(EPERM) } else { shut_in.then_some(EACCES) };
     assert_eq!(program, expected, "no other program");
+    let own = nix::unistd::getuid();
+    let user = refused(nix::unistd::setuid(own).map_err(Into::into));
+    assert_eq!(user, filtered.then_some(EPERM), "no other user, be it the same");
+    let device = mknodat(CWD, written.join("pipe"), FileType::Fifo, Mode::RUSR, 0);
+    assert_eq!(refused(device.map_err(Into::into)), expected, "no special files");
     let outside = refused(fs::read(place.join("outside")).map(drop));
     assert_eq!(outside, shut_in.then_some(EACCES), "nothing outside is read");
     let changed = refused(fs::write(read.join("file"), "new"));

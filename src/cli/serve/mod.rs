@@ -15,6 +15,7 @@ mod watchdog;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,11 +45,12 @@ use crate::control::metrics::Metrics;
 use crate::control::run::{Control, INBOX_MAX, InForce, Message, Watched};
 use crate::control::saved::SavedFile;
 use crate::control::socket::Heirs;
-use crate::control::succession::Successor;
+use crate::control::succession::{Successor, TAKE_OVER_WITHIN};
 use crate::ids::VantageId;
 use crate::process::handed::Estate;
 use crate::process::supervisor::Supervisor;
 use crate::process::{self, HardenFault, Needs, heap, panics, priority};
+use crate::serve::descriptors::TooFew;
 use crate::serve::{BindFault, Running};
 
 /// A server at work, with a runtime of its own.
@@ -96,6 +98,8 @@ pub(super) struct Arguments {
 /// Why a server cannot start.
 #[derive(Debug)]
 pub(super) enum StartFault {
+    /// The limit of open files.
+    Descriptors(TooFew),
     /// An address for queries.
     Listen(BindFault),
     /// The address for metrics.
@@ -169,7 +173,7 @@ impl Server {
         estate.add(opened.copies(&config).map_err(StartFault::Runtime)?);
         estate.add(local.copies().map_err(StartFault::Runtime)?);
         let Local { operator, state_lock, predecessor } = local;
-        let heirs = Heirs { estate: estate.clone(), successors };
+        let heirs = Heirs { estate: estate.clone(), successors, patience: TAKE_OVER_WITHIN };
         let mut operator = Some(operator.serve(inbox.clone(), heirs, leaving));
         // A predecessor serves operators as long as it answers queries.
         if predecessor.is_none() {
@@ -381,9 +385,12 @@ fn needs(path: &Path, config: &Config) -> Needs {
     }
 }
 
-/// A runtime whose threads step back behind all others.
+/// A runtime whose threads step back behind all others: one more than there are processors, since connections work by
+/// turns, and one thread has none.
 fn client_runtime() -> io::Result<Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     Builder::new_multi_thread()
+        .worker_threads(processors + 1)
         .thread_name("clients")
         .on_thread_start(priority::step_back)
         .enable_all()
@@ -481,6 +488,7 @@ async fn forward(
 impl fmt::Display for StartFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Descriptors(fault) => write!(f, "{fault}"),
             Self::Listen(fault) => write!(f, "{fault}"),
             Self::Metrics(address, error) => write!(f, "metrics.listen: {address} cannot be had: {error}"),
             Self::Gauges(address, error) => write!(f, "gauges.listen: {address} cannot be had: {error}"),

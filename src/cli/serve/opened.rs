@@ -50,6 +50,7 @@ impl Opened {
         let limit = descriptors::raise();
         let shown = Shown::read(config).map_err(StartFault::Certificate)?;
         let mut settings = settings(config, shown.as_ref());
+        descriptors::suffice(&settings, limit).map_err(StartFault::Descriptors)?;
         let fewer_connections = descriptors::share(&mut settings, limit);
         let mut handed = Handed::of_environment().map_err(StartFault::Environment)?;
         let mut predecessor = None;

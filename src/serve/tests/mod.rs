@@ -6,6 +6,7 @@ mod proxy;
 mod quic;
 mod tcp;
 mod tls;
+mod turns;
 mod udp;
 
 use std::time::Duration;
@@ -135,7 +136,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.running.take().unwrap().stop();
+        if let Some(running) = self.running.take() {
+            running.stop();
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! DNS over QUIC, by RFC 9250: a stream a query, zero ids, and the codes that a connection ends with.
 
+use std::net::UdpSocket;
+
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, VarInt};
 
@@ -297,4 +299,31 @@ fn a_new_certificate_is_shown_to_new_connections() {
         }
         panic!("the old certificate is still shown");
     });
+}
+
+#[test]
+fn a_server_that_has_stopped_answers_nothing_and_its_port_becomes_free() {
+    let (mut server, shown, address) = start_quic(limits());
+    let connection = server.runtime.block_on(async {
+        let connection = connect(&shown, address, b"doq").await.unwrap();
+        assert!(ask(&connection, &framed(0, 20)).await.is_some());
+        connection
+    });
+    // In a version that nobody speaks: its sender is told at once which are spoken.
+    let mut strange = vec![0xc0, 0x1a, 0x2a, 0x3a, 0x4a];
+    strange.extend([[8; 9], [8; 9]].concat());
+    strange.resize(1200, 0);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send(&strange).unwrap();
+    assert!(client.recv(&mut [0; 1500]).is_ok());
+
+    server.running.take().unwrap().stop();
+    client.set_read_timeout(Some(SHORT)).unwrap();
+    // The port may be closed already.
+    let answered = client.send(&strange).and_then(|_| client.recv(&mut [0; 1500]));
+    assert!(answered.is_err(), "{answered:?}");
+    eventually("the port is free", || UdpSocket::bind(address).is_ok());
+    drop(connection);
 }

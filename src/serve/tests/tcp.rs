@@ -25,7 +25,17 @@ pub(super) fn framed(id: u16, length: u16) -> Vec<u8> {
     octets
 }
 
-fn expect(stream: &mut TcpStream, message: &[u8]) {
+/// A connection whose client has this address.
+pub(super) fn connect_from(client: [u8; 4], server: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
+    socket.connect(&server.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+pub(super) fn expect(stream: &mut impl Read, message: &[u8]) {
     let mut reply = vec![0; message.len()];
     stream.read_exact(&mut reply).unwrap();
     assert!(reply == message, "another reply than expected");
@@ -190,14 +200,7 @@ fn a_client_that_does_not_read_is_bounded_and_ended() {
 fn a_client_has_so_many_connections_and_another_client_its_own() {
     let server = start(&["0.0.0.0:0"], Limits { connections_per_client: 2, ..limits() }, echo);
     let port = server.addresses[0].port();
-    let from = |client: [u8; 4]| {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
-        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-    };
+    let from = |client| connect_from(client, ([127, 0, 0, 1], port).into());
     let mut first = [from([127, 0, 0, 1]), from([127, 0, 0, 1])];
     assert!(first.iter_mut().all(is_served));
     assert!(is_closed(&mut from([127, 0, 0, 1])));
