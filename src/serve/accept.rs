@@ -10,21 +10,38 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, unconstrained, yield_now};
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
 use super::closing::Closing;
+use super::mmsg::take_turns_of;
 use super::office::Office;
 use super::seats::{Phase, Seat, Seats};
 use super::{Responder, framed, https, proxy};
 use crate::credentials::PublicSide;
 use crate::net::Prefix;
+use crate::process::priority;
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// So many connections are accepted before others have the processor.
+const ACCEPT_IN_A_ROW: u32 = 4096;
+
+/// How long a turn of a thread that serves connections is, where others want its processor too: the longest there is. Who
+/// asks for shorter ones, which is everybody else, is let in when it wakes, and does not wait for the end of it. With turns
+/// of the usual length, UDP's p99 was 3 to 4 ms while ten thousand shook hands, and 0.3 ms with these.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Puts the calling thread, which serves connections, behind all others.
+pub fn step_back() {
+    priority::step_back();
+    // Older kernels do not know of it, some refuse it: then turns are as long as others'.
+    let _ = take_turns_of(TURN);
+}
 
 /// What all connections of one transport share.
 pub(super) struct Door<R> {
@@ -59,8 +76,15 @@ pub(super) fn listen<R: Responder>(
 
 async fn accept<R: Responder>(listener: &TcpListener, door: &Arc<Door<R>>) {
     let mut well = true;
+    let mut in_a_row = 0;
     loop {
-        match listener.accept().await {
+        // Whoever comes behind thousands is not to wait until all others that are ready have had the processor, again
+        // and again, as the runtime would have it.
+        in_a_row = (in_a_row + 1) % ACCEPT_IN_A_ROW;
+        if in_a_row == 0 {
+            yield_now().await;
+        }
+        match unconstrained(listener.accept()).await {
             Ok((stream, peer)) => {
                 well = true;
                 door.admit(stream, peer);
