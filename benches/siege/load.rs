@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rhumb::serve::take_turns_of;
+use rhumb::serve::take_short_turns;
 use rhumb::time::Moment;
 
 use super::server::question;
@@ -45,7 +45,7 @@ pub(crate) fn run(server: SocketAddr, stop: impl Fn() -> bool) -> Heard {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         let listener = scope.spawn(|| listen(&socket, &sent_at, &ended));
-        let _ = take_turns_of(TURN);
+        let _ = take_short_turns(TURN);
         let begin = now();
         let mut sent = 0u64;
         while !stop() {
@@ -116,7 +116,7 @@ fn part(sorted: &[Duration], part: usize) -> Duration {
 
 fn listen(socket: &Stamped, sent_at: &[AtomicU64], ended: &AtomicBool) -> Vec<(Moment, Duration)> {
     // Else the listener would wait for whoever has its processor, and the socket might not have room for so long.
-    let _ = take_turns_of(TURN);
+    let _ = take_short_turns(TURN);
     let mut replies = Vec::with_capacity(400_000);
     let mut reply = [0; 512];
     loop {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rhumb::serve::take_turns_of;
+use rhumb::serve::take_short_turns;
 
 /// The process, ended when dropped.
 pub(crate) struct Reflector {
@@ -21,7 +21,7 @@ const TURN: Duration = Duration::from_micros(100);
 pub(crate) fn run() -> ! {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     println!("{}", socket.local_addr().unwrap());
-    let _ = take_turns_of(TURN);
+    let _ = take_short_turns(TURN);
     let mut room = [0; 512];
     loop {
         if let Ok((octets, from)) = socket.recv_from(&mut room) {

@@ -17,31 +17,17 @@ use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
 use super::closing::Closing;
-use super::mmsg::take_turns_of;
 use super::office::Office;
 use super::seats::{Phase, Seat, Seats};
 use super::{Responder, framed, https, proxy};
 use crate::credentials::PublicSide;
 use crate::net::Prefix;
-use crate::process::priority;
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// So many connections are accepted before others have the processor.
 const ACCEPT_IN_A_ROW: u32 = 4096;
-
-/// How long a turn of a thread that serves connections is, where others want its processor too: the longest there is. Who
-/// asks for shorter ones, which is everybody else, is let in when it wakes, and does not wait for the end of it. With turns
-/// of the usual length, UDP's p99 was 3 to 4 ms while ten thousand shook hands, and 0.3 ms with these.
-const TURN: Duration = Duration::from_millis(100);
-
-/// Puts the calling thread, which serves connections, behind all others.
-pub fn step_back() {
-    priority::step_back();
-    // Older kernels do not know of it, some refuse it: then turns are as long as others'.
-    let _ = take_turns_of(TURN);
-}
 
 /// What all connections of one transport share.
 pub(super) struct Door<R> {

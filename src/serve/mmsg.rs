@@ -394,7 +394,7 @@ pub(super) fn pin_to_processor(processor: usize) -> io::Result<()> {
 ///
 /// # Errors
 /// What `sched_getattr` and `sched_setattr` say.
-pub fn take_turns_of(turn: Duration) -> io::Result<()> {
+pub fn take_short_turns(turn: Duration) -> io::Result<()> {
     const OCTETS: c_uint = size_of::<libc::sched_attr>() as c_uint;
     // SAFETY: integers alone, for which zero is a value.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };

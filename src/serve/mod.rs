@@ -36,9 +36,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-pub use accept::step_back;
 pub use bind::BindFault;
-pub use mmsg::take_turns_of;
+pub use mmsg::take_short_turns;
 pub use seats::{ConnectionCounts, Limits};
 
 use crate::answer::count::{Counters, Registry};
@@ -404,7 +403,7 @@ impl Running {
                 warn!(processor, %error, "a UDP worker cannot be bound to its processor");
             }
             // Older kernels do not know of it, some refuse it: then turns are as long as others'.
-            let _ = take_turns_of(udp::TURN);
+            let _ = take_short_turns(udp::TURN);
             worker.run();
         })?;
         self.workers.push(thread);

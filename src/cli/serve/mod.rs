@@ -51,7 +51,7 @@ use crate::process::handed::Estate;
 use crate::process::supervisor::Supervisor;
 use crate::process::{self, HardenFault, Needs, heap, panics, priority};
 use crate::serve::descriptors::TooFew;
-use crate::serve::{self, BindFault, Running};
+use crate::serve::{BindFault, Running};
 
 /// A server at work, with a runtime of its own.
 #[derive(Debug)]
@@ -392,7 +392,7 @@ fn client_runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(processors + 1)
         .thread_name("clients")
-        .on_thread_start(serve::step_back)
+        .on_thread_start(priority::step_back)
         .enable_all()
         .build()
 }
