@@ -93,28 +93,42 @@ impl Signer {
     }
 
     /// Whether a key signs: by its dates; and where they leave an algorithm that is published, or the whole zone, without
-    /// a key that does, those that were the last to do it, or are the first to come. A zone never goes without signatures
-    /// because a date has passed, and each algorithm of its DNSKEY set signs (RFC 4035 section 2.2).
+    /// a key that does, those that were the last to do it, or where none was, all that are to come. A zone never goes
+    /// without signatures because a date has passed, and each algorithm of its DNSKEY set signs (RFC 4035 section 2.2).
     fn is_active(&self, key: &Key, now: WallTime) -> bool {
-        let published = |key: &Key| is_published(key, now);
-        let is_dark = !self.keys.iter().any(published);
-        let alike = |other: &&Key| is_dark || published(other) && other.algorithm() == key.algorithm();
-        if !is_dark && !published(key) {
-            return false;
+        let phase = |key: &Key| key.timing.phase(now);
+        if !self.keys.iter().any(|key| matches!(phase(key), Phase::Active | Phase::Retired)) {
+            return self.goes_on(key, now);
         }
-        let by_date = |key: &Key| key.timing.phase(now) == Phase::Active;
-        if self.keys.iter().filter(alike).any(by_date) {
-            return by_date(key);
+        let alike = |other: &&Key| is_published(other, now) && other.algorithm() == key.algorithm();
+        if self.keys.iter().filter(alike).any(|other| phase(other) == Phase::Active) {
+            return phase(key) == Phase::Active;
         }
-        let last = |key: &Key| key.timing.inactive.or(key.timing.delete);
-        let latest = self.keys.iter().filter(alike).filter_map(last).filter(|date| *date <= now).max();
-        latest.is_none() || last(key) == latest
+        let latest = self.keys.iter().filter(alike).filter_map(|key| passed(key.timing.inactive, now)).max();
+        is_published(key, now) && (latest.is_none() || key.timing.inactive == latest)
     }
 
-    /// The keys that sign though their dates say otherwise.
+    /// Whether a key signs where no key has begun to by its dates, or all have gone: the last to go; a successor waits for
+    /// its date, unless it is of an algorithm that would sign nothing.
+    fn goes_on(&self, key: &Key, now: WallTime) -> bool {
+        let gone = |key: &Key| passed(key.timing.delete, now);
+        let latest = self.keys.iter().filter_map(gone).max();
+        let is_last = |key: &Key| gone(key) == latest;
+        let alike = |other: &Key| other.algorithm() == key.algorithm();
+        is_last(key)
+            || is_published(key, now) && !self.keys.iter().any(|other| is_last(other) && alike(other))
+    }
+
+    /// The keys that sign though their dates say otherwise, but for those of an algorithm that is on its way in.
     pub fn beyond_dates(&self, now: WallTime) -> impl Iterator<Item = &Key> {
-        let keys = self.keys.iter();
-        keys.filter(move |key| self.is_active(key, now) && key.timing.phase(now) != Phase::Active)
+        let phase = move |key: &Key| key.timing.phase(now);
+        let others_sign = self.keys.iter().any(|key| phase(key) == Phase::Active);
+        let is_planned = move |key: &Key| match phase(key) {
+            Phase::Active => true,
+            Phase::Published => others_sign,
+            _ => false,
+        };
+        self.keys.iter().filter(move |key| self.is_active(key, now) && !is_planned(key))
     }
 
     /// The data of the DNSKEY set at `now`, in canonical order.
@@ -209,6 +223,11 @@ impl Signer {
         let differ = |a: &Key, b: &Key| named(a) == named(b) && a.dnskey() != b.dnskey();
         !self.keys.iter().any(|key| later.keys.iter().any(|other| differ(key, other)))
     }
+}
+
+/// A date that has passed.
+fn passed(date: Option<WallTime>, now: WallTime) -> Option<WallTime> {
+    date.filter(|date| *date <= now)
 }
 
 /// Whether the dates have the key in the DNSKEY set.

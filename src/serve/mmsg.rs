@@ -25,7 +25,7 @@ use crate::net::Family;
 /// How many datagrams are received and sent at once. Beyond, the cost per datagram falls no more.
 pub(super) const BATCH: usize = 64;
 
-/// The longest query taken by UDP, in octets. The kernel cuts off the rest of a longer one, so that it is malformed.
+/// The longest query taken by UDP, in octets. The kernel cuts off the rest of a longer one, which as a rule is malformed then.
 pub(super) const QUERY_OCTETS_MAX: usize = 4096;
 
 /// A batch of datagrams and the replies to them.

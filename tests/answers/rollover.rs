@@ -171,6 +171,21 @@ fn a_zone_whose_dates_leave_no_key_goes_on_with_the_last() {
     check_caches(&seen);
 }
 
+#[test]
+fn the_last_key_goes_on_until_its_successor_signs() {
+    let old = Timing { inactive: Some(at(10)), delete: Some(at(20)), ..Timing::from_now(at(0)) };
+    let new = Timing { publish: Some(at(30)), activate: Some(at(40)), ..Timing::default() };
+    let [old, new] = [old, new].map(|timing| key(ZONE_KEY | SECURE_ENTRY, timing));
+    let [old_tag, new_tag] = [&old, &new].map(Key::tag);
+    let seen = play(&signer(vec![old, new]), 60);
+    check_caches(&seen[..40]);
+    for (hour, seen) in seen.iter().enumerate() {
+        let signs = if hour < 40 { old_tag } else { new_tag };
+        assert_eq!((&seen.entry, &seen.others), (&[signs].into(), &[signs].into()), "hour {hour}");
+        assert_eq!(seen.dnskeys.contains(&new_tag), hour >= 30, "hour {hour}");
+    }
+}
+
 /// RFC 4035 section 2.2, though the dates leave the new keys silent at first and the old ones at last.
 #[test]
 fn each_algorithm_of_the_dnskey_set_signs() {
