@@ -57,7 +57,11 @@ const WORDS: &[(&str, &[&str], &str)] = &[
     ("Instant::now", &["src/clock.rs"], "take `now: Moment` as an argument"),
     ("SystemTime::now", &["src/clock.rs"], "take a `WallTime` as an argument"),
     ("RandomState", &["src/agent/chance.rs", "src/control/secret.rs"], "take chance as an argument"),
-    ("unsafe {", &["src/process/heap.rs", "src/serve/mmsg.rs"], "say it in safe Rust"),
+    (
+        "unsafe {",
+        &["src/process/heap.rs", "src/process/scheduler.rs", "src/serve/mmsg.rs"],
+        "say it in safe Rust",
+    ),
     ("std::fs", RIMS, "take octets or a closure as an argument"),
     ("std::net::UdpSocket", RIMS, "leave sockets to the rims"),
     ("println!", &["src/cli/", "src/main.rs"], "return what is to be said; the shell speaks"),

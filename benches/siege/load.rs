@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rhumb::serve::take_short_turns;
+use rhumb::process::priority;
 use rhumb::time::Moment;
 
 use super::server::question;
@@ -35,9 +35,6 @@ const RATE: u64 = 5_000;
 /// What is not answered by then is lost.
 const LOST_AFTER: Duration = Duration::from_millis(1000);
 
-/// How long a turn of the threads that ask is, as those of the server's workers are.
-const TURN: Duration = Duration::from_micros(100);
-
 /// Asks until told to stop.
 pub(crate) fn run(server: SocketAddr, stop: impl Fn() -> bool) -> Heard {
     let socket = Stamped::connect(server, LOST_AFTER);
@@ -45,7 +42,7 @@ pub(crate) fn run(server: SocketAddr, stop: impl Fn() -> bool) -> Heard {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         let listener = scope.spawn(|| listen(&socket, &sent_at, &ended));
-        let _ = take_short_turns(TURN);
+        priority::take_short_turns();
         let begin = now();
         let mut sent = 0u64;
         while !stop() {
@@ -116,7 +113,7 @@ fn part(sorted: &[Duration], part: usize) -> Duration {
 
 fn listen(socket: &Stamped, sent_at: &[AtomicU64], ended: &AtomicBool) -> Vec<(Moment, Duration)> {
     // Else the listener would wait for whoever has its processor, and the socket might not have room for so long.
-    let _ = take_short_turns(TURN);
+    priority::take_short_turns();
     let mut replies = Vec::with_capacity(400_000);
     let mut reply = [0; 512];
     loop {

@@ -4,9 +4,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use rhumb::serve::take_short_turns;
+use rhumb::process::priority;
 
 /// The process, ended when dropped.
 pub(crate) struct Reflector {
@@ -14,14 +13,12 @@ pub(crate) struct Reflector {
     pub(crate) address: SocketAddr,
 }
 
-/// How long its turns are, as those of the server's workers are.
-const TURN: Duration = Duration::from_micros(100);
-
 /// Reflects until killed.
 pub(crate) fn run() -> ! {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     println!("{}", socket.local_addr().unwrap());
-    let _ = take_short_turns(TURN);
+    priority::take_short_turns();
+    priority::go_ahead();
     let mut room = [0; 512];
     loop {
         if let Ok((octets, from)) = socket.recv_from(&mut room) {

@@ -14,6 +14,8 @@ pub mod lock;
 pub mod panics;
 pub mod priority;
 mod privileges;
+#[expect(unsafe_code, reason = "sched_getattr and sched_setattr have no safe form")]
+mod scheduler;
 pub mod supervisor;
 
 use std::fmt;

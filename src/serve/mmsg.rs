@@ -1,5 +1,5 @@
 //! Batches of datagrams: `recvmmsg` and `sendmmsg` over buffers that are made once, and the socket options that no
-//! safe crate offers. Beside it only `process/heap.rs` has `unsafe`. It knows nothing of DNS.
+//! safe crate offers. Beside it only `process/heap.rs` and `process/scheduler.rs` have `unsafe`. It knows nothing of DNS.
 //!
 //! The kernel is handed an array of headers that point to addresses, buffers and control data. All of these lie
 //! in one [`Arena`] on the heap, which never moves, is reached only through the one pointer that the allocator
@@ -14,7 +14,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::ptr::{NonNull, addr_of_mut, null_mut};
-use std::time::Duration;
 
 use libc::{c_int, c_uint, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, sockaddr_in, sockaddr_in6};
 use socket2::Socket;
@@ -386,29 +385,6 @@ pub(super) fn pin_to_processor(processor: usize) -> io::Result<()> {
         libc::CPU_SET(processor, &mut set);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
     };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Asks for turns of this length for the calling thread, where the system shares a processor out by turns (Linux 6.12
-/// and later; earlier ones take no notice). A thread whose policy somebody chose keeps it as it is.
-///
-/// # Errors
-/// What `sched_getattr` and `sched_setattr` say.
-pub fn take_short_turns(turn: Duration) -> io::Result<()> {
-    const OCTETS: c_uint = size_of::<libc::sched_attr>() as c_uint;
-    // SAFETY: integers alone, for which zero is a value.
-    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes no more octets than it is told that there are, into a live value of that size.
-    let status = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, OCTETS, 0) };
-    if status != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if attributes.sched_policy != libc::SCHED_OTHER as u32 {
-        return Ok(());
-    }
-    attributes.sched_runtime = turn.as_nanos() as u64;
-    // SAFETY: the kernel reads as many octets as `size` inside says, which it wrote itself: no more than `OCTETS`.
-    let status = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -37,7 +37,6 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 pub use bind::BindFault;
-pub use mmsg::take_short_turns;
 pub use seats::{ConnectionCounts, Limits};
 
 use crate::answer::count::{Counters, Registry};
@@ -46,6 +45,7 @@ use crate::answer::table::AnswerTable;
 use crate::credentials::PublicSide;
 use crate::net::Prefix;
 use crate::process::handed::{Handed, Label};
+use crate::process::priority;
 use crate::publish::Published;
 use accept::Speech;
 use bind::{Bound, BoundEncrypted};
@@ -402,8 +402,7 @@ impl Running {
             {
                 warn!(processor, %error, "a UDP worker cannot be bound to its processor");
             }
-            // Older kernels do not know of it, some refuse it: then turns are as long as others'.
-            let _ = take_short_turns(udp::TURN);
+            priority::take_short_turns();
             worker.run();
         })?;
         self.workers.push(thread);

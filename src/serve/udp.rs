@@ -12,7 +12,7 @@ use std::time::Duration;
 use socket2::Socket;
 use tracing::warn;
 
-use super::mmsg::{BATCH, Batch, Datagram};
+use super::mmsg::{Batch, Datagram};
 use super::{Responder, proxy};
 use crate::answer::ahead::look_ahead;
 use crate::answer::count::Tally;
@@ -29,11 +29,6 @@ const FAULT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a worker waits for a datagram before it looks for a new table: as long as it holds an old one, that
 /// cannot be freed.
 pub(super) const WAIT: Duration = Duration::from_millis(500);
-
-/// How long a worker's turn on a processor is, where others want it too: the shortest there is. What it buys is not
-/// time but place: who asks for short turns is not kept waiting until another has had the whole of a long one, three
-/// milliseconds as a rule.
-pub(super) const TURN: Duration = Duration::from_micros(100);
 
 /// One worker of one address.
 pub(super) struct Worker<R> {
@@ -68,7 +63,7 @@ impl<R: Responder> Worker<R> {
                 Ok(received) => {
                     well = true;
                     self.answer(&mut batch, received);
-                    lead.follow(received);
+                    lead.follow();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.renew(),
                 Err(error) if is_passing(&error) => {}
@@ -126,9 +121,9 @@ impl<R: Responder> Worker<R> {
 struct Lead {
     is_permitted: bool,
     is_ahead: bool,
-    /// Full batches in a row of one that is ahead; of one that is not, batches since it looked.
+    /// Batches since it was last looked whether it rests.
     batches: u32,
-    /// When it was not ahead, what it had had at its last look.
+    /// What it had had when it was last judged.
     last: Share,
 }
 
@@ -144,17 +139,23 @@ impl Share {
         Self { spent: clock::spent_by_thread(), at: clock::now() }
     }
 
-    /// Whether it was less than half of the time since `earlier`.
-    fn is_little_since(self, earlier: Self) -> bool {
-        self.spent.saturating_sub(earlier.spent) * 2 < self.at.since(earlier.at)
+    /// Which part of the time since `earlier` it was, in percent.
+    fn percent_since(self, earlier: Self) -> u128 {
+        let time = self.at.since(earlier.at).as_nanos().max(1);
+        self.spent.saturating_sub(earlier.spent).as_nanos() * 100 / time
     }
 }
 
-/// A worker that had so many full batches in a row does not rest: more than wait at its socket after any pause of its
-/// own (`bind`, 4 MiB twice, as the kernel counts them 768 octets at least for each), so it is no pause that they make up for.
-const FULL_MAX: u32 = 192;
-/// How many batches it has between two looks at what it gets while it is not ahead.
-const LOOK: u32 = 256;
+/// How many batches a worker has between two looks at the clocks.
+const LOOK_EVERY: u32 = 64;
+/// How long a worker is watched before it is judged: longer than it takes to answer what has gathered at its socket during
+/// a pause of its own (`bind`, 4 MiB twice, as the kernel counts them 768 octets at least for each). It is also how
+/// long a worker that never rests may keep its processor from all others.
+const WATCH: Duration = Duration::from_millis(20);
+/// One that is ahead and has had so much of its processor, in percent, falls in.
+const RESTLESS: u128 = 87;
+/// One that is not, and has had less than so much, goes ahead again: it rests, or others have the processor.
+const RESTFUL: u128 = 50;
 
 impl Lead {
     fn take() -> Self {
@@ -162,43 +163,27 @@ impl Lead {
         Self { is_permitted, is_ahead: is_permitted, batches: 0, last: Share::now() }
     }
 
-    /// A batch of so many datagrams was answered.
-    fn follow(&mut self, received: usize) {
-        if !self.is_permitted {
-            return;
-        }
-        if self.is_ahead {
-            if self.goes_without_rest(received == BATCH) {
-                priority::fall_in();
-                self.last = Share::now();
+    /// A batch was answered.
+    fn follow(&mut self) {
+        self.batches = (self.batches + 1) % LOOK_EVERY;
+        if self.batches == 0 && self.is_permitted {
+            match self.judge(Share::now()) {
+                Some(true) => self.is_permitted = priority::go_ahead(),
+                Some(false) => priority::fall_in(),
+                None => {}
             }
-        } else if self.looks() && self.is_kept_waiting(Share::now()) {
-            self.is_permitted = priority::go_ahead();
         }
     }
 
-    /// Whether one that is ahead has to fall in.
-    fn goes_without_rest(&mut self, is_full: bool) -> bool {
-        self.batches = if is_full { self.batches + 1 } else { 0 };
-        let falls_in = self.batches == FULL_MAX;
-        if falls_in {
-            (self.is_ahead, self.batches) = (false, 0);
+    /// Whether it changes its place, and then whether it is ahead from now on.
+    fn judge(&mut self, share: Share) -> Option<bool> {
+        if share.at.since(self.last.at) < WATCH {
+            return None;
         }
-        falls_in
-    }
-
-    /// Whether it is time for one that is not ahead to look.
-    fn looks(&mut self) -> bool {
-        self.batches = (self.batches + 1) % LOOK;
-        self.batches == 0
-    }
-
-    /// Whether one that is not ahead goes ahead again: it rests, or others have the processor. Full batches say nothing
-    /// here: who is kept waiting has them, too.
-    fn is_kept_waiting(&mut self, share: Share) -> bool {
-        self.is_ahead = share.is_little_since(self.last);
+        let percent = share.percent_since(self.last);
         self.last = share;
-        self.is_ahead
+        let is_ahead = percent < if self.is_ahead { RESTLESS } else { RESTFUL };
+        (std::mem::replace(&mut self.is_ahead, is_ahead) != is_ahead).then_some(is_ahead)
     }
 }
 
@@ -231,27 +216,29 @@ mod tests {
         Share { spent: Duration::from_millis(spent), at: Moment(at * 1_000_000) }
     }
 
-    fn ahead() -> Lead {
-        Lead { is_permitted: true, is_ahead: true, batches: 0, last: share(0, 0) }
+    #[test]
+    fn a_worker_falls_in_when_it_never_rests_and_goes_ahead_again_when_it_does_or_others_have_its_processor()
+    {
+        let mut lead = Lead { is_permitted: true, is_ahead: true, batches: 0, last: share(0, 0) };
+        assert_eq!(lead.judge(share(10, 10)), None, "what had gathered is being answered");
+        assert_eq!(lead.judge(share(17, 20)), None, "it rests, if little");
+        assert_eq!(lead.judge(share(36, 41)), Some(false), "a flood");
+        assert_eq!(lead.judge(share(46, 61)), None, "which is not over");
+        assert_eq!(lead.judge(share(47, 80)), None, "nor is it time to judge");
+        assert_eq!(lead.judge(share(50, 90)), Some(true));
+        assert_eq!(lead.judge(share(50, 900)), None);
     }
 
     #[test]
-    fn a_worker_stays_ahead_while_it_rests_now_and_then_and_falls_in_under_a_flood() {
-        let mut lead = ahead();
-        let bursts = [vec![true; 191], vec![false]].concat().repeat(9);
-        assert!(bursts.into_iter().all(|is_full| !lead.goes_without_rest(is_full)));
-        let flood = vec![true; 192];
-        assert_eq!(flood.into_iter().filter(|is_full| lead.goes_without_rest(*is_full)).count(), 1);
-        assert!(!lead.is_ahead);
-    }
-
-    #[test]
-    fn a_worker_goes_ahead_again_when_it_rests_or_others_have_its_processor() {
-        let mut lead = Lead { is_ahead: false, ..ahead() };
-        assert_eq!((1..=2560).filter(|_| lead.looks()).count(), 10);
-        assert!(!lead.is_kept_waiting(share(60, 100)), "the flood is not over");
-        assert!(!lead.is_kept_waiting(share(110, 200)), "nor now");
-        assert!(lead.is_kept_waiting(share(120, 300)) && lead.is_ahead);
+    fn a_worker_looks_at_the_clocks_now_and_then_alone() {
+        let mut lead = Lead { is_permitted: true, is_ahead: true, batches: 0, last: Share::now() };
+        let before = lead.last.at;
+        thread::sleep(WATCH * 2);
+        (1..LOOK_EVERY).for_each(|_| lead.follow());
+        assert_eq!(lead.last.at, before);
+        lead.follow();
+        assert_ne!(lead.last.at, before);
+        assert!(lead.is_ahead, "it rested");
     }
 
     #[test]

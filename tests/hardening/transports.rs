@@ -20,9 +20,9 @@ use crate::supervisor::handed;
 const NAME: &str = "ns.example.net";
 
 /// The nice value that judging has (`process/priority.rs`).
-const GIVES_WAY: &str = "5";
+const GIVES_WAY: i32 = 5;
 /// The nice value that serving connections has.
-const STEPPED_BACK: &str = "10";
+const STEPPED_BACK: i32 = 10;
 
 /// Sooner than the predecessor gives up its last connection.
 const SOON: Duration = Duration::from_secs(5);
@@ -237,28 +237,46 @@ fn threads_step_back_and_files_are_opened_after_privileges_have_gone() {
         limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
     assert_eq!(files[3], files[4], "as many as the process may");
     assert_ne!(files[3], "200");
-    let nice = nice_by_name(&server);
-    let of = |name: &str| -> Vec<&str> {
-        let named = nice.iter().filter(|(of, _)| of.starts_with(name));
-        named.map(|(_, nice)| nice.as_str()).collect()
+    let threads = scheduling(&server);
+    let of = |name: &str| -> Vec<&Scheduling> {
+        let named = threads.iter().filter(|(of, _)| of.starts_with(name));
+        named.map(|(_, place)| place).collect()
     };
     let (clients, workers, judges) = (of("clients"), of("udp"), of("tokio"));
-    assert!(!judges.is_empty() && judges.iter().all(|nice| *nice == GIVES_WAY), "{nice:?}");
-    assert!(!clients.is_empty() && clients.iter().all(|nice| *nice == STEPPED_BACK), "{nice:?}");
-    // Ahead where that is permitted, as it is for root.
-    let goes_first = |nice: &str| nice.parse::<i32>().unwrap() <= 0;
-    assert!(!workers.is_empty() && workers.iter().all(|nice| goes_first(nice)), "{nice:?}");
+    assert!(!judges.is_empty() && judges.iter().all(|place| place.nice == GIVES_WAY), "{threads:?}");
+    assert!(!clients.is_empty() && clients.iter().all(|place| place.nice == STEPPED_BACK), "{threads:?}");
+    // Ahead where that is permitted, as it is for root: before all turns or by their weight.
+    assert!(!workers.is_empty() && workers.iter().all(|place| place.nice <= 0), "{threads:?}");
+    if may_go_before_turns() {
+        assert!(workers.iter().all(|place| place.policy == libc::SCHED_FIFO), "{threads:?}");
+    }
+    let others = threads.iter().filter(|(name, _)| !name.starts_with("udp"));
+    assert!(others.map(|(_, place)| place.policy).all(|policy| policy == libc::SCHED_OTHER), "{threads:?}");
 }
 
-/// The name and the nice value of every thread.
-fn nice_by_name(server: &Server) -> Vec<(String, String)> {
+/// Whether this system lets who runs the tests go before all turns.
+fn may_go_before_turns() -> bool {
+    let tried = std::process::Command::new("chrt").args(["--fifo", "1", "true"]).output();
+    tried.is_ok_and(|tried| tried.status.success())
+}
+
+/// How a thread is scheduled.
+#[derive(Debug)]
+struct Scheduling {
+    nice: i32,
+    policy: i32,
+}
+
+/// The name of every thread, and how it is scheduled.
+fn scheduling(server: &Server) -> Vec<(String, Scheduling)> {
     let threads = fs::read_dir(format!("/proc/{}/task", server.process.id())).unwrap();
     let look = |thread: &Path| {
         let name = proc_status(server.process.id(), Some(thread), "Name");
-        // Behind the name in brackets, which may hold spaces: the seventeenth field.
+        // Behind the name in brackets, which may hold spaces, by proc(5): the 19th field and the 41st.
         let line = fs::read_to_string(thread.join("stat")).unwrap();
-        let nice = line.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().to_owned();
-        (name, nice)
+        let fields: Vec<_> = line.rsplit(')').next().unwrap().split_whitespace().collect();
+        let [nice, policy] = [19, 41].map(|field| fields[field - 3].parse().unwrap());
+        (name, Scheduling { nice, policy })
     };
     threads.map(|thread| look(&thread.unwrap().path())).collect()
 }

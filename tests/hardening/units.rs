@@ -74,6 +74,8 @@ fn the_servers_unit_holds_what_the_server_relies_on() {
     }
     // `process/priority.rs`: workers go so far ahead, connections step back, workers ask for short turns.
     assert_eq!(unit.one("LimitNICE"), "-15");
+    assert_eq!(unit.one("LimitRTPRIO"), "1", "they go before all turns");
+    assert!(unit.all("RestrictRealtime").is_empty(), "it would keep them from it, whatever the limit");
     for needed in ["setpriority", "sched_setattr"] {
         assert!(unit.words("SystemCallFilter").contains(&needed), "{needed}");
     }

@@ -224,7 +224,7 @@ impl Server {
         let mut listeners =
             opened.listeners.start(&published, clients.handle()).map_err(StartFault::Runtime)?;
         // Workers, whom this thread was ahead for, have been started.
-        priority::fall_in();
+        priority::no_longer_ahead();
         estate.add(listeners.take_copies());
         metrics.of_workers(listeners.registry(), listeners.connection_counts());
         // The task lives as long as this.
