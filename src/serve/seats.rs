@@ -12,12 +12,14 @@
 //!    +------------------------------- the rest taken -------------- Writing <-----------+
 //! ```
 //!
-//! When all seats are taken, the connection that has been idle for longest gives up its own: idle connections cost
-//! their clients nothing, so refusing newcomers would let a few of them shut everyone out, and a client must expect
-//! an idle connection to be closed (RFC 7766 section 6.2.3). A handshake counts as idle: it was asked nothing yet. Where none is idle, the one that has kept us waiting for
-//! longest goes, be it with the rest of a query or by not reading. When one client has all that it may have, its newest is
-//! refused: it should use those that it has. Handshakes have a limit of their own, below that of all: past it the one that
-//! has taken longest goes, so that a crowd that never finishes one pushes out its own kind, and nobody who was served.
+//! When all seats are taken, the client that has most of those that are idle gives up the one that has been so for longest: idle
+//! connections cost their clients nothing, so refusing newcomers would let a few of them shut everyone out, and a client must
+//! expect an idle connection to be closed (RFC 7766 section 6.2.3). A handshake counts as idle: it was asked nothing yet. Where none
+//! is idle, one that has kept us waiting goes, be it with the rest of a query or by not reading, again of the client that has most.
+//! When one client has all that it may have, its newest is refused: it should use those that it has. Handshakes have a limit of
+//! their own, below that of all: past it one of them goes, in the same order, so that a crowd that never finishes one pushes out its
+//! own kind: not who was served, and not who shakes hands once while others do so many times. By age alone it would: a crowd that
+//! comes fast enough leaves nobody the time that a handshake takes.
 //!
 //! Who has a seat by TCP or TLS works by [turns](super::turns), and shakes hands so for HTTPS.
 
@@ -146,7 +148,7 @@ pub(super) struct Seats {
 struct Taken {
     next: u64,
     by_number: HashMap<u64, Occupant>,
-    by_client: HashMap<IpAddr, usize>,
+    by_client: HashMap<IpAddr, Client>,
     closed: bool,
     counts: ConnectionCounts,
     /// The tick at which a refusal may be logged again.
@@ -156,12 +158,20 @@ struct Taken {
 #[derive(Debug)]
 struct Occupant {
     /// None while a proxy has yet to say who it is.
-    client: Option<IpAddr>,
+    client: Option<Client>,
     /// The tick at which it came.
     since: u32,
     state: Arc<State>,
     /// Ends the connection; none for the instant between admission and the first poll.
     task: Option<AbortHandle>,
+}
+
+/// Who has connections, and how many: that is known to each of them, since whoever has to make room is looked for among all.
+#[derive(Clone, Debug)]
+struct Client {
+    address: IpAddr,
+    /// Written under the lock of those who have seats.
+    connections: Arc<AtomicUsize>,
 }
 
 /// A connection's phase, and the tick at which it began.
@@ -316,6 +326,7 @@ impl Seats {
         if taken.by_number.is_empty() {
             self.first.notify_one();
         }
+        let client = client.map(|client| taken.one_more_of(client));
         let number = taken.seat(Occupant { client, since: now, state: Arc::clone(&state), task: None });
         drop(taken);
         self.count_handshake(None, Some(phase));
@@ -384,36 +395,38 @@ impl Seats {
 
 impl Taken {
     fn has_all(&self, client: IpAddr, limits: &Limits) -> bool {
-        self.by_client.get(&client).is_some_and(|count| *count >= limits.connections_per_client)
+        self.by_client.get(&client).is_some_and(|client| client.count() >= limits.connections_per_client)
     }
 
     fn seat(&mut self, occupant: Occupant) -> u64 {
         let number = self.next;
         self.next += 1;
         self.counts.accepted += 1;
-        if let Some(client) = occupant.client {
-            *self.by_client.entry(client).or_default() += 1;
-        }
         self.by_number.insert(number, occupant);
         number
     }
 
+    /// The client of one more connection.
+    fn one_more_of(&mut self, address: IpAddr) -> Client {
+        let new = || Client { address, connections: Arc::default() };
+        let client = self.by_client.entry(address).or_insert_with(new).clone();
+        client.connections.fetch_add(1, Ordering::Relaxed);
+        client
+    }
+
     fn free(&mut self, number: u64) -> Option<Occupant> {
         let occupant = self.by_number.remove(&number)?;
-        if let Some(client) = occupant.client
-            && let Some(count) = self.by_client.get_mut(&client)
+        if let Some(client) = &occupant.client
+            && client.connections.fetch_sub(1, Ordering::Relaxed) == 1
         {
-            *count -= 1;
-            if *count == 0 {
-                self.by_client.remove(&client);
-            }
+            self.by_client.remove(&client.address);
         }
         Some(occupant)
     }
 
-    /// Takes the seat of the connection that has been idle for longest, else that of one that has kept us waiting
-    /// for longest, a tick at least; of equals the oldest. Of those whose phase is `among`. Looks at all of them, which
-    /// with the default limit costs about as much as the system's part in accepting one.
+    /// Takes the seat of one that is idle, else of one that has kept us waiting, a tick at least: of those of the client that
+    /// has most, the one that has been so for longest; of equals the oldest. Of those whose phase is `among`. Looks at all of
+    /// them, which with the default limit costs about as much as the system's part in accepting one.
     fn evict(&mut self, now: u32, among: impl Fn(Phase) -> bool) -> Option<Occupant> {
         let waiting = |(number, occupant): (&u64, &Occupant)| {
             let (phase, since) = occupant.state.read();
@@ -422,11 +435,18 @@ impl Taken {
             }
             let idle = matches!(phase, Phase::Idle | Phase::Handshake);
             let ticks = ticks_since(since, now);
-            (idle || ticks > 1).then_some((idle, ticks, Reverse(*number)))
+            let connections = occupant.client.as_ref().map_or(1, Client::count);
+            (idle || ticks > 1).then_some((idle, connections, ticks, Reverse(*number)))
         };
-        let (_, _, Reverse(number)) = self.by_number.iter().filter_map(waiting).max()?;
+        let (_, _, _, Reverse(number)) = self.by_number.iter().filter_map(waiting).max()?;
         self.counts.evicted += 1;
         self.free(number)
+    }
+}
+
+impl Client {
+    fn count(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 }
 
@@ -459,9 +479,12 @@ impl Seat {
             seats.refuse(&mut taken, Some(client), true, seats.now());
             return false;
         }
-        let Some(occupant) = taken.by_number.get_mut(&self.number) else { return false };
+        if !taken.by_number.contains_key(&self.number) {
+            return false;
+        }
+        let client = taken.one_more_of(client);
+        let occupant = taken.by_number.get_mut(&self.number).expect("it was looked for under this lock");
         assert!(occupant.client.replace(client).is_none(), "a client is introduced once");
-        *taken.by_client.entry(client).or_default() += 1;
         true
     }
 
@@ -477,8 +500,8 @@ impl Seat {
 
     fn rank(&self) -> Rank {
         let taken = self.seats.taken();
-        let client = taken.by_number.get(&self.number).and_then(|occupant| occupant.client);
-        let connections = client.and_then(|client| taken.by_client.get(&client)).copied();
+        let client = taken.by_number.get(&self.number).and_then(|occupant| occupant.client.as_ref());
+        let connections = client.map(Client::count);
         (connections.unwrap_or_default(), self.has_asked_much.load(Ordering::Relaxed))
     }
 

@@ -228,6 +228,26 @@ fn when_all_seats_are_taken_the_longest_idle_makes_room() {
 }
 
 #[test]
+fn whoever_has_most_connections_makes_room_however_long_others_have_been_idle() {
+    let server = start(&["0.0.0.0:0"], Limits { connections: 3, ..limits() }, echo);
+    let port = server.addresses[0].port();
+    let from = |host| connect_from([127, 0, 0, host], ([127, 0, 0, 1], port).into());
+    let mut alone = from(2);
+    assert!(is_served(&mut alone));
+    thread::sleep(SHORT);
+    let mut crowd = [from(1), from(1)];
+    assert!(crowd.iter_mut().all(is_served));
+    let mut newcomer = from(3);
+    assert!(is_served(&mut newcomer));
+    assert!(is_closed(&mut crowd[0]));
+    assert!(is_served(&mut alone) && is_served(&mut crowd[1]) && is_served(&mut newcomer));
+    // One each: now it is the time that tells.
+    assert!(is_served(&mut from(4)));
+    assert!(is_served(&mut crowd[1]) && is_served(&mut newcomer));
+    assert!(is_closed(&mut alone));
+}
+
+#[test]
 fn of_clients_that_never_finish_the_slowest_makes_room() {
     let server = start(&["127.0.0.1:0"], Limits { connections: 2, ..limits() }, echo);
     let mut streams = [connect(&server), connect(&server)];
