@@ -6,13 +6,14 @@ use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, unconstrained, yield_now};
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
@@ -26,8 +27,8 @@ use crate::net::Prefix;
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// So many connections are accepted before others have the processor.
-const ACCEPT_IN_A_ROW: u32 = 4096;
+/// So many connections are accepted at most before others have the processor.
+const ACCEPT_IN_A_ROW: usize = 4096;
 
 /// What all connections of one transport share.
 pub(super) struct Door<R> {
@@ -62,11 +63,13 @@ pub(super) fn listen<R: Responder>(
 
 async fn accept<R: Responder>(listener: &TcpListener, door: &Arc<Door<R>>) {
     let mut well = true;
+    // Each is looked at once, and may say what it has to say, before those behind it could push it out.
+    let most = (door.seats.limits().handshakes / 2).clamp(1, ACCEPT_IN_A_ROW);
     let mut in_a_row = 0;
     loop {
         // Whoever comes behind thousands is not to wait until all others that are ready have had the processor, again
         // and again, as the runtime would have it.
-        in_a_row = (in_a_row + 1) % ACCEPT_IN_A_ROW;
+        in_a_row = (in_a_row + 1) % most;
         if in_a_row == 0 {
             yield_now().await;
         }
@@ -149,7 +152,12 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     config: Arc<rustls::ServerConfig>,
     seat: &Seat,
 ) -> Option<TlsStream<S>> {
-    let Ok(stream) = seat.by_turns(TlsAcceptor::from(config).accept(stream)).await else {
+    let shaken = seat.by_turns(async {
+        let greeted = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        seat.enter(Phase::Greeted);
+        greeted.into_stream(config).await
+    });
+    let Ok(stream) = shaken.await else {
         seat.break_off();
         return None;
     };

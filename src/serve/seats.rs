@@ -3,7 +3,9 @@
 //! ever set, no clock read. Each transport has seats of its own, so that a crowd at one door shuts no other.
 //!
 //! ```text
-//!  Handshake (of TLS or QUIC, or the header of a proxy)
+//!  Handshake (the greeting of TLS, all of QUIC's, or the header of a proxy)
+//!    |
+//!  Greeted (the rest of TLS's)
 //!    |
 //!    v
 //!   Idle ---- octets of a message ----> Reading ---- the message is whole ----> (answered)
@@ -17,9 +19,9 @@
 //! expect an idle connection to be closed (RFC 7766 section 6.2.3). A handshake counts as idle: it was asked nothing yet. Where none
 //! is idle, one that has kept us waiting goes, be it with the rest of a query or by not reading, again of the client that has most.
 //! When one client has all that it may have, its newest is refused: it should use those that it has. Handshakes have a limit of
-//! their own, below that of all: past it one of them goes, in the same order, so that a crowd that never finishes one pushes out its
-//! own kind: not who was served, and not who shakes hands once while others do so many times. By age alone it would: a crowd that
-//! comes fast enough leaves nobody the time that a handshake takes.
+//! their own, below that of all: past it one of them goes, first of those that have yet to say their greeting, which an honest client
+//! sends with its connection. So a crowd that never finishes one pushes out its own kind: not who was served, and not who is
+//! in the middle of it. By age alone it would: a crowd that comes fast enough leaves nobody the time that a handshake takes.
 //!
 //! Who has a seat by TCP or TLS works by [turns](super::turns), and shakes hands so for HTTPS.
 
@@ -116,8 +118,10 @@ impl ConnectionCounts {
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The end of the handshake.
+    /// The greeting of a handshake, or the whole of it where its parts are not told apart.
     Handshake,
+    /// The rest of the handshake.
+    Greeted,
     /// The first octet of a message.
     Idle,
     /// The rest of a message.
@@ -313,7 +317,7 @@ impl Seats {
         let evicted = match phase {
             _ if crowded => None,
             Phase::Handshake if self.handshakes.load(Ordering::Relaxed) >= self.limits.handshakes => {
-                taken.evict(now, |phase| phase == Phase::Handshake)
+                taken.evict(now, Phase::is_of_handshake)
             }
             _ if full => taken.evict(now, |_| true),
             _ => None,
@@ -365,7 +369,7 @@ impl Seats {
         let (phase, since) = occupant.state.read();
         let Limits { handshake, idle, message, write, lifetime, .. } = self.limits;
         let (limit, lifetime) = match phase {
-            Phase::Handshake => (handshake, lifetime),
+            Phase::Handshake | Phase::Greeted => (handshake, lifetime),
             Phase::Idle => (idle, lifetime),
             Phase::Reading => (message, lifetime + message),
             Phase::Writing => (write, lifetime + message),
@@ -377,7 +381,7 @@ impl Seats {
 
     /// A seat went from one phase to another, was taken or became free.
     fn count_handshake(&self, before: Option<Phase>, after: Option<Phase>) {
-        match [before, after].map(|phase| phase == Some(Phase::Handshake)) {
+        match [before, after].map(|phase| phase.is_some_and(Phase::is_of_handshake)) {
             [false, true] => self.handshakes.fetch_add(1, Ordering::Relaxed),
             [true, false] => self.handshakes.fetch_sub(1, Ordering::Relaxed),
             _ => return,
@@ -424,19 +428,24 @@ impl Taken {
         Some(occupant)
     }
 
-    /// Takes the seat of one that is idle, else of one that has kept us waiting, a tick at least: of those of the client that
-    /// has most, the one that has been so for longest; of equals the oldest. Of those whose phase is `among`. Looks at all of
-    /// them, which with the default limit costs about as much as the system's part in accepting one.
+    /// Takes the seat of one that has not greeted, else of one that is idle or shakes hands, else of one that has kept us waiting,
+    /// a tick at least: of those of the client that has most, the one that has been so for longest; of equals the oldest. Of
+    /// those whose phase is `among`. Looks at all of them, which with the default limit costs about as much as the system's part in
+    /// accepting one.
     fn evict(&mut self, now: u32, among: impl Fn(Phase) -> bool) -> Option<Occupant> {
         let waiting = |(number, occupant): (&u64, &Occupant)| {
             let (phase, since) = occupant.state.read();
             if !among(phase) {
                 return None;
             }
-            let idle = matches!(phase, Phase::Idle | Phase::Handshake);
+            let cheap = match phase {
+                Phase::Handshake => 2,
+                Phase::Greeted | Phase::Idle => 1,
+                Phase::Reading | Phase::Writing => 0,
+            };
             let ticks = ticks_since(since, now);
             let connections = occupant.client.as_ref().map_or(1, Client::count);
-            (idle || ticks > 1).then_some((idle, connections, ticks, Reverse(*number)))
+            (cheap > 0 || ticks > 1).then_some((cheap, connections, ticks, Reverse(*number)))
         };
         let (_, _, _, Reverse(number)) = self.by_number.iter().filter_map(waiting).max()?;
         self.counts.evicted += 1;
@@ -534,6 +543,16 @@ fn whole_client(source: IpAddr) -> IpAddr {
     truncate(source, if source.is_ipv4() { 32 } else { CLIENT_V6_BITS })
 }
 
+/// What a phase takes of a packed state.
+const PHASE_BITS: u32 = 3;
+
+impl Phase {
+    /// Whether the client has yet to show who it is.
+    pub(super) fn is_of_handshake(self) -> bool {
+        matches!(self, Self::Handshake | Self::Greeted)
+    }
+}
+
 impl State {
     fn new(phase: Phase, since: u32) -> Self {
         Self(AtomicU64::new(Self::pack(phase, since)))
@@ -545,8 +564,9 @@ impl State {
             Phase::Reading => 1,
             Phase::Writing => 2,
             Phase::Handshake => 3,
+            Phase::Greeted => 4,
         };
-        u64::from(since) << 2 | code
+        u64::from(since) << PHASE_BITS | code
     }
 
     fn read(&self) -> (Phase, u32) {
@@ -554,13 +574,14 @@ impl State {
     }
 
     fn unpack(packed: u64) -> (Phase, u32) {
-        let phase = match packed & 3 {
+        let phase = match packed & ((1 << PHASE_BITS) - 1) {
             0 => Phase::Idle,
             1 => Phase::Reading,
             2 => Phase::Writing,
-            _ => Phase::Handshake,
+            3 => Phase::Handshake,
+            _ => Phase::Greeted,
         };
-        let since = u32::try_from(packed >> 2).expect("only `pack` writes, and it shifts 32 bits");
+        let since = u32::try_from(packed >> PHASE_BITS).expect("only `pack` writes, and it shifts 32 bits");
         (phase, since)
     }
 }

@@ -56,7 +56,7 @@ impl<S> Metered<S> {
     /// A client that does not read has its time from the first write that found no room.
     fn note<T>(&mut self, written: &Poll<T>) {
         let blocked = written.is_pending();
-        if blocked == self.blocked || self.seat.phase() == Phase::Handshake {
+        if blocked == self.blocked || self.seat.phase().is_of_handshake() {
             return;
         }
         self.blocked = blocked;
