@@ -514,6 +514,10 @@ fn without_do_the_replies_of_a_signed_zone_are_those_of_the_same_zone_unsigned()
     let signed = World::signed(ZONES, SERVICES, "denial = \"nsec\"").unwrap();
     for name in NAMES {
         for rtype in TYPES.iter().filter(|rtype| !["DNSKEY", "CDS", "CDNSKEY", "NSEC"].contains(rtype)) {
+            // It names the key of the child, which has none in the zone unsigned.
+            if (*name, *rtype) == ("child.example.com", "DS") {
+                continue;
+            }
             for client in CLIENTS {
                 let asked = ask::read(&format!("dig {name} {rtype} from {client}")).unwrap();
                 assert_eq!(plain.ask(&asked), signed.ask(&asked), "{name} {rtype}");
@@ -609,6 +613,31 @@ fn a_failover_of_one_region_signs_nothing_new_and_another_state_only_what_is_new
     assert_eq!(world.signatures.made(), 10);
     world.believe(&format!("{eu}\n{us}")).unwrap();
     assert_eq!(world.signatures.made(), 14);
+}
+
+#[test]
+fn a_child_beside_its_signed_parent_is_delegated_there_and_by_a_key_that_it_has() {
+    const TOP: &str = "@ 60 SOA ns1 host 1 7200 900 1209600 300\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
+    let told = |delegation: &str, more: &str| {
+        let parent = format!("{TOP}{delegation}");
+        let zones = [("example.com", parent.as_str()), ("child.example.com", CHILD)];
+        World::signed(&zones, more, "denial = \"nsec\"").err().unwrap_or_default()
+    };
+    let (ns, zeros) = ("child 60 NS ns1\n", "0".repeat(63));
+    let told_of_child = told("", "");
+    assert!(told_of_child.contains("does not delegate child.example.com."), "{told_of_child}");
+    let told_of_child = told(&format!("{ns}child 60 DS 9 15 2 {zeros}9\n"), "");
+    assert!(told_of_child.contains("name none of its keys"), "{told_of_child}");
+    let two = format!("{ns}child 60 DS 9 15 2 {zeros}9\nchild 60 DS 2 13 2 {zeros}2\n");
+    assert_eq!(told(&two, ""), "", "one of two is a key that it has");
+    assert_eq!(told(ns, ""), "", "a child that is signed and not named is as one that is not signed");
+    let (both, plain) =
+        (format!("{ns}plain 60 NS ns1\n"), "zones.\"plain.example.com\" = { file = \"1.zone\" }\n");
+    assert_eq!(told(&both, plain), "");
+    let told_of_plain = told(&format!("{both}plain 60 DS 9 15 2 {zeros}9\n"), plain);
+    assert!(told_of_plain.contains("say that it is signed, which it is not"), "{told_of_plain}");
+    let far = "zones.\"a.far.example.com\" = { file = \"1.zone\" }\n";
+    assert_eq!(told(&format!("{ns}far 60 NS ns.example.net.\n"), far), "", "far is for others to sign");
 }
 
 /// A program of BIND's, which must be there; its output.
