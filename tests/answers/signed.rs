@@ -12,12 +12,15 @@ use hickory_proto::dnssec::Verifier;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
+use rhumb::answer::compile::CounterNumbers;
+use rhumb::config::generation;
 use rhumb::config::key_store;
 use rhumb::control::state::{Event, State};
 use rhumb::dnssec::Algorithm;
 use rhumb::dnssec::denial::{Denial, Nsec3};
 use rhumb::dnssec::key::{Key, SECURE_ENTRY, ZONE_KEY};
-use rhumb::dnssec::timing::Timing;
+use rhumb::dnssec::timing::{Timing, written};
+use rhumb::health::verdict::Standing;
 use rhumb::time::{Moment, WallTime};
 use rhumb::wire::code::RecordType;
 
@@ -640,6 +643,30 @@ fn a_child_beside_its_signed_parent_is_delegated_there_and_by_a_key_that_it_has(
     assert_eq!(told(&format!("{ns}far 60 NS ns.example.net.\n"), far), "", "far is for others to sign");
 }
 
+#[test]
+fn signatures_made_elsewhere_are_told_of_by_the_first_that_ends() {
+    const HOUR: u64 = 3_600_000;
+    let told = |ends: u64| {
+        let rrsig = |of: &str, end: &str| {
+            format!("@ 60 RRSIG {of} 13 2 60 {end} 20200101000000 1 example.com. AAAA\n")
+        };
+        let (first, later) = (written(WallTime(ends)), "20380101000000");
+        let sets = "@ 60 SOA ns host 1 7200 900 1209600 60\n@ 60 NS ns.example.net.\n@ 60 NSEC @ NS SOA RRSIG NSEC\n";
+        let zone = [sets, &rrsig("SOA", later), &rrsig("NS", &first), &rrsig("NSEC", later)].concat();
+        let folder = tempfile::tempdir().unwrap();
+        let file = crate::world::write(folder.path(), &[("example.com", &zone)], "", "");
+        let (generation, warnings) = generation::load(&file, NOW).unwrap();
+        let table = generation.plan.table(1, &|_| Standing::UP, &mut CounterNumbers::default());
+        let expires: Vec<_> = table.signed_zones().map(|zone| zone.expires()).collect();
+        assert_eq!(expires, [WallTime(ends)]);
+        warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>()
+    };
+    let (ended, soon, later) = (told(NOW.0 - HOUR), told(NOW.0 + HOUR), told(NOW.0 + 25 * HOUR));
+    assert!(ended.contains("has signatures that ended on 20251231230000: validators refuse them"), "{ended}");
+    assert!(soon.contains("has signatures that end on 20260101010000 already"), "{soon}");
+    assert!(!later.contains("has signatures"), "{later}");
+}
+
 /// A program of BIND's, which must be there; its output.
 fn bind(program: &str, arguments: &[&str], folder: &Path) -> String {
     let program = format!("/usr/bin/{program}");
@@ -745,6 +772,6 @@ fn what_is_due_is_signed_anew_services_in_the_step_and_zones_beside() {
     let overtaken = Event::Resigned { generation: state.number() + 1, zones: zones.clone() };
     assert!(state.step(overtaken, start).table.is_none());
     let table = state.step(Event::Resigned { generation: state.number(), zones }, start).table.unwrap();
-    assert!(table.signed_zones().all(|zone| zone.expires().unwrap() > day(21)));
+    assert!(table.signed_zones().all(|zone| zone.expires() > day(21)));
     assert!(state.due_zones(day(9)).is_empty());
 }
