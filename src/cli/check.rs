@@ -12,8 +12,9 @@ use crate::config::generation::{self, Generation};
 use crate::config::text::Span;
 use crate::config::{Agents, Certificate, CertificateFiles, Config};
 use crate::credentials::{Contents, PublicSide, ServerSide};
-use crate::fault::Fault;
+use crate::fault::{Fault, Severity};
 use crate::name::Name;
+use crate::process;
 use crate::time::WallTime;
 
 /// What `check` is told.
@@ -63,8 +64,9 @@ fn configuration(arguments: &Arguments) -> Outcome {
     passed(&format!("{}: {counts}", path.display()), json, &warnings, arguments.strict)
 }
 
-/// What a generation is not made of and a server needs all the same: certificates. Every fault, or warnings.
-fn beside(config: &Config, now: WallTime) -> Result<Vec<Fault>, Vec<Fault>> {
+/// What a generation is not made of and a server needs all the same: certificates, and the user to become. Every fault,
+/// or warnings.
+pub(super) fn beside(config: &Config, now: WallTime) -> Result<Vec<Fault>, Vec<Fault>> {
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     let mut take = |checked: Result<Option<Fault>, Box<Fault>>| match checked {
         Ok(warning) => warnings.extend(warning),
@@ -78,6 +80,8 @@ fn beside(config: &Config, now: WallTime) -> Result<Vec<Fault>, Vec<Fault>> {
         let help = "name a chain and its key in PEM form; docs/encrypted.md tells how";
         take(check_certificate(config, files, *span, PublicSide::new, help, now));
     }
+    let known = process::check_owner(&config.hardening).map(|()| None);
+    take(known.map_err(|fault| Box::new(config.text.remark(Severity::Error, fault.to_string()))));
     if faults.is_empty() { Ok(warnings) } else { Err(faults) }
 }
 

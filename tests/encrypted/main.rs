@@ -141,6 +141,11 @@ fn a_key_that_others_may_read_keeps_the_server_from_starting() {
         String::from_utf8_lossy(&check.stderr)
             .contains("server.key: others than its owner may open this secret")
     );
+    let mut other = server.start_beside();
+    assert_eq!(other.0.wait().unwrap().code(), Some(78), "the supervisor need not try again");
+    std::fs::remove_file(server.path("server.key")).unwrap();
+    let mut other = server.start_beside();
+    assert_eq!(other.0.wait().unwrap().code(), Some(78));
 }
 
 fn eventually(what: &str, holds: impl Fn() -> bool) {
