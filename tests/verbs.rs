@@ -189,6 +189,25 @@ fn faults_of_the_files_that_a_configuration_names_are_its_own() {
 }
 
 #[test]
+fn a_user_that_is_not_there_is_a_fault_of_the_configuration() {
+    let place = Place::new();
+    let hardening = |line: &str| format!("{CONFIGURATION}\n[hardening]\n{line}\n");
+    for (line, told) in [
+        ("user = \"no-such-user\"", "there is no user \"no-such-user\""),
+        ("group = \"no-such-group\"", "there is no group \"no-such-group\""),
+    ] {
+        place.write("rhumb.toml", hardening(line));
+        for verb in ["check", "serve"] {
+            let run = place.run(verb);
+            assert_eq!(run.code, 78, "{verb}: {}", run.err);
+            assert!(run.err.contains(told), "{verb}: {}", run.err);
+        }
+    }
+    place.write("rhumb.toml", hardening("user = \"65534\""));
+    assert_eq!(place.run("check").code, 0, "a number needs no entry");
+}
+
+#[test]
 fn a_warning_passes_unless_it_may_not() {
     let place = Place::written("fail-back = \"manual\"", "fail-back = \"manual\"\nhold = \"5s\"");
     let run = place.run("check");

@@ -9,10 +9,12 @@ use super::said::{Failure, Outcome, Said, as_json};
 use super::{Configuration, check_file};
 use crate::clock;
 use crate::config::generation::{self, Generation};
-use crate::config::{Agents, Certificate, Config};
+use crate::config::text::Span;
+use crate::config::{Agents, Certificate, CertificateFiles, Config};
 use crate::credentials::{Contents, PublicSide, ServerSide};
-use crate::fault::Fault;
+use crate::fault::{Fault, Severity};
 use crate::name::Name;
+use crate::process;
 use crate::time::WallTime;
 
 /// What `check` is told.
@@ -49,13 +51,7 @@ fn configuration(arguments: &Arguments) -> Outcome {
     let now = clock::wall();
     let (generation, mut warnings) =
         generation::load(path, now).map_err(|faults| Failure::faults(&faults))?;
-    if let Some(agents) = &generation.config.agents {
-        check_certificates(&generation.config, agents).map_err(|fault| Failure::faults(&[*fault]))?;
-    }
-    if let Some(certificate) = &generation.config.server.encrypted.certificate {
-        let checked = check_public(&generation.config, certificate, now);
-        warnings.extend(checked.map_err(|fault| Failure::faults(&[*fault]))?);
-    }
+    warnings.extend(beside(&generation.config, now).map_err(|faults| Failure::faults(&faults))?);
     let counts = Counts::of(&generation);
     let json = json!({
         "zones": counts.zones,
@@ -68,34 +64,40 @@ fn configuration(arguments: &Arguments) -> Outcome {
     passed(&format!("{}: {counts}", path.display()), json, &warnings, arguments.strict)
 }
 
-/// Whether the certificates that agents are shown and known by can be used.
-fn check_certificates(config: &Config, agents: &Agents) -> Result<(), Box<Fault>> {
-    let made = Contents::read(&agents.files).and_then(|contents| ServerSide::new(&contents));
-    let help = "`rhumb cert` makes what is needed; docs/agents.md tells how";
-    made.map(drop).map_err(|fault| Box::new(config.error(agents.span, fault, help.to_owned())))
+/// What a generation is not made of and a server needs all the same: certificates, and the user to become. Every fault,
+/// or warnings.
+pub(super) fn beside(config: &Config, now: WallTime) -> Result<Vec<Fault>, Vec<Fault>> {
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+    let mut take = |checked: Result<Option<Fault>, Box<Fault>>| match checked {
+        Ok(warning) => warnings.extend(warning),
+        Err(fault) => faults.push(*fault),
+    };
+    if let Some(Agents { files, span, .. }) = &config.agents {
+        let help = "`rhumb cert` makes what is needed; docs/agents.md tells how";
+        take(check_certificate(config, files, *span, ServerSide::new, help, now));
+    }
+    if let Some(Certificate { files, span, .. }) = &config.server.encrypted.certificate {
+        let help = "name a chain and its key in PEM form; docs/encrypted.md tells how";
+        take(check_certificate(config, files, *span, PublicSide::new, help, now));
+    }
+    let known = process::check_owner(&config.hardening).map(|()| None);
+    take(known.map_err(|fault| Box::new(config.text.remark(Severity::Error, fault.to_string()))));
+    if faults.is_empty() { Ok(warnings) } else { Err(faults) }
 }
 
-/// Whether the certificate that clients of encrypted transports are shown can be used; a warning where it can, and clients
-/// that look at its dates refuse it.
-fn check_public(
+/// Whether a certificate can be used; a warning where it can, and the other side refuses it for its dates.
+fn check_certificate<T>(
     config: &Config,
-    certificate: &Certificate,
+    files: &CertificateFiles,
+    span: Span,
+    ready: fn(&Contents) -> Result<T, String>,
+    help: &str,
     now: WallTime,
 ) -> Result<Option<Fault>, Box<Fault>> {
-    let made = Contents::read(&certificate.files).and_then(|contents| PublicSide::new(&contents));
-    let help = "name a chain and its key in PEM form; docs/encrypted.md tells how";
-    let PublicSide { begins, expires, .. } =
-        made.map_err(|fault| Box::new(config.error(certificate.span, fault, help.to_owned())))?;
-    let told = |how: &str, when: WallTime| {
-        let message =
-            format!("the certificate {how} on {}: clients refuse it", check_file::date(when.0 / 1000));
-        config.warning(certificate.span, message, "renew it; a server that runs takes the new one".to_owned())
-    };
-    Ok(match () {
-        () if now >= expires => Some(told("ended", expires)),
-        () if now < begins => Some(told("begins", begins)),
-        () => None,
-    })
+    let made = Contents::read(files).and_then(|contents| ready(&contents).map(|_| contents));
+    let contents = made.map_err(|fault| Box::new(config.error(span, fault, help.to_owned())))?;
+    let help = "renew it; a server that runs takes the new one";
+    Ok(contents.untimely(now).map(|fault| config.warning(span, fault, help.to_owned())))
 }
 
 /// What passed, with its warnings; a failure where those are not let pass.

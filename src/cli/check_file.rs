@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::geo::database::{Database, Metadata};
 use crate::geo::layout::Field;
 use crate::name::Name;
+use crate::time::WallTime;
 use crate::zone;
 
 /// Checks a zone file.
@@ -29,7 +30,7 @@ pub(super) fn zone(origin: &Name, file: &Path, strict: bool) -> Outcome {
 pub(super) fn database(file: &Path) -> Outcome {
     let database = of_any_type(file).map_err(|fault| Failure::faults(&[*fault]))?;
     let Metadata { kind, build_epoch, networks, ip_version, fields } = database.metadata();
-    let built = date(*build_epoch);
+    let built = WallTime(*build_epoch * 1000).day();
     let told: Vec<&str> = fields.iter().map(|field| field.as_str()).collect();
     let families = if *ip_version == 4 { "IPv4 alone" } else { "IPv4 and IPv6" };
     let summary = format!(
@@ -65,39 +66,4 @@ fn completed(fields: &[Field]) -> String {
         .map(|(_, word)| word)
         .collect();
     if completed.is_empty() { String::new() } else { format!("; {} by country", completed.join(" and ")) }
-}
-
-/// The day of a moment in seconds since 1970, in the proleptic Gregorian calendar: "2026-06-01". Days are counted
-/// from 1 March of the year 0, so that a leap day is the last of its year (H. Hinnant, "chrono-compatible
-/// low-level date algorithms").
-pub(super) fn date(epoch: u64) -> String {
-    let days = epoch / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_told_by_the_calendar() {
-        let cases = [
-            (0, "1970-01-01"),
-            (951_782_399, "2000-02-28"),
-            (951_782_400, "2000-02-29"),
-            (951_868_800, "2000-03-01"),
-            (1_780_345_978, "2026-06-01"),
-            (4_107_542_400, "2100-03-01"),
-        ];
-        for (epoch, day) in cases {
-            assert_eq!(date(epoch), day);
-        }
-    }
 }

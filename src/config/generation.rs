@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::chain_of_trust::broken_links;
 use super::zone_dnssec::zone_dnssec;
 use super::{Config, FieldPaths, HeldInZone, Zone, extensions};
 use crate::answer::compile::{Plan, World};
@@ -106,6 +107,10 @@ pub fn assemble(
     let signing =
         signing.map(|(written, zone)| zone_dnssec(&config, written, zone, now, &mut errors, &mut warnings));
     dnssec.zones = signing.collect();
+    // Of a zone whose keys are at fault nothing more can be said.
+    if errors.is_empty() {
+        errors.extend(broken_links(&config, &zones, &dnssec.zones));
+    }
     if !errors.is_empty() {
         return Err(with_warnings(errors, warnings));
     }
@@ -161,7 +166,7 @@ fn held(zone: &zone::Zone, name: &Name) -> HeldInZone {
 }
 
 /// The delegation at or above a name, or the DNAME above it, that takes it out of the zone's hands.
-fn taken_by(zone: &zone::Zone, name: &Name) -> Option<Name> {
+pub(super) fn taken_by(zone: &zone::Zone, name: &Name) -> Option<Name> {
     let inside = |suffix: &&[u8]| suffix.len() > zone.origin().as_wire().len();
     let takes = |suffix: &&[u8]| {
         let Some(owner) = zone.find(suffix) else { return false };

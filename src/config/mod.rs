@@ -18,6 +18,7 @@ pub mod rows;
 pub mod secret;
 pub mod text;
 
+mod chain_of_trust;
 mod check;
 mod directory;
 mod extensions;

@@ -2,11 +2,13 @@
 //! of zones that are both, are told here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::secret::SecretFault;
 use super::{Config, Zone, ZoneKeys, key_store};
 use crate::answer::compile_signed::ZoneDnssec;
 use crate::answer::signed::{SignedZone, is_signed};
+use crate::dnssec;
 use crate::dnssec::signer::Signer;
 use crate::fault::{Fault, Severity};
 use crate::time::WallTime;
@@ -24,6 +26,9 @@ const MADE_BY_SIGNING: [RecordType; 7] = [
     RecordType::CDNSKEY,
 ];
 
+/// Signatures made elsewhere that end within this are warned of: whoever makes them is to notice while there is time.
+const ENDS_SOON: Duration = Duration::from_secs(24 * 3600);
+
 /// Decides for the zone that `written` declares.
 pub(super) fn zone_dnssec(
     config: &Config,
@@ -35,7 +40,7 @@ pub(super) fn zone_dnssec(
 ) -> ZoneDnssec {
     let made = match &written.dnssec {
         Some(keys) => signed_here(config, written, keys, zone, now, warnings),
-        None if is_signed(zone) => signed_elsewhere(config, written, zone),
+        None if is_signed(zone) => signed_elsewhere(config, written, zone, now, warnings),
         None => Ok(ZoneDnssec::Unsigned),
     };
     made.unwrap_or_else(|faults| {
@@ -99,7 +104,13 @@ fn signed_here(
     Ok(ZoneDnssec::Here(Arc::new(signer)))
 }
 
-fn signed_elsewhere(config: &Config, written: &Zone, zone: &zone::Zone) -> Result<ZoneDnssec, Vec<Fault>> {
+fn signed_elsewhere(
+    config: &Config,
+    written: &Zone,
+    zone: &zone::Zone,
+    now: WallTime,
+    warnings: &mut Vec<Fault>,
+) -> Result<ZoneDnssec, Vec<Fault>> {
     let in_zone = |name: &&crate::name::Name| {
         config.zone_of(name).is_some_and(|of| config.zones[of.index()].origin == written.origin)
     };
@@ -110,8 +121,26 @@ fn signed_elsewhere(config: &Config, written: &Zone, zone: &zone::Zone) -> Resul
             "sign it here: take out all that signing made, and write [zones.\"...\".dnssec] with its keys";
         return Err(vec![config.error(written.span, message, help.to_owned())]);
     }
-    SignedZone::given(zone).map(|signed| ZoneDnssec::Elsewhere(Arc::new(signed))).map_err(|fault| {
+    let signed = SignedZone::given(zone).map_err(|fault| {
         let message = format!("{} was signed elsewhere, but cannot be served so: {fault}", written.origin);
         vec![config.error(written.span, message, "sign it anew, or take its signatures out".to_owned())]
-    })
+    })?;
+    if let Some(message) = ending(&signed, now) {
+        let help = "sign it anew where it was signed, and load it: nothing renews such signatures here";
+        warnings.push(config.warning(written.span, message, help.to_owned()));
+    }
+    Ok(ZoneDnssec::Elsewhere(Arc::new(signed)))
+}
+
+/// What is to be said of signatures that nothing renews, where the first has ended or ends soon.
+fn ending(signed: &SignedZone, now: WallTime) -> Option<String> {
+    let (origin, ends) = (signed.origin(), signed.expires());
+    let when = dnssec::timing::written(ends);
+    match ends.since(now) {
+        Duration::ZERO => {
+            Some(format!("{origin} has signatures that ended on {when}: validators refuse them"))
+        }
+        left if left < ENDS_SOON => Some(format!("{origin} has signatures that end on {when} already")),
+        _ => None,
+    }
 }

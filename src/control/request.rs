@@ -168,7 +168,7 @@ pub struct ZoneStatus {
     pub origin: String,
     /// Its serial.
     pub serial: u32,
-    /// When the first of its signatures ends, as `YYYYMMDDHHMMSS`, where it is signed here.
+    /// When the first of its signatures ends, as `YYYYMMDDHHMMSS`, where it is signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_until: Option<String>,
 }

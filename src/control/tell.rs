@@ -125,11 +125,10 @@ pub(super) fn challenged(state: &State, name: &Name) -> Response {
     Response::Challenged { name: name.to_string(), values }
 }
 
-/// When the first signature of a zone that is signed here ends.
+/// When the first signature of a zone ends, where it is signed.
 fn signed_until(state: &State, origin: &Name) -> Option<String> {
     let mut zones = state.table().signed_zones();
-    let signed = zones.find(|signed| signed.signer().is_some_and(|signer| signer.origin() == origin))?;
-    signed.expires().map(written)
+    zones.find(|signed| signed.origin() == origin).map(|signed| written(signed.expires()))
 }
 
 /// The agents that were heard; the server's own prober is none.

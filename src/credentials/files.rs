@@ -8,7 +8,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
+use super::certificate::Certificate;
 use crate::config::{CertificateFiles, secret};
+use crate::time::WallTime;
 
 /// The longest file in octets.
 const FILE_OCTETS_MAX: u64 = 4 * 1024 * 1024;
@@ -44,6 +46,22 @@ impl Contents {
             authorities: all(&files.authorities)?,
             revocations: all(&files.revocations)?,
         })
+    }
+
+    /// What is wrong with the dates of the certificate at `now`; a chain is as good as its first.
+    #[must_use]
+    pub fn untimely(&self, now: WallTime) -> Option<String> {
+        let chain = self.certificate.certificates().ok()?;
+        let Certificate { begins, expires, .. } = Certificate::of(&chain[0]).ok()?;
+        let (how, when) = match () {
+            () if now >= expires => ("ended", expires),
+            () if now < begins => ("begins", begins),
+            () => return None,
+        };
+        let day = when.day();
+        Some(
+            self.certificate.fault(format_args!("the certificate {how} on {day}: the other side refuses it")),
+        )
     }
 }
 

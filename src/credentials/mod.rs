@@ -47,8 +47,6 @@ pub struct PublicSide {
     pub https: Arc<ServerConfig>,
     /// For DNS over QUIC (RFC 9250): TLS 1.3 alone.
     pub doq: Arc<ServerConfig>,
-    /// When the certificate begins.
-    pub begins: WallTime,
     /// When the certificate ends.
     pub expires: WallTime,
 }
@@ -113,7 +111,7 @@ impl PublicSide {
     /// Makes ready what the files hold: a chain and its key, of which nobody but the owner may read the latter.
     pub fn new(contents: &Contents) -> Result<Self, String> {
         let Material { chain, key, .. } = Material::of(contents)?;
-        let Certificate { begins, expires, .. } = Certificate::of(&chain[0])?;
+        let Certificate { expires, .. } = Certificate::of(&chain[0])?;
         let chain = CertifiedKey::from_der(chain, key, &ring()).map_err(|error| error.to_string())?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(chain));
         // Sealed with a key that every renewal replaces: a client resumes without state of ours. There are no early
@@ -135,7 +133,6 @@ impl PublicSide {
             dot: config(&[&TLS12, &TLS13], &[b"dot"]),
             https: config(&[&TLS12, &TLS13], &[b"h2", b"http/1.1"]),
             doq: config(&[&TLS13], &[b"doq"]),
-            begins,
             expires,
         })
     }
@@ -167,7 +164,8 @@ impl AgentSide {
 }
 
 /// Follows `files`, of which `contents` were made ready last: sends what `ready` makes of each change, until nobody
-/// listens. What cannot be used leaves the old in place and is told once.
+/// listens. What cannot be used leaves the old in place and is told once; a certificate that the other side will refuse
+/// for its dates is used, and told of.
 pub async fn follow<T>(
     files: CertificateFiles,
     mut contents: Contents,
@@ -175,6 +173,9 @@ pub async fn follow<T>(
     sender: watch::Sender<Arc<T>>,
 ) {
     let mut seen = Ok(contents.clone());
+    if let Some(fault) = contents.untimely(clock::wall()) {
+        tracing::warn!(fault, "the certificate is in force all the same; renew it");
+    }
     loop {
         tokio::select! {
             () = sender.closed() => return,
@@ -204,7 +205,10 @@ pub async fn follow<T>(
         };
         match made {
             Ok(made) => {
-                tracing::info!("certificates, keys and lists were read anew");
+                match contents.untimely(clock::wall()) {
+                    Some(fault) => tracing::warn!(fault, "new certificate files are in force all the same"),
+                    None => tracing::info!("certificates, keys and lists were read anew"),
+                }
                 sender.send_replace(Arc::new(made));
             }
             Err(fault) => {

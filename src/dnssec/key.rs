@@ -16,6 +16,9 @@ pub const ZONE_KEY: u16 = 0x0100;
 pub const SECURE_ENTRY: u16 = 0x0001;
 /// The digest type of DS records: SHA-256 (RFC 4509).
 const SHA_256: u8 = 2;
+/// Digest types that others use: SHA-1 (RFC 4034), SHA-384 (RFC 6605).
+const SHA_1: u8 = 1;
+const SHA_384: u8 = 4;
 /// Octets of a private key, by either algorithm: the scalar, or the seed.
 const PRIVATE_OCTETS: usize = 32;
 
@@ -192,6 +195,24 @@ pub fn tag(dnskey: &[u8]) -> u16 {
     let place = |(at, octet): (usize, &u8)| u32::from(*octet) << (8 * (1 - at % 2));
     let sum: u32 = dnskey.iter().enumerate().map(place).sum();
     (sum + (sum >> 16)) as u16
+}
+
+/// Whether a DS record of `owner` names this key, both as record data. Digests of types that are not known here are
+/// believed.
+#[must_use]
+pub fn is_named_by(owner: &Name, dnskey: &[u8], ds: &[u8]) -> bool {
+    let [high, low] = tag(dnskey).to_be_bytes();
+    let ([named @ .., kind], digest) = ds.split_first_chunk::<4>().expect("a DS record is longer");
+    if *named != [high, low, dnskey[3]] {
+        return false;
+    }
+    let algorithm = match *kind {
+        SHA_1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        SHA_256 => &digest::SHA256,
+        SHA_384 => &digest::SHA384,
+        _ => return true,
+    };
+    digest::digest(algorithm, &[owner.as_wire(), dnskey].concat()).as_ref() == digest
 }
 
 impl fmt::Debug for Key {

@@ -10,7 +10,8 @@
 //!  some                 prefer                      inside: whole enough, degraded; outside: the same
 //!  none                 any      fail-open          those whose endpoints are the best for a last resort:
 //!                                                   on hold, drained, down; never forced down
-//!  none                 any      servfail, fallback nobody: SERVFAIL, or the addresses written
+//!  none, some on hold   any      servfail, fallback those on hold: they work
+//!  none, none on hold   any      servfail, fallback nobody: SERVFAIL, or the addresses written
 //! ```
 //!
 //! Regions outside a hard fence never serve, whatever the state.
@@ -61,9 +62,9 @@ pub enum Outcome {
     Degraded,
     /// Nothing is usable; the last resort serves: endpoints of this fitness, or better in one family.
     FailOpen(Fitness),
-    /// Nothing is usable; the operator wants these addresses: [`WhenAllDown::Fallback`].
+    /// Nothing is usable, nor on hold; the operator wants these addresses: [`WhenAllDown::Fallback`].
     Fallback,
-    /// Nothing is usable; the operator wants SERVFAIL.
+    /// Nothing is usable, nor on hold; the operator wants SERVFAIL.
     Servfail,
     /// Everything that the class may be given is forced down: SERVFAIL, since no data would be a lie.
     ForcedDown,
@@ -307,6 +308,8 @@ fn all_down(selection: &mut Selection, when_all_down: &WhenAllDown) -> Outcome {
     let may_serve = selection.candidates.iter().filter(|candidate| candidate.may_serve());
     let Some(best) = may_serve.map(order).max() else { return Outcome::Absent };
     match when_all_down {
+        // What is on hold works. The operator's wish is for what does not, and a hold may have no end.
+        _ if best.0 == Fitness::Held => {}
         WhenAllDown::Servfail => return Outcome::Servfail,
         WhenAllDown::Fallback(addresses) if !addresses.is_empty() => return Outcome::Fallback,
         WhenAllDown::FailOpen | WhenAllDown::Fallback(_) => {}
@@ -469,6 +472,28 @@ mod tests {
         check(&world, "eu", "eu forced", "", Outcome::Fallback);
         world.service.when_all_down = WhenAllDown::Fallback(Vec::new());
         check(&world, "eu", "eu down", "eu", Outcome::FailOpen(Fitness::Down));
+    }
+
+    #[test]
+    fn what_works_and_is_only_on_hold_comes_before_servfail_and_fallback() {
+        let mut world = World::of("eu: a; us: b; ap: c");
+        let class = "eu us ap";
+        let wishes = [
+            (WhenAllDown::Servfail, Outcome::Servfail),
+            (WhenAllDown::Fallback(vec!["192.0.2.122".parse().unwrap()]), Outcome::Fallback),
+        ];
+        for (wish, outcome) in wishes {
+            world.service.when_all_down = wish;
+            let held = Outcome::FailOpen(Fitness::Held);
+            check(&world, class, "eu held, us held, ap held", "eu us ap", held);
+            check(&world, class, "eu down, us held, ap forced", "us", held);
+            check(&world, class, "eu drained, us down, ap held", "ap", held);
+            check(&world, class, "eu drained, us down, ap forced", "", outcome);
+            check(&world, "eu | us ap, hard", "eu down, us held, ap held", "", outcome);
+        }
+        let mut both = World::of("eu: a A; us: b B");
+        both.service.when_all_down = WhenAllDown::Servfail;
+        check(&both, "eu us", "eu1 held, eu2 down, us down", "", Outcome::Servfail);
     }
 
     #[test]

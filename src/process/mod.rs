@@ -114,6 +114,14 @@ pub fn harden(hardening: &Hardening, needs: &Needs) -> Result<Hardened, HardenFa
     Ok(Hardened { user: owner.map(|owner| owner.name), root, landlock, filter, confined })
 }
 
+/// Whether the user and the group to become are known to this system.
+///
+/// # Errors
+/// When one of them is not.
+pub fn check_owner(hardening: &Hardening) -> Result<(), HardenFault> {
+    Owner::find(hardening.user.as_deref(), hardening.group.as_deref()).map(drop)
+}
+
 /// Makes a folder that is missing, and gives it to its owner.
 fn provide(folder: &Path, owner: Option<&Owner>) -> Result<(), HardenFault> {
     let fault = |error: std::io::Error| HardenFault(format!("{} cannot be made: {error}", folder.display()));

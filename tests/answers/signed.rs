@@ -12,12 +12,15 @@ use hickory_proto::dnssec::Verifier;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
+use rhumb::answer::compile::CounterNumbers;
+use rhumb::config::generation;
 use rhumb::config::key_store;
 use rhumb::control::state::{Event, State};
 use rhumb::dnssec::Algorithm;
 use rhumb::dnssec::denial::{Denial, Nsec3};
 use rhumb::dnssec::key::{Key, SECURE_ENTRY, ZONE_KEY};
-use rhumb::dnssec::timing::Timing;
+use rhumb::dnssec::timing::{Timing, written};
+use rhumb::health::verdict::Standing;
 use rhumb::time::{Moment, WallTime};
 use rhumb::wire::code::RecordType;
 
@@ -514,6 +517,10 @@ fn without_do_the_replies_of_a_signed_zone_are_those_of_the_same_zone_unsigned()
     let signed = World::signed(ZONES, SERVICES, "denial = \"nsec\"").unwrap();
     for name in NAMES {
         for rtype in TYPES.iter().filter(|rtype| !["DNSKEY", "CDS", "CDNSKEY", "NSEC"].contains(rtype)) {
+            // It names the key of the child, which has none in the zone unsigned.
+            if (*name, *rtype) == ("child.example.com", "DS") {
+                continue;
+            }
             for client in CLIENTS {
                 let asked = ask::read(&format!("dig {name} {rtype} from {client}")).unwrap();
                 assert_eq!(plain.ask(&asked), signed.ask(&asked), "{name} {rtype}");
@@ -609,6 +616,55 @@ fn a_failover_of_one_region_signs_nothing_new_and_another_state_only_what_is_new
     assert_eq!(world.signatures.made(), 10);
     world.believe(&format!("{eu}\n{us}")).unwrap();
     assert_eq!(world.signatures.made(), 14);
+}
+
+#[test]
+fn a_child_beside_its_signed_parent_is_delegated_there_and_by_a_key_that_it_has() {
+    const TOP: &str = "@ 60 SOA ns1 host 1 7200 900 1209600 300\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
+    let told = |delegation: &str, more: &str| {
+        let parent = format!("{TOP}{delegation}");
+        let zones = [("example.com", parent.as_str()), ("child.example.com", CHILD)];
+        World::signed(&zones, more, "denial = \"nsec\"").err().unwrap_or_default()
+    };
+    let (ns, zeros) = ("child 60 NS ns1\n", "0".repeat(63));
+    let told_of_child = told("", "");
+    assert!(told_of_child.contains("does not delegate child.example.com."), "{told_of_child}");
+    let told_of_child = told(&format!("{ns}child 60 DS 9 15 2 {zeros}9\n"), "");
+    assert!(told_of_child.contains("name none of its keys"), "{told_of_child}");
+    let two = format!("{ns}child 60 DS 9 15 2 {zeros}9\nchild 60 DS 2 13 2 {zeros}2\n");
+    assert_eq!(told(&two, ""), "", "one of two is a key that it has");
+    assert_eq!(told(ns, ""), "", "a child that is signed and not named is as one that is not signed");
+    let (both, plain) =
+        (format!("{ns}plain 60 NS ns1\n"), "zones.\"plain.example.com\" = { file = \"1.zone\" }\n");
+    assert_eq!(told(&both, plain), "");
+    let told_of_plain = told(&format!("{both}plain 60 DS 9 15 2 {zeros}9\n"), plain);
+    assert!(told_of_plain.contains("say that it is signed, which it is not"), "{told_of_plain}");
+    let far = "zones.\"a.far.example.com\" = { file = \"1.zone\" }\n";
+    assert_eq!(told(&format!("{ns}far 60 NS ns.example.net.\n"), far), "", "far is for others to sign");
+}
+
+#[test]
+fn signatures_made_elsewhere_are_told_of_by_the_first_that_ends() {
+    const HOUR: u64 = 3_600_000;
+    let told = |ends: u64| {
+        let rrsig = |of: &str, end: &str| {
+            format!("@ 60 RRSIG {of} 13 2 60 {end} 20200101000000 1 example.com. AAAA\n")
+        };
+        let (first, later) = (written(WallTime(ends)), "20380101000000");
+        let sets = "@ 60 SOA ns host 1 7200 900 1209600 60\n@ 60 NS ns.example.net.\n@ 60 NSEC @ NS SOA RRSIG NSEC\n";
+        let zone = [sets, &rrsig("SOA", later), &rrsig("NS", &first), &rrsig("NSEC", later)].concat();
+        let folder = tempfile::tempdir().unwrap();
+        let file = crate::world::write(folder.path(), &[("example.com", &zone)], "", "");
+        let (generation, warnings) = generation::load(&file, NOW).unwrap();
+        let table = generation.plan.table(1, &|_| Standing::UP, &mut CounterNumbers::default());
+        let expires: Vec<_> = table.signed_zones().map(|zone| zone.expires()).collect();
+        assert_eq!(expires, [WallTime(ends)]);
+        warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>()
+    };
+    let (ended, soon, later) = (told(NOW.0 - HOUR), told(NOW.0 + HOUR), told(NOW.0 + 25 * HOUR));
+    assert!(ended.contains("has signatures that ended on 20251231230000: validators refuse them"), "{ended}");
+    assert!(soon.contains("has signatures that end on 20260101010000 already"), "{soon}");
+    assert!(!later.contains("has signatures"), "{later}");
 }
 
 /// A program of BIND's, which must be there; its output.
@@ -716,6 +772,6 @@ fn what_is_due_is_signed_anew_services_in_the_step_and_zones_beside() {
     let overtaken = Event::Resigned { generation: state.number() + 1, zones: zones.clone() };
     assert!(state.step(overtaken, start).table.is_none());
     let table = state.step(Event::Resigned { generation: state.number(), zones }, start).table.unwrap();
-    assert!(table.signed_zones().all(|zone| zone.expires().unwrap() > day(21)));
+    assert!(table.signed_zones().all(|zone| zone.expires() > day(21)));
     assert!(state.due_zones(day(9)).is_empty());
 }

@@ -21,12 +21,17 @@ use rhumb::dnssec::timing::Timing;
 use rhumb::health::verdict::{Share, Standing, State};
 use rhumb::ids::{EndpointId, ServiceId};
 use rhumb::time::WallTime;
+use rhumb::wire::code::RecordType;
 use rhumb::wire::cookie::Secret;
+use rhumb::zone::rdata;
 
 use crate::ask::Asked;
 
 /// The time of day that worlds are made at.
 pub(crate) const NOW: WallTime = WallTime(1_767_225_600_000);
+
+/// In the first zone, stands for the DS record of the second, which has a new key each time.
+const DS_OF_SECOND: &str = "2 13 2 0000000000000000000000000000000000000000000000000000000000000002";
 
 /// What stands before every configuration, unless it has regions of its own.
 const REGIONS: &str = r#"
@@ -128,21 +133,29 @@ impl World {
 /// Writes zones, new keys and a configuration into `folder`; gives the configuration's file.
 pub(crate) fn write(folder: &Path, zones: &[(&str, &str)], configuration: &str, dnssec: &str) -> PathBuf {
     let mut source = String::new();
+    let mut texts: Vec<String> = zones.iter().map(|(_, text)| (*text).to_owned()).collect();
     if !configuration.contains("[regions") {
         source.push_str(REGIONS);
     }
     source.push_str("server.listen = [\"127.0.0.1:5300\"]\n");
-    for (index, (origin, text)) in zones.iter().enumerate() {
-        fs::write(folder.join(format!("{index}.zone")), text).unwrap();
+    for (index, (origin, _)) in zones.iter().enumerate() {
         let mut signed = String::new();
         if !dnssec.is_empty() {
             let (flags, timing) = (ZONE_KEY | SECURE_ENTRY, Timing::from_now(NOW));
             let algorithm = [Algorithm::EcdsaP256Sha256, Algorithm::Ed25519][index % 2];
             let key = Key::generate(origin.parse().unwrap(), flags, algorithm, timing);
             key_store::write(folder, &key, 3600).unwrap();
+            if index == 1 {
+                let mut ds = String::new();
+                rdata::show(RecordType::DS, &key.ds(), &mut ds).unwrap();
+                texts[0] = texts[0].replace(DS_OF_SECOND, &ds);
+            }
             signed = format!(", dnssec = {{ keys = \".\", {dnssec} }}");
         }
         writeln!(source, "zones.{origin:?} = {{ file = \"{index}.zone\"{signed} }}").unwrap();
+    }
+    for (index, text) in texts.iter().enumerate() {
+        fs::write(folder.join(format!("{index}.zone")), text).unwrap();
     }
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     source.push_str(&configuration.replace("FIXTURES", fixtures));

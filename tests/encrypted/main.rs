@@ -116,8 +116,18 @@ fn a_certificate_that_clients_refuse_for_its_dates_is_a_warning() {
         String::from_utf8_lossy(&check.stderr).into_owned()
     };
     assert_eq!(told(2001, 4000), "");
-    assert!(told(2001, 2002).contains("warning: the certificate ended on 2002-01-01: clients refuse it"));
-    assert!(told(3000, 4000).contains("warning: the certificate begins on 3000-01-01: clients refuse it"));
+    let ended = "server.pem: the certificate ended on 2002-01-01: the other side refuses it";
+    let warned = told(2001, 2002);
+    assert!(warned.starts_with("warning: ") && warned.contains(ended), "{warned}");
+    assert!(told(3000, 4000).contains("the certificate begins on 3000-01-01: the other side refuses it"));
+    told(2001, 2002);
+    let is_told = |log: &str| {
+        let log = std::fs::read_to_string(server.path(log)).unwrap_or_default();
+        log.lines().any(|line| line.contains(" WARN ") && line.contains(ended))
+    };
+    eventually("a renewal that makes it worse is told", || is_told("log"));
+    let _other = server.start_beside();
+    eventually("a start with it is told", || is_told("other.log"));
 }
 
 #[test]
@@ -131,4 +141,17 @@ fn a_key_that_others_may_read_keeps_the_server_from_starting() {
         String::from_utf8_lossy(&check.stderr)
             .contains("server.key: others than its owner may open this secret")
     );
+    let mut other = server.start_beside();
+    assert_eq!(other.0.wait().unwrap().code(), Some(78), "the supervisor need not try again");
+    std::fs::remove_file(server.path("server.key")).unwrap();
+    let mut other = server.start_beside();
+    assert_eq!(other.0.wait().unwrap().code(), Some(78));
+}
+
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let settled = (0..1000).any(|_| {
+        thread::sleep(PATIENCE / 1000);
+        holds()
+    });
+    assert!(settled, "{what}");
 }

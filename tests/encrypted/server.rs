@@ -97,9 +97,33 @@ impl Server {
         command.current_dir(self.folder.path()).args(verb.split_whitespace()).output().unwrap()
     }
 
+    /// Starts another server with the same files, and a state and a log (`other.log`) of its own.
+    pub(crate) fn start_beside(&self) -> Beside {
+        let source = fs::read_to_string(self.path("rhumb.toml")).unwrap();
+        let own = "[server]\nstate-directory = \"other\"\ncontrol-socket = \"other/rhumb.sock\"\n";
+        let source = source
+            .replacen("[server]\n", own, 1)
+            .replace(&self.metrics.to_string(), &free_port().to_string());
+        fs::write(self.path("other.toml"), source).unwrap();
+        let log = fs::File::create(self.path("other.log")).unwrap();
+        let mut command = Command::new(binary());
+        command.args(["serve", "-c", "other.toml"]).current_dir(self.folder.path()).stdin(Stdio::null());
+        Beside(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+}
+
+/// A server beside another; ended when dropped.
+pub(crate) struct Beside(pub(crate) Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

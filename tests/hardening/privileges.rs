@@ -231,7 +231,7 @@ fn root_is_told_at_the_start_what_the_user_could_not_read_or_write_later() {
 fn a_user_that_is_not_there_is_a_fault() {
     let place = Place::with("[hardening]\nuser = \"nobody-of-that-name\"\n");
     let (code, said) = place.run("serve");
-    assert_eq!(code, 1);
+    assert_eq!(code, 78);
     assert!(said.contains("there is no user \"nobody-of-that-name\""), "{said}");
 }
 

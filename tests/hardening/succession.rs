@@ -54,11 +54,11 @@ fn a_successor_that_fails_changes_nothing() {
     let server = place.serve();
     let clients = Clients::start(server.address, RATE);
     let good = place.read("rhumb.toml");
-    // It cannot be read; it cannot have an address; it cannot become the user.
+    // It cannot be read; it cannot have an address; nor become the user, or not read as him what is this one's.
     for (old, new, code) in [
         ("[server]", "[server", 78),
         ("listen = [\"127.0.0.1:0\"]", "listen = [\"127.0.0.1:0\", \"192.0.2.1:53\"]", 1),
-        ("[server]", "[hardening]\nuser = \"nobody-of-that-name\"\n[server]", 1),
+        ("[server]", "[hardening]\nuser = \"65534\"\n[server]", 1),
     ] {
         place.write("rhumb.toml", &good.replacen(old, new, 1));
         let (ended, said) = place.run("serve --take-over");

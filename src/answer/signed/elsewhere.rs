@@ -7,8 +7,11 @@ use super::chain::{Chain, NewLink};
 use crate::answer::names::{Builder, Kind, NewEntry};
 use crate::answer::records::{Encoder, Role, Source};
 use crate::dnssec::denial::{Denial, HASH_OCTETS, ITERATIONS_MAX, Nsec3};
+use crate::dnssec::signer::expiration;
+use crate::dnssec::wall;
 use crate::ids::ZoneId;
 use crate::name;
+use crate::time::WallTime;
 use crate::wire::code::RecordType;
 use crate::zone::rdata;
 use crate::zone::{Owner, Rrset, Situation, Zone};
@@ -63,8 +66,15 @@ impl SignedZone {
         if chain.at(zone.origin().as_wire()).is_none() {
             return Err(ElsewhereFault::NoProofs);
         }
-        Ok(Self { names: builder.finish(), chain, made: None })
+        let (origin, expires) = (zone.origin().clone(), first_end(zone));
+        Ok(Self { origin, names: builder.finish(), chain, expires, made: None })
     }
+}
+
+/// When the first signature of a zone ends.
+fn first_end(zone: &Zone) -> WallTime {
+    let rrsigs = zone.owners().filter_map(|owner| owner.rrset(RecordType::RRSIG)).flat_map(Rrset::rdata);
+    rrsigs.map(|rrsig| wall(expiration(rrsig))).min().expect("the apex of a signed zone has signatures")
 }
 
 /// Which proofs a zone has: by hash where it says so at its apex (RFC 5155 section 4).

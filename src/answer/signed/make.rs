@@ -33,8 +33,6 @@ pub struct Made {
     pub challenges: Arc<Challenges>,
     /// When it must be made anew.
     pub due: WallTime,
-    /// When the first of its signatures ends.
-    pub expires: WallTime,
 }
 
 /// A steered name of a zone, in canonical order among others.
@@ -106,9 +104,9 @@ impl SignedZone {
         }
         let chain = making.chain(&nodes)?;
         let due = making.due.unwrap_or(WallTime(u64::MAX));
-        let expires = making.expires;
-        let made = Made { zone, signer, steered, challenges, due, expires };
-        Ok(Self { names: builder.finish(), chain, made: Some(made) })
+        let (origin, expires) = (zone.origin().clone(), making.expires);
+        let made = Made { zone, signer, steered, challenges, due };
+        Ok(Self { origin, names: builder.finish(), chain, expires, made: Some(made) })
     }
 
     /// The zone signed anew at `now` with these challenges; none where it was signed elsewhere. What is signed already

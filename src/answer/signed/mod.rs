@@ -18,20 +18,30 @@ pub use make::{Made, SteeredTypes};
 use super::names::Names;
 use super::records::{Records, Role};
 use crate::dnssec::signer::Signer;
+use crate::name::Name;
 use crate::time::WallTime;
 use crate::wire::code::RecordType;
 
 /// The signed side of one zone.
 #[derive(Debug)]
 pub struct SignedZone {
+    origin: Name,
     /// For each name its signatures, and at the apex the sets that signing adds: DNSKEY, CDS, CDNSKEY, NSEC3PARAM.
     names: Names,
     chain: Chain,
+    /// When the first of its signatures ends.
+    expires: WallTime,
     /// What it was made of and when it must be made anew, where it is signed here.
     made: Option<Made>,
 }
 
 impl SignedZone {
+    /// The zone.
+    #[must_use]
+    pub fn origin(&self) -> &Name {
+        &self.origin
+    }
+
     /// The signatures over the set of a name and type.
     #[must_use]
     pub fn signature(&self, name: &[u8], rtype: RecordType) -> Option<Records<'_>> {
@@ -68,10 +78,10 @@ impl SignedZone {
         self.made.as_ref().map(|made| made.due)
     }
 
-    /// When the first of its signatures ends, where it is signed here.
+    /// When the first of its signatures ends, wherever they were made.
     #[must_use]
-    pub fn expires(&self) -> Option<WallTime> {
-        self.made.as_ref().map(|made| made.expires)
+    pub fn expires(&self) -> WallTime {
+        self.expires
     }
 
     /// How many octets it takes.

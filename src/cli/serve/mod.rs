@@ -29,7 +29,7 @@ use tracing::{info, warn};
 
 use self::opened::{Local, Opened};
 use super::said::{Failure, Outcome, Said};
-use super::{Configuration, log};
+use super::{Configuration, check, log};
 use crate::agent::chance::Chance;
 use crate::agent::record::Telling;
 use crate::agent::run::Snapshot;
@@ -331,6 +331,9 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Outcome {
         generation::load(path, clock::wall()).map_err(|found| Failure::faults(&found))?;
     generation.plan.places().for_each(heap::into_large_pages);
     let config = Arc::clone(&generation.config);
+    // A fault of the configuration does not heal by trying again, which the exit code tells the supervisor. Warnings of
+    // certificates come from whoever follows them.
+    check::beside(&config, clock::wall()).map_err(|faults| Failure::faults(&faults))?;
     let format = if json { LogFormat::Json } else { config.log.format };
     panics::end_process(format == LogFormat::Json);
     let failed = |fault: StartFault| {

@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::{http1, http2};
@@ -151,23 +151,19 @@ async fn answer<R: Responder>(
 impl<R: Responder> Visit<R> {
     /// The message that a request holds.
     async fn message(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
-        request::check_host(request.version(), request.headers())?;
-        let asked = request::judge(request.method(), request.uri(), request.headers(), &self.path)?;
-        match asked {
-            Asked::Inline(message) => Ok(message.into()),
-            Asked::Body => {
-                let body = Limited::new(request.into_body(), MESSAGE_OCTETS_MAX).collect();
-                let body = timeout(self.seat.limits().message, body).await.map_err(|_| Refusal::Slow)?;
-                let body = body.map_err(|error| {
-                    if error.is::<http_body_util::LengthLimitError>() {
-                        Refusal::TooLong
-                    } else {
-                        Refusal::Malformed
-                    }
-                })?;
-                Ok(body.to_bytes())
-            }
+        let asked = request::check_host(request.version(), request.headers())
+            .and_then(|()| request::judge(request.method(), request.uri(), request.headers(), &self.path));
+        let (mut body, limit) = (request.into_body(), self.seat.limits().message);
+        let read = match asked {
+            Ok(Asked::Inline(message)) => Ok(message.into()),
+            Ok(Asked::Body) => timeout(limit, read(&mut body)).await.unwrap_or(Err(Refusal::Slow)),
+            Err(refusal) => Err(refusal),
+        };
+        if matches!(read, Err(refusal) if refusal != Refusal::Slow) {
+            // What does not come in time is no reason to say something else.
+            let _ = timeout(limit, drop_rest(&mut body)).await;
         }
+        read
     }
 
     fn reply(&self, message: &[u8]) -> Response<Full<Bytes>> {
@@ -193,6 +189,25 @@ impl<R: Responder> Visit<R> {
         }
         self.left.fetch_sub(1, Ordering::Relaxed) == 1
     }
+}
+
+/// The message that a body is.
+async fn read(body: &mut Incoming) -> Result<Bytes, Refusal> {
+    let whole = Limited::new(body, MESSAGE_OCTETS_MAX).collect().await;
+    whole
+        .map(Collected::to_bytes)
+        .map_err(|error| if error.is::<LengthLimitError>() { Refusal::TooLong } else { Refusal::Malformed })
+}
+
+/// Reads what is left of a body that is refused, as far as a message may be long: HTTP/2 resets a stream whose body is
+/// not read, right behind the refusal, and some clients then show the reset alone. What says that it is longer is not
+/// begun.
+async fn drop_rest(body: &mut Incoming) {
+    if body.size_hint().lower() > MESSAGE_OCTETS_MAX as u64 {
+        return;
+    }
+    let mut rest = Limited::new(body, MESSAGE_OCTETS_MAX);
+    while let Some(Ok(_)) = rest.frame().await {}
 }
 
 fn refused(refusal: Refusal) -> Response<Full<Bytes>> {

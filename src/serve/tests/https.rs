@@ -242,6 +242,28 @@ fn a_body_has_its_time() {
 }
 
 #[test]
+fn a_body_that_is_refused_is_read_to_its_end_before_that_is_said() {
+    let (server, shown, address) = start_https(limits());
+    server.runtime.block_on(async {
+        let mut client = connect(&shown, address).await;
+        for (kind, first, status) in [("text/plain", 5, 415), ("application/dns-message", 65_536, 413)] {
+            let request = Request::post("https://ns.example.net/dns-query").header("content-type", kind);
+            let (response, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+            body.send_data(vec![0; first].into(), false).unwrap();
+            tokio::time::sleep(SHORT).await;
+            // A stream that was reset takes nothing more.
+            body.send_data(Bytes::from_static(&[0]), true).unwrap();
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), status);
+            let mut told = response.into_body();
+            while let Some(chunk) = told.data().await {
+                chunk.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
 fn a_connection_without_a_query_is_closed_whatever_else_it_says() {
     let (server, shown, address) = start_https(Limits { idle: SHORT, ..limits() });
     let mut flood = Flood::open(&shown, address);
