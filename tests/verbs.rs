@@ -419,3 +419,39 @@ fn a_challenge_that_could_not_be_answered_is_refused_with_the_reason() {
     }
     assert_eq!(place.run("challenge set www.example.com token --for ten").code, 2);
 }
+
+/// A place whose zone is signed here, by keys that `dnssec make` made.
+fn signed_place(make: &str) -> Place {
+    let place = Place::new();
+    place.write("rhumb.toml", &format!("{CONFIGURATION}\n[zones.\"example.com\".dnssec]\nkeys = \"keys\"\n"));
+    let run = place.run(&format!("dnssec make example.com {make}"));
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    place
+}
+
+/// The files of the keys with these flags, without their endings.
+fn keys_with(place: &Place, flags: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(place.path("keys")).unwrap().map(|entry| entry.unwrap().path());
+    let public = files.filter(|file| file.extension().is_some_and(|extension| extension == "key"));
+    let flagged = |file: &PathBuf| fs::read_to_string(file).unwrap().contains(&format!(" DNSKEY {flags} 3 "));
+    public.filter(flagged).map(|file| file.with_extension("")).collect()
+}
+
+#[test]
+fn a_zone_is_not_signed_by_what_its_parent_does_not_name() {
+    let place = signed_place("--split");
+    assert_eq!(place.run("check").code, 0);
+    let entry = format!("{}.", keys_with(&place, "257").remove(0).display());
+    fs::rename(format!("{entry}private"), place.path("elsewhere")).unwrap();
+    let run = place.run("check");
+    assert_ne!(run.code, 0);
+    let said = run.out + &run.err;
+    let name = Path::new(&format!("{entry}key")).file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(said.contains(&format!("{name}: its private half is not beside it")), "{said}");
+    assert!(!said.contains("dnssec make"), "a new key would make the zone bogus: {said}");
+    fs::remove_file(format!("{entry}key")).unwrap();
+    let run = place.run("check");
+    assert_ne!(run.code, 0);
+    let said = run.out + &run.err;
+    assert!(said.contains("no key that the parent may name signs the keys of example.com"), "{said}");
+}

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::secret::SecretFault;
+use super::key_store::StoreFault;
 use super::{Config, Zone, ZoneKeys, key_store};
 use crate::answer::compile_signed::ZoneDnssec;
 use crate::answer::signed::{SignedZone, is_signed};
+use crate::dnssec::key::Key;
 use crate::dnssec::signer::Signer;
 use crate::fault::{Fault, Severity};
 use crate::time::WallTime;
@@ -53,8 +54,10 @@ fn signed_here(
     warnings: &mut Vec<Fault>,
 ) -> Result<ZoneDnssec, Vec<Fault>> {
     let error = |message: String, help: &str| config.error(keys.span, message, help.to_owned());
-    let unusable =
-        |fault: SecretFault, help: &str| Fault { unopened: fault.unopened, ..error(fault.message, help) };
+    let unusable = |StoreFault { secret, help }: StoreFault| Fault {
+        unopened: secret.unopened,
+        ..error(secret.message, help)
+    };
     let types = zone.owners().flat_map(|owner| owner.rrsets().map(zone::Rrset::rtype));
     if let Some(rtype) = types.into_iter().find(|rtype| MADE_BY_SIGNING.contains(rtype)) {
         let message = format!("{} is signed here, but its file holds {rtype} records", written.origin);
@@ -64,8 +67,8 @@ fn signed_here(
         )]);
     }
     let make = format!("make one by `rhumb dnssec make {} --keys {}`", written.origin, keys.folder.display());
-    let stored = key_store::read(&keys.folder, &written.origin)
-        .map_err(|faults| faults.into_iter().map(|fault| unusable(fault, &make)).collect::<Vec<_>>())?;
+    let stored = key_store::read(&keys.folder, &written.origin, now)
+        .map_err(|faults| faults.into_iter().map(unusable).collect::<Vec<_>>())?;
     let stored: Vec<_> = stored.into_iter().map(|stored| stored.key).collect();
     if stored.is_empty() {
         let message = format!("{} has no key of {}", keys.folder.display(), written.origin);
@@ -74,7 +77,17 @@ fn signed_here(
     let signer = Signer::new(written.origin.clone(), stored, keys.rules.clone());
     if signer.dnskeys(now).is_empty() {
         let message = format!("no key of {} is published yet by its dates", written.origin);
-        return Err(vec![error(message, &make)]);
+        return Err(vec![error(
+            message,
+            "`rhumb dnssec status` tells the dates; `dnssec-settime` changes them",
+        )]);
+    }
+    if !signer.signing(RecordType::DNSKEY, now).any(Key::is_secure_entry) {
+        let message = format!("no key that the parent may name signs the keys of {}", written.origin);
+        return Err(vec![error(
+            message,
+            "put both files of its key-signing key (flags 257) here; one that is kept elsewhere cannot sign",
+        )]);
     }
     let mut warn = |message: String, help: &str| {
         warnings.push(config.text.fault(Severity::Warning, keys.span, message, help.to_owned()));
@@ -82,7 +95,10 @@ fn signed_here(
     for key in signer.beyond_dates(now) {
         let (tag, algorithm) = (key.tag(), key.algorithm().mnemonic());
         warn(
-            format!("key {tag} of {} signs beyond its dates: no other {algorithm} does", written.origin),
+            format!(
+                "key {tag} of {} signs beyond its dates: no other {algorithm} does its part",
+                written.origin
+            ),
             "`rhumb dnssec status` tells the dates; make a successor",
         );
     }

@@ -96,6 +96,26 @@ impl Signer {
     /// a key that does, those that were the last to do it, or where none was, all that are to come. A zone never goes
     /// without signatures because a date has passed, and each algorithm of its DNSKEY set signs (RFC 4035 section 2.2).
     fn is_active(&self, key: &Key, now: WallTime) -> bool {
+        self.is_one_of_its_algorithm(key, now) || self.is_last_entry(key, now)
+    }
+
+    /// Whether a secure entry point signs because no other does: what the DS of the parent names would sign nothing.
+    fn is_last_entry(&self, key: &Key, now: WallTime) -> bool {
+        let entries = || self.keys.iter().filter(|key| key.is_secure_entry());
+        if !key.is_secure_entry() || entries().any(|key| self.is_one_of_its_algorithm(key, now)) {
+            return false;
+        }
+        // Who was the last to sign before who is gone, and either before who has never begun.
+        let rank = |key: &Key| match key.timing.phase(now) {
+            Phase::Retired => Some((2, key.timing.inactive)),
+            Phase::Gone => Some((1, key.timing.delete)),
+            Phase::Published => Some((0, None)),
+            Phase::Made | Phase::Active => None,
+        };
+        rank(key).is_some() && rank(key) == entries().filter_map(rank).max()
+    }
+
+    fn is_one_of_its_algorithm(&self, key: &Key, now: WallTime) -> bool {
         let phase = |key: &Key| key.timing.phase(now);
         if !self.keys.iter().any(|key| matches!(phase(key), Phase::Active | Phase::Retired)) {
             return self.goes_on(key, now);

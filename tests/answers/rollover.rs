@@ -171,6 +171,21 @@ fn a_zone_whose_dates_leave_no_key_goes_on_with_the_last() {
     check_caches(&seen);
 }
 
+/// A zone-signing key is no stand-in: the DS of the parent does not name it.
+#[test]
+fn the_last_key_that_the_parent_names_goes_on_beside_a_zone_signing_key() {
+    let mut entry = key(ZONE_KEY | SECURE_ENTRY, Timing::from_now(at(0)));
+    entry.timing.inactive = Some(at(10));
+    entry.timing.delete = Some(at(20));
+    let zone = key(ZONE_KEY, Timing::from_now(at(0)));
+    let (entry_tag, zone_tag) = (entry.tag(), zone.tag());
+    let signer = signer(vec![entry, zone]);
+    let seen = play(&signer, 30);
+    check_caches(&seen);
+    assert!(seen.iter().all(|seen| seen.entry == [entry_tag].into() && seen.others == [zone_tag].into()));
+    assert_eq!(signer.beyond_dates(at(20)).map(Key::tag).collect::<Vec<_>>(), [entry_tag]);
+}
+
 #[test]
 fn the_last_key_goes_on_until_its_successor_signs() {
     let old = Timing { inactive: Some(at(10)), delete: Some(at(20)), ..Timing::from_now(at(0)) };

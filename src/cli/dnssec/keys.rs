@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::OfZone;
 use crate::cli::said::Failure;
+use crate::clock;
 use crate::config::key_store::{self, StoredKey};
 use crate::config::{self, ZoneKeys};
 use crate::dnssec::denial::Denial;
@@ -46,7 +47,7 @@ impl Place {
 
     /// All keys.
     pub(super) fn read(&self) -> Result<Vec<StoredKey>, Failure> {
-        key_store::read(&self.folder, &self.zone).map_err(|faults| {
+        key_store::read(&self.folder, &self.zone, clock::wall()).map_err(|faults| {
             let faults = faults.into_iter().map(|fault| format!("error: {fault}")).collect();
             Failure::of(crate::cli::said::Code::Failed, faults)
         })
