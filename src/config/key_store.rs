@@ -2,9 +2,9 @@
 //! A private file that others than its owner may read is refused: its key would have to be replaced.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::limit::{KEY_FILES_MAX, ZONE_KEYS_MAX};
@@ -173,21 +173,47 @@ impl fmt::Display for StoreFault {
     }
 }
 
+/// The user and the group that a file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    user: u32,
+    group: u32,
+}
+
+const ROOT: u32 = 0;
+
+impl Owner {
+    fn of(found: &Metadata) -> Self {
+        Self { user: found.uid(), group: found.gid() }
+    }
+
+    /// Whose a file is to be that `self` writes. The server reads keys as a user of its own: what root writes for it goes
+    /// to who had the file until now, or has the folder. Others cannot give files away.
+    fn heir(self, replaced: Option<Self>, folder: Self) -> Self {
+        if self.user == ROOT { replaced.unwrap_or(folder) } else { self }
+    }
+}
+
 /// Writes both files of a key, each whole or not at all. `ttl` is that of the DNSKEY set. Gives the private one.
 pub fn write(folder: &Path, key: &Key, ttl: u32) -> io::Result<PathBuf> {
     let stem = stem(key.owner(), key.algorithm().number(), key.tag());
     let private = folder.join(format!("{stem}.private"));
-    put(&folder.join(format!("{stem}.key")), &key_file::write_public(key, ttl), 0o644)?;
-    put(&private, &key_file::write_private(key), 0o600)?;
+    put(folder, &format!("{stem}.key"), &key_file::write_public(key, ttl), 0o644)?;
+    put(folder, &format!("{stem}.private"), &key_file::write_private(key), 0o600)?;
     Ok(private)
 }
 
-fn put(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let beside = path.with_file_name(name);
+fn put(folder: &Path, name: &str, text: &str, mode: u32) -> io::Result<()> {
+    let path = folder.join(name);
+    let beside = folder.join(format!("{name}.new"));
     let _ = fs::remove_file(&beside);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    let ours = Owner::of(&file.metadata()?);
+    let replaced = fs::metadata(&path).ok().map(|found| Owner::of(&found));
+    let heir = ours.heir(replaced, Owner::of(&fs::metadata(folder)?));
+    if heir != ours {
+        fchown(&file, Some(heir.user), Some(heir.group))?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&beside, path)
@@ -278,5 +304,32 @@ mod tests {
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&file, &file).unwrap();
         assert_eq!(help(), READABLE);
+    }
+
+    #[test]
+    fn what_root_writes_belongs_to_who_had_it_or_has_the_folder() {
+        let [root, server, admin] =
+            [(0, 0), (70, 71), (1000, 1000)].map(|(user, group)| Owner { user, group });
+        assert_eq!(root.heir(Some(server), admin), server);
+        assert_eq!(root.heir(None, server), server);
+        assert_eq!(admin.heir(Some(server), root), admin, "who is not root cannot give a file away");
+    }
+
+    /// As root the files are a stranger's; as another user they stay that user's.
+    #[test]
+    fn the_owner_of_files_outlives_their_replacement() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = Owner::of(&fs::metadata(folder.path()).unwrap());
+        let owner = if ours.user == ROOT { Owner { user: 4321, group: 1234 } } else { ours };
+        let of = |file: &Path| Owner::of(&fs::metadata(file).unwrap());
+        let key = key("example.com");
+        let file = write(folder.path(), &key, 3600).unwrap();
+        assert_eq!(of(&file), ours);
+        for file in [&file, &file.with_extension("key")] {
+            std::os::unix::fs::chown(file, Some(owner.user), Some(owner.group)).unwrap();
+        }
+        write(folder.path(), &key, 60).unwrap();
+        assert_eq!([of(&file), of(&file.with_extension("key"))], [owner; 2]);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
