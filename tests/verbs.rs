@@ -437,6 +437,10 @@ fn keys_with(place: &Place, flags: &str) -> Vec<PathBuf> {
     public.filter(flagged).map(|file| file.with_extension("")).collect()
 }
 
+fn tag_of(file: &PathBuf) -> u16 {
+    file.display().to_string().rsplit('+').next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn a_zone_is_not_signed_by_what_its_parent_does_not_name() {
     let place = signed_place("--split");
@@ -454,4 +458,43 @@ fn a_zone_is_not_signed_by_what_its_parent_does_not_name() {
     assert_ne!(run.code, 0);
     let said = run.out + &run.err;
     assert!(said.contains("no key that the parent may name signs the keys of example.com"), "{said}");
+}
+
+#[test]
+fn a_roll_that_waits_for_the_parent_is_not_begun_again() {
+    let place = signed_place("");
+    let old = tag_of(&keys_with(&place, "257")[0]);
+    assert_eq!(place.run("dnssec roll example.com").code, 0);
+    let waiting = keys_with(&place, "257").iter().map(tag_of).find(|tag| *tag != old).unwrap();
+    let run = place.run("dnssec roll example.com");
+    assert_ne!(run.code, 0);
+    assert!(run.err.contains(&format!("waits for the parent already: {waiting};")), "{}", run.err);
+    assert!(run.err.contains("--ds-seen"), "{}", run.err);
+    assert_eq!(keys_with(&place, "257").len(), 2, "no key was made");
+    let run = place.run("dnssec roll example.com --ds-seen");
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.starts_with(&format!("{waiting} signs from")), "{}", run.out);
+}
+
+#[test]
+fn among_several_that_wait_for_the_parent_one_is_named() {
+    let place = signed_place("");
+    let old = tag_of(&keys_with(&place, "257")[0]);
+    assert_eq!(place.run("dnssec roll example.com").code, 0);
+    // As another maker of keys might leave it.
+    let first = keys_with(&place, "257").into_iter().find(|file| tag_of(file) != old).unwrap();
+    let aside = |ending: &str| place.path(&format!("aside{ending}"));
+    for ending in [".key", ".private"] {
+        fs::rename(format!("{}{ending}", first.display()), aside(ending)).unwrap();
+    }
+    assert_eq!(place.run("dnssec roll example.com").code, 0);
+    for ending in [".key", ".private"] {
+        fs::rename(aside(ending), format!("{}{ending}", first.display())).unwrap();
+    }
+    let run = place.run("dnssec roll example.com --ds-seen");
+    assert!(run.code != 0 && run.err.contains("several keys wait for the parent"), "{}", run.err);
+    let named = tag_of(&first);
+    let run = place.run(&format!("dnssec roll example.com --ds-seen --key {named}"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.starts_with(&format!("{named} signs from")), "{}", run.out);
 }
