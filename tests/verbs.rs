@@ -423,7 +423,7 @@ fn a_challenge_that_could_not_be_answered_is_refused_with_the_reason() {
 /// A place whose zone is signed here, by keys that `dnssec make` made.
 fn signed_place(make: &str) -> Place {
     let place = Place::new();
-    place.write("rhumb.toml", &format!("{CONFIGURATION}\n[zones.\"example.com\".dnssec]\nkeys = \"keys\"\n"));
+    place.write("rhumb.toml", format!("{CONFIGURATION}\n[zones.\"example.com\".dnssec]\nkeys = \"keys\"\n"));
     let run = place.run(&format!("dnssec make example.com {make}"));
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
     place
@@ -437,7 +437,7 @@ fn keys_with(place: &Place, flags: &str) -> Vec<PathBuf> {
     public.filter(flagged).map(|file| file.with_extension("")).collect()
 }
 
-fn tag_of(file: &PathBuf) -> u16 {
+fn tag_of(file: &Path) -> u16 {
     file.display().to_string().rsplit('+').next().unwrap().parse().unwrap()
 }
 
@@ -465,7 +465,7 @@ fn a_roll_that_waits_for_the_parent_is_not_begun_again() {
     let place = signed_place("");
     let old = tag_of(&keys_with(&place, "257")[0]);
     assert_eq!(place.run("dnssec roll example.com").code, 0);
-    let waiting = keys_with(&place, "257").iter().map(tag_of).find(|tag| *tag != old).unwrap();
+    let waiting = keys_with(&place, "257").iter().map(|file| tag_of(file)).find(|tag| *tag != old).unwrap();
     let run = place.run("dnssec roll example.com");
     assert_ne!(run.code, 0);
     assert!(run.err.contains(&format!("waits for the parent already: {waiting};")), "{}", run.err);
@@ -497,4 +497,40 @@ fn among_several_that_wait_for_the_parent_one_is_named() {
     let run = place.run(&format!("dnssec roll example.com --ds-seen --key {named}"));
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.out.starts_with(&format!("{named} signs from")), "{}", run.out);
+}
+
+/// When the key retires, and when it goes, in seconds since 1970.
+fn end_of(place: &Place, tag: u16) -> [u32; 2] {
+    let file = keys_with(place, "256").into_iter().find(|file| tag_of(file) == tag).unwrap();
+    let text = fs::read_to_string(format!("{}.private", file.display())).unwrap();
+    ["Inactive: ", "Delete: "].map(|date| {
+        let written = text.lines().find_map(|line| line.strip_prefix(date)).unwrap();
+        rhumb::zone::rdata::parse_time(written.as_bytes()).unwrap()
+    })
+}
+
+#[test]
+fn signatures_over_steered_names_count_while_a_key_retires_and_in_what_is_warned_of() {
+    let place = signed_place("--split");
+    let configuration = fs::read_to_string(place.path("rhumb.toml")).unwrap();
+    let steady = "[services.www.ttl]\nsteady = \"20h\"\n[services.www.regions]";
+    let slow = configuration.replace("[services.www.regions]", steady);
+    place.write("rhumb.toml", &slow);
+    let tag = tag_of(&keys_with(&place, "256")[0]);
+    let run = place.run(&format!("dnssec roll example.com --key {tag}"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let [inactive, delete] = end_of(&place, tag);
+    assert_eq!(delete - inactive, 21 * 3600, "an answer may be held for 20 hours, the zone's own for one");
+    let warns = |configuration: &str, ttl: &str| {
+        place.write("rhumb.toml", configuration);
+        let run = place.run("check");
+        let said = run.out + &run.err;
+        assert_eq!(run.code, 0, "{said}");
+        said.contains(&format!("a TTL of example.com. is {ttl} seconds"))
+    };
+    let short = "keys = \"keys\"\nrenew-before = \"19h\"\nvalidity = \"14d\"\ndnskey-ttl = \"1h\"";
+    assert!(warns(&slow.replace("keys = \"keys\"", short), "72000"));
+    let long = "keys = \"keys\"\nrenew-before = \"19h\"\nvalidity = \"14d\"\ndnskey-ttl = \"19h\"";
+    assert!(warns(&configuration.replace("keys = \"keys\"", long), "68400"));
+    assert!(!warns(&configuration.replace("keys = \"keys\"", short), "3600"));
 }

@@ -10,6 +10,8 @@ use crate::answer::signed::{SignedZone, is_signed};
 use crate::dnssec::key::Key;
 use crate::dnssec::signer::Signer;
 use crate::fault::{Fault, Severity};
+use crate::name::Name;
+use crate::policy::service::Service;
 use crate::time::WallTime;
 use crate::wire::code::RecordType;
 use crate::zone;
@@ -102,7 +104,7 @@ fn signed_here(
             "`rhumb dnssec status` tells the dates; make a successor",
         );
     }
-    let longest = zone.owners().flat_map(|owner| owner.rrsets().map(zone::Rrset::ttl)).max().unwrap_or(0);
+    let longest = longest_ttl(config, zone).max(keys.rules.dnskey_ttl);
     if longest >= keys.rules.renew_before {
         warn(
             format!(
@@ -115,8 +117,18 @@ fn signed_here(
     Ok(ZoneDnssec::Here(Arc::new(signer)))
 }
 
+/// The longest TTL of what a zone answers with, in seconds: of its file, and of the services that have names in it.
+#[must_use]
+pub fn longest_ttl(config: &Config, zone: &zone::Zone) -> u32 {
+    let origin = |name: &Name| config.zone_of(name).map(|of| &config.zones[of.index()].origin);
+    let is_here = |service: &&Service| service.names.iter().any(|name| origin(name) == Some(zone.origin()));
+    let written = zone.owners().flat_map(|owner| owner.rrsets().map(zone::Rrset::ttl));
+    let steered = config.services.iter().filter(is_here).map(|service| service.ttl.steady);
+    written.chain(steered).max().unwrap_or(0)
+}
+
 fn signed_elsewhere(config: &Config, written: &Zone, zone: &zone::Zone) -> Result<ZoneDnssec, Vec<Fault>> {
-    let in_zone = |name: &&crate::name::Name| {
+    let in_zone = |name: &&Name| {
         config.zone_of(name).is_some_and(|of| config.zones[of.index()].origin == written.origin)
     };
     let names = config.services.iter().flat_map(|service| &service.names);

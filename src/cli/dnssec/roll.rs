@@ -10,6 +10,7 @@ use crate::cli::said::{Failure, Outcome, Said};
 use crate::clock;
 use crate::config::duration::parse_duration;
 use crate::config::key_store::StoredKey;
+use crate::config::zone_dnssec::longest_ttl;
 use crate::dnssec::key::Key;
 use crate::dnssec::rollover::{Held, announce, replace, take_over, waits_for_parent};
 use crate::dnssec::timing::{Phase, written};
@@ -152,13 +153,12 @@ fn meant(
 
 /// How long caches may hold what changes.
 fn held(place: &Place, arguments: &Arguments) -> Result<Held, Failure> {
-    let file = place.file.as_ref().ok_or_else(|| {
+    let (config, file) = place.served.as_ref().ok_or_else(|| {
         Failure::usage(
             "the zone's TTLs decide how long a key must stay; name the configuration with --config",
         )
     })?;
     let (zone, _) = zone::load(&place.zone, file).map_err(|faults| Failure::faults(&faults))?;
-    let ttls = zone.owners().flat_map(|owner| owner.rrsets().map(zone::Rrset::ttl));
     let span = |seconds: u32| Duration::from_secs(seconds.into());
-    Ok(Held { dnskey: span(place.ttl), longest: span(ttls.max().unwrap_or(0)), ds: arguments.ds_ttl })
+    Ok(Held { dnskey: span(place.ttl), longest: span(longest_ttl(config, &zone)), ds: arguments.ds_ttl })
 }
