@@ -438,3 +438,118 @@ fn a_challenge_that_could_not_be_answered_is_refused_with_the_reason() {
     }
     assert_eq!(place.run("challenge set www.example.com token --for ten").code, 2);
 }
+
+/// A place whose zone is signed here, by keys that `dnssec make` made.
+fn signed_place(make: &str) -> Place {
+    let place = Place::new();
+    place.write("rhumb.toml", format!("{CONFIGURATION}\n[zones.\"example.com\".dnssec]\nkeys = \"keys\"\n"));
+    let run = place.run(&format!("dnssec make example.com {make}"));
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    place
+}
+
+/// The files of the keys with these flags, without their endings.
+fn keys_with(place: &Place, flags: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(place.path("keys")).unwrap().map(|entry| entry.unwrap().path());
+    let public = files.filter(|file| file.extension().is_some_and(|extension| extension == "key"));
+    let flagged = |file: &PathBuf| fs::read_to_string(file).unwrap().contains(&format!(" DNSKEY {flags} 3 "));
+    public.filter(flagged).map(|file| file.with_extension("")).collect()
+}
+
+fn tag_of(file: &Path) -> u16 {
+    file.display().to_string().rsplit('+').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_zone_is_not_signed_by_what_its_parent_does_not_name() {
+    let place = signed_place("--split");
+    assert_eq!(place.run("check").code, 0);
+    let entry = format!("{}.", keys_with(&place, "257").remove(0).display());
+    fs::rename(format!("{entry}private"), place.path("elsewhere")).unwrap();
+    let run = place.run("check");
+    assert_ne!(run.code, 0);
+    let said = run.out + &run.err;
+    let name = Path::new(&format!("{entry}key")).file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(said.contains(&format!("{name}: its private half is not beside it")), "{said}");
+    assert!(!said.contains("dnssec make"), "a new key would make the zone bogus: {said}");
+    fs::remove_file(format!("{entry}key")).unwrap();
+    let run = place.run("check");
+    assert_ne!(run.code, 0);
+    let said = run.out + &run.err;
+    assert!(said.contains("no key that the parent may name signs the keys of example.com"), "{said}");
+}
+
+#[test]
+fn a_roll_that_waits_for_the_parent_is_not_begun_again() {
+    let place = signed_place("");
+    let old = tag_of(&keys_with(&place, "257")[0]);
+    assert_eq!(place.run("dnssec roll example.com").code, 0);
+    let waiting = keys_with(&place, "257").iter().map(|file| tag_of(file)).find(|tag| *tag != old).unwrap();
+    let run = place.run("dnssec roll example.com");
+    assert_ne!(run.code, 0);
+    assert!(run.err.contains(&format!("waits for the parent already: {waiting};")), "{}", run.err);
+    assert!(run.err.contains("--ds-seen"), "{}", run.err);
+    assert_eq!(keys_with(&place, "257").len(), 2, "no key was made");
+    let run = place.run("dnssec roll example.com --ds-seen");
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.starts_with(&format!("{waiting} signs from")), "{}", run.out);
+}
+
+#[test]
+fn among_several_that_wait_for_the_parent_one_is_named() {
+    let place = signed_place("");
+    let old = tag_of(&keys_with(&place, "257")[0]);
+    assert_eq!(place.run("dnssec roll example.com").code, 0);
+    // As another maker of keys might leave it.
+    let first = keys_with(&place, "257").into_iter().find(|file| tag_of(file) != old).unwrap();
+    let aside = |ending: &str| place.path(&format!("aside{ending}"));
+    for ending in [".key", ".private"] {
+        fs::rename(format!("{}{ending}", first.display()), aside(ending)).unwrap();
+    }
+    assert_eq!(place.run("dnssec roll example.com").code, 0);
+    for ending in [".key", ".private"] {
+        fs::rename(aside(ending), format!("{}{ending}", first.display())).unwrap();
+    }
+    let run = place.run("dnssec roll example.com --ds-seen");
+    assert!(run.code != 0 && run.err.contains("several keys wait for the parent"), "{}", run.err);
+    let named = tag_of(&first);
+    let run = place.run(&format!("dnssec roll example.com --ds-seen --key {named}"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.starts_with(&format!("{named} signs from")), "{}", run.out);
+}
+
+/// When the key retires, and when it goes, in seconds since 1970.
+fn end_of(place: &Place, tag: u16) -> [u32; 2] {
+    let file = keys_with(place, "256").into_iter().find(|file| tag_of(file) == tag).unwrap();
+    let text = fs::read_to_string(format!("{}.private", file.display())).unwrap();
+    ["Inactive: ", "Delete: "].map(|date| {
+        let written = text.lines().find_map(|line| line.strip_prefix(date)).unwrap();
+        rhumb::zone::rdata::parse_time(written.as_bytes()).unwrap()
+    })
+}
+
+#[test]
+fn signatures_over_steered_names_count_while_a_key_retires_and_in_what_is_warned_of() {
+    let place = signed_place("--split");
+    let configuration = fs::read_to_string(place.path("rhumb.toml")).unwrap();
+    let steady = "[services.www.ttl]\nsteady = \"20h\"\n[services.www.regions]";
+    let slow = configuration.replace("[services.www.regions]", steady);
+    place.write("rhumb.toml", &slow);
+    let tag = tag_of(&keys_with(&place, "256")[0]);
+    let run = place.run(&format!("dnssec roll example.com --key {tag}"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let [inactive, delete] = end_of(&place, tag);
+    assert_eq!(delete - inactive, 21 * 3600, "an answer may be held for 20 hours, the zone's own for one");
+    let warns = |configuration: &str, ttl: &str| {
+        place.write("rhumb.toml", configuration);
+        let run = place.run("check");
+        let said = run.out + &run.err;
+        assert_eq!(run.code, 0, "{said}");
+        said.contains(&format!("a TTL of example.com. is {ttl} seconds"))
+    };
+    let short = "keys = \"keys\"\nrenew-before = \"19h\"\nvalidity = \"14d\"\ndnskey-ttl = \"1h\"";
+    assert!(warns(&slow.replace("keys = \"keys\"", short), "72000"));
+    let long = "keys = \"keys\"\nrenew-before = \"19h\"\nvalidity = \"14d\"\ndnskey-ttl = \"19h\"";
+    assert!(warns(&configuration.replace("keys = \"keys\"", long), "68400"));
+    assert!(!warns(&configuration.replace("keys = \"keys\"", short), "3600"));
+}

@@ -58,6 +58,12 @@ pub enum ZoneDnssec {
 }
 
 impl Dnssec {
+    /// What signed a zone until now.
+    #[must_use]
+    pub fn signer_before(&self, origin: &Name) -> Option<&Signer> {
+        self.before.iter().filter_map(|signed| signed.signer()).find(|signer| signer.origin() == origin)
+    }
+
     /// Gives the tops of all zones their signed side.
     pub(super) fn sign(
         self,

@@ -16,8 +16,7 @@ pub fn of_server(path: &Path, config: &Config) -> Vec<PathBuf> {
     files.extend(config.zones.iter().map(|zone| zone.file.clone()));
     files.extend(databases.into_iter().flatten().cloned());
     let keyed = config.zones.iter().filter_map(|zone| Some((&zone.origin, zone.dnssec.as_ref()?)));
-    let keys = keyed.filter_map(|(origin, keys)| key_store::private_files(&keys.folder, origin).ok());
-    files.extend(keys.flatten());
+    files.extend(keyed.flat_map(|(origin, keys)| key_store::private_files(&keys.folder, origin)));
     files.extend(config.agents.iter().flat_map(|agents| of_certificates(&agents.files)));
     files.extend(config.probes.iter().filter_map(of_probe).cloned());
     files.extend(config.server.encrypted.certificate.iter().flat_map(|shown| of_certificates(&shown.files)));

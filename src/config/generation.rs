@@ -104,9 +104,10 @@ pub fn assemble(
     errors.extend(config.check_against_zones(|zone, name| held(&zones[zone.index()], name)));
     let now = dnssec.now;
     let signing = config.zones.iter().zip(&zones);
-    let signing =
-        signing.map(|(written, zone)| zone_dnssec(&config, written, zone, now, &mut errors, &mut warnings));
-    dnssec.zones = signing.collect();
+    let signing = signing
+        .map(|(written, zone)| zone_dnssec(&config, written, zone, &dnssec, &mut errors, &mut warnings))
+        .collect();
+    dnssec.zones = signing;
     // Of a zone whose keys are at fault nothing more can be said.
     if errors.is_empty() {
         errors.extend(broken_links(&config, &zones, &dnssec.zones));

@@ -27,7 +27,7 @@ mod section;
 mod suggest;
 mod table;
 mod value;
-mod zone_dnssec;
+pub mod zone_dnssec;
 
 use std::collections::HashMap;
 use std::io::Read;

@@ -99,6 +99,12 @@ impl Key {
         self.flags & SECURE_ENTRY != 0
     }
 
+    /// Whether it is of the algorithm and the kind of `other`, so that one may follow the other.
+    #[must_use]
+    pub fn is_alike(&self, other: &Key) -> bool {
+        (self.algorithm, self.flags) == (other.algorithm, other.flags)
+    }
+
     /// The algorithm.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {

@@ -7,6 +7,7 @@ use super::key::{Key, Mismatch};
 use super::timing::{DATES, Timing, written};
 use super::{Algorithm, wall};
 use crate::name::Name;
+use crate::time::WallTime;
 use crate::wire::code::RecordType;
 use crate::zone::rdata;
 
@@ -91,6 +92,14 @@ fn read_timing(private: &str) -> Result<Timing, KeyFault> {
     Ok(timing)
 }
 
+/// When a `.key` file says, in a comment as ours and BIND's have it, that its key is to leave the zone.
+#[must_use]
+pub fn public_delete(text: &str) -> Option<WallTime> {
+    let date = text.lines().find_map(|line| line.strip_prefix("; Delete:"))?;
+    // Behind the date BIND has it once more in words.
+    rdata::parse_time(date.split_whitespace().next()?.as_bytes()).map(wall)
+}
+
 /// What stands behind `name:` in a `.private` file.
 fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let line = |line: &'t str| line.strip_prefix(name)?.strip_prefix(':').map(str::trim);
@@ -150,7 +159,6 @@ impl fmt::Display for KeyFault {
 mod tests {
     use super::*;
     use crate::dnssec::key::{SECURE_ENTRY, ZONE_KEY};
-    use crate::time::WallTime;
 
     /// The example of RFC 8080 section 6.1.
     const ED25519_KEY: &str =
@@ -189,6 +197,13 @@ mod tests {
             assert_eq!((again.timing, again.owner()), (key.timing, key.owner()));
             assert!(!stem(key.owner(), 13, key.tag()).contains('/'));
         }
+    }
+
+    #[test]
+    fn a_public_half_tells_when_its_key_goes() {
+        let bind = "; Delete: 20260102000000 (Fri Jan  2 00:00:00 2026)\n";
+        assert_eq!(public_delete(bind).map(written).as_deref(), Some("20260102000000"));
+        assert_eq!(public_delete("; Delete: soon\n").or(public_delete(ED25519_KEY)), None);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 
 use super::denial::Denial;
 use super::key::Key;
+use super::rollover::MARGIN;
 use super::timing::Phase;
-use super::{seconds, wall};
+use super::{Algorithm, seconds, wall};
 use crate::name::{self, Name};
 use crate::time::WallTime;
 use crate::wire::code::RecordType;
@@ -30,6 +31,16 @@ pub struct Signer {
     origin: Name,
     keys: Vec<Key>,
     rules: Rules,
+    /// The keys that go on signing whatever their dates say, since caches do not know their successors yet.
+    held: Vec<HeldKey>,
+}
+
+/// A key that signs until a moment, whatever its dates say.
+#[derive(Clone, Copy, Debug)]
+struct HeldKey {
+    algorithm: Algorithm,
+    tag: u16,
+    until: WallTime,
 }
 
 /// Records of one name and type, to be signed.
@@ -58,7 +69,45 @@ impl Signer {
     pub fn new(origin: Name, mut keys: Vec<Key>, rules: Rules) -> Self {
         debug_assert!(keys.iter().all(|key| *key.owner() == origin), "the keys are the zone's");
         keys.sort_by_key(|key| (key.algorithm(), key.tag()));
-        Self { origin, keys, rules }
+        Self { origin, keys, rules, held: Vec::new() }
+    }
+
+    /// Follows `before`, by which the zone was served until `now`, with no TTL above `longest_ttl` seconds. The dates of a
+    /// roll-over count from when they were written: where they come here so late that a successor would sign before caches
+    /// can know it, the key that it follows goes on beside it, until none holds keys or signatures of before.
+    #[must_use]
+    pub fn following(mut self, before: &Self, longest_ttl: u32, now: WallTime) -> Self {
+        let served = before.dnskeys(now);
+        let soon = after(now, self.rules.dnskey_ttl.into());
+        let is_late = |key: &Key| !served.contains(&key.dnskey()) && key.timing.phase(soon) == Phase::Active;
+        let late: Vec<&Key> = self.keys.iter().filter(|key| is_late(key)).collect();
+        let until = after(now, u64::from(longest_ttl.max(self.rules.dnskey_ttl)) + MARGIN.as_secs());
+        let is_followed = |key: &&Key| late.iter().any(|new| new.is_alike(key));
+        let signed = before.keys.iter().filter(|key| before.is_active(key, now));
+        let held = signed.filter(is_followed);
+        let held = held.map(|key| HeldKey { algorithm: key.algorithm(), tag: key.tag(), until });
+        self.held = held.chain(before.held.iter().copied().filter(|held| held.until > now)).collect();
+        self
+    }
+
+    /// Whether no key that signs the zone's records at `now` was shown by `before` until then.
+    #[must_use]
+    pub fn is_unknown_after(&self, before: &Self, now: WallTime) -> bool {
+        let served = before.dnskeys(now);
+        !self.signing(RecordType::SOA, now).any(|key| served.contains(&key.dnskey()))
+    }
+
+    /// Until when a key goes on signing, whatever its dates say.
+    fn held_until(&self, key: &Key, now: WallTime) -> Option<WallTime> {
+        let same = |held: &&HeldKey| (held.algorithm, held.tag) == (key.algorithm(), key.tag());
+        self.held.iter().filter(same).map(|held| held.until).filter(|until| *until > now).max()
+    }
+
+    /// The keys that sign beside a successor for longer than their dates say, and until when.
+    pub fn held(&self, now: WallTime) -> impl Iterator<Item = (&Key, WallTime)> {
+        let ends = |key: &Key| [key.timing.inactive, key.timing.delete].into_iter().flatten().min();
+        let held = self.keys.iter().filter_map(move |key| Some((key, self.held_until(key, now)?)));
+        held.filter(move |(key, until)| ends(key).is_some_and(|end| end < *until))
     }
 
     /// The zone.
@@ -96,6 +145,28 @@ impl Signer {
     /// a key that does, those that were the last to do it, or where none was, all that are to come. A zone never goes
     /// without signatures because a date has passed, and each algorithm of its DNSKEY set signs (RFC 4035 section 2.2).
     fn is_active(&self, key: &Key, now: WallTime) -> bool {
+        self.is_one_of_its_algorithm(key, now)
+            || self.is_last_entry(key, now)
+            || self.held_until(key, now).is_some()
+    }
+
+    /// Whether a secure entry point signs because no other does: what the DS of the parent names would sign nothing.
+    fn is_last_entry(&self, key: &Key, now: WallTime) -> bool {
+        let entries = || self.keys.iter().filter(|key| key.is_secure_entry());
+        if !key.is_secure_entry() || entries().any(|key| self.is_one_of_its_algorithm(key, now)) {
+            return false;
+        }
+        // Who was the last to sign before who is gone, and either before who has never begun.
+        let rank = |key: &Key| match key.timing.phase(now) {
+            Phase::Retired => Some((2, key.timing.inactive)),
+            Phase::Gone => Some((1, key.timing.delete)),
+            Phase::Published => Some((0, None)),
+            Phase::Made | Phase::Active => None,
+        };
+        rank(key).is_some() && rank(key) == entries().filter_map(rank).max()
+    }
+
+    fn is_one_of_its_algorithm(&self, key: &Key, now: WallTime) -> bool {
         let phase = |key: &Key| key.timing.phase(now);
         if !self.keys.iter().any(|key| matches!(phase(key), Phase::Active | Phase::Retired)) {
             return self.goes_on(key, now);
@@ -126,7 +197,7 @@ impl Signer {
         let is_planned = move |key: &Key| match phase(key) {
             Phase::Active => true,
             Phase::Published => others_sign,
-            _ => false,
+            _ => self.held_until(key, now).is_some(),
         };
         self.keys.iter().filter(move |key| self.is_active(key, now) && !is_planned(key))
     }
@@ -161,7 +232,9 @@ impl Signer {
     /// When a date of a key next changes what is published or signed.
     #[must_use]
     pub fn next_change(&self, now: WallTime) -> Option<WallTime> {
-        self.keys.iter().filter_map(|key| key.timing.next_change(now)).map(|(date, _)| date).min()
+        let dates = self.keys.iter().filter_map(|key| key.timing.next_change(now)).map(|(date, _)| date);
+        let holds = self.held.iter().map(|held| held.until).filter(|until| *until > now);
+        dates.chain(holds).min()
     }
 
     /// The data of the RRSIG records of a set, made at `now`.
@@ -223,6 +296,10 @@ impl Signer {
         let differ = |a: &Key, b: &Key| named(a) == named(b) && a.dnskey() != b.dnskey();
         !self.keys.iter().any(|key| later.keys.iter().any(|other| differ(key, other)))
     }
+}
+
+fn after(time: WallTime, seconds: u64) -> WallTime {
+    WallTime(time.0 + seconds * 1000)
 }
 
 /// A date that has passed.

@@ -2,6 +2,7 @@
 //! no signature comes near its end.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,11 +96,16 @@ fn see(signed: &SignedZone) -> Seen {
 
 /// Plays hours of a zone, its keys as they are by the dates.
 fn play(signer: &Arc<Signer>, hours: u64) -> Vec<Seen> {
+    play_from(signer, 0..hours)
+}
+
+fn play_from(signer: &Arc<Signer>, hours: Range<u64>) -> Vec<Seen> {
+    let start = at(hours.start);
     let mut signed =
-        SignedZone::make(zone_of(TEXT), Arc::clone(signer), Arc::default(), Arc::default(), None, at(0))
+        SignedZone::make(zone_of(TEXT), Arc::clone(signer), Arc::default(), Arc::default(), None, start)
             .unwrap();
     let mut seen = Vec::new();
-    for hour in 0..hours {
+    for hour in hours {
         if signed.due().unwrap() <= at(hour) {
             signed = signed.anew(Arc::default(), at(hour)).unwrap().unwrap();
         }
@@ -162,6 +168,40 @@ fn a_key_that_does_everything_is_replaced_when_the_parent_names_both() {
     assert_eq!(seen[29].dnskeys, new);
 }
 
+/// The same key by other dates, as a file has it that was written anew.
+fn dated(key: &Key, timing: Timing) -> Key {
+    let owner = key.owner().clone();
+    Key::new(owner, key.flags(), key.algorithm(), &key.dnskey()[4..], key.private(), timing).unwrap()
+}
+
+/// The dates count from when they were written, and the server may be told of them when they have passed.
+#[test]
+fn caches_validate_whenever_a_successor_comes_into_force() {
+    for reload in 5..20 {
+        let entry = key(ZONE_KEY | SECURE_ENTRY, Timing::from_now(at(0)));
+        let old = key(ZONE_KEY, Timing::from_now(at(0)));
+        let mut ending = old.timing;
+        let new = key(ZONE_KEY, replace(&mut ending, &HELD, at(5)));
+        let copy = |key: &Key| dated(key, key.timing);
+        let follow = |before: &Signer, hour: u64| {
+            let written = signer(vec![copy(&entry), copy(&new), dated(&old, ending)]);
+            Arc::new(Arc::into_inner(written).unwrap().following(before, 7200, at(hour)))
+        };
+        let before = signer(vec![copy(&entry), copy(&old)]);
+        let after = follow(&before, reload);
+        let again = follow(&after, reload + 1);
+        let mut seen = play_from(&before, 0..reload);
+        seen.extend(play_from(&after, reload..reload + 1));
+        seen.extend(play_from(&again, reload + 1..40));
+        check_caches(&seen);
+        assert!(!seen[39].dnskeys.contains(&old.tag()), "it goes in the end");
+        assert_eq!(after.held(at(reload)).count(), usize::from(reload >= 6), "a late one is told of");
+        assert!(!after.is_unknown_after(&before, at(reload)));
+        let alone = signer(vec![copy(&entry), dated(&new, Timing::default())]);
+        assert!(alone.is_unknown_after(&before, at(reload)));
+    }
+}
+
 #[test]
 fn a_zone_whose_dates_leave_no_key_goes_on_with_the_last() {
     let mut only = key(ZONE_KEY | SECURE_ENTRY, Timing::from_now(at(0)));
@@ -169,6 +209,21 @@ fn a_zone_whose_dates_leave_no_key_goes_on_with_the_last() {
     only.timing.delete = Some(at(20));
     let seen = play(&signer(vec![only]), 24 * 20);
     check_caches(&seen);
+}
+
+/// A zone-signing key is no stand-in: the DS of the parent does not name it.
+#[test]
+fn the_last_key_that_the_parent_names_goes_on_beside_a_zone_signing_key() {
+    let mut entry = key(ZONE_KEY | SECURE_ENTRY, Timing::from_now(at(0)));
+    entry.timing.inactive = Some(at(10));
+    entry.timing.delete = Some(at(20));
+    let zone = key(ZONE_KEY, Timing::from_now(at(0)));
+    let (entry_tag, zone_tag) = (entry.tag(), zone.tag());
+    let signer = signer(vec![entry, zone]);
+    let seen = play(&signer, 30);
+    check_caches(&seen);
+    assert!(seen.iter().all(|seen| seen.entry == [entry_tag].into() && seen.others == [zone_tag].into()));
+    assert_eq!(signer.beyond_dates(at(20)).map(Key::tag).collect::<Vec<_>>(), [entry_tag]);
 }
 
 #[test]

@@ -737,7 +737,7 @@ fn keys_of_bind_are_taken_as_they_are() {
         arguments.push("example.com");
         bind("dnssec-keygen", &arguments, folder.path());
     }
-    let keys = key_store::read(folder.path(), &"example.com".parse().unwrap()).unwrap();
+    let keys = key_store::read(folder.path(), &"example.com".parse().unwrap(), NOW).unwrap();
     assert_eq!(keys.len(), 2);
     for stored in keys {
         let file = stored.file.with_extension("key");

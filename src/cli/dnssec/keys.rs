@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::OfZone;
 use crate::cli::said::Failure;
+use crate::clock;
 use crate::config::key_store::{self, StoredKey};
-use crate::config::{self, ZoneKeys};
+use crate::config::{self, Config, ZoneKeys};
 use crate::dnssec::denial::Denial;
 use crate::dnssec::key::Key;
 use crate::dnssec::signer::{Rules, Signer};
@@ -23,8 +24,8 @@ pub(super) struct Place {
     pub(super) folder: PathBuf,
     /// The TTL of the DNSKEY set.
     pub(super) ttl: u32,
-    /// The zone's file, where a configuration names it.
-    pub(super) file: Option<PathBuf>,
+    /// The configuration, and the zone's file by it, where one names it.
+    pub(super) served: Option<(Config, PathBuf)>,
 }
 
 /// The TTL of DNSKEY where no configuration says it.
@@ -34,19 +35,20 @@ impl Place {
     /// The folder that is named, or the one that the configuration names for the zone.
     pub(super) fn of(of: &OfZone) -> Result<Self, Failure> {
         let configured = configured(of.configuration.path(), &of.zone);
+        let zone = of.zone.clone();
         if let Some(folder) = &of.keys {
             let keys = configured.ok();
-            let ttl = keys.as_ref().map_or(TTL, |(keys, _)| keys.rules.dnskey_ttl);
-            let file = keys.map(|(_, file)| file);
-            return Ok(Self { zone: of.zone.clone(), folder: folder.clone(), ttl, file });
+            let ttl = keys.as_ref().map_or(TTL, |(keys, ..)| keys.rules.dnskey_ttl);
+            let served = keys.map(|(_, config, file)| (config, file));
+            return Ok(Self { zone, folder: folder.clone(), ttl, served });
         }
-        let (keys, file) = configured?;
-        Ok(Self { zone: of.zone.clone(), folder: keys.folder, ttl: keys.rules.dnskey_ttl, file: Some(file) })
+        let (keys, config, file) = configured?;
+        Ok(Self { zone, folder: keys.folder, ttl: keys.rules.dnskey_ttl, served: Some((config, file)) })
     }
 
     /// All keys.
     pub(super) fn read(&self) -> Result<Vec<StoredKey>, Failure> {
-        key_store::read(&self.folder, &self.zone).map_err(|faults| {
+        key_store::read(&self.folder, &self.zone, clock::wall()).map_err(|faults| {
             let faults = faults.into_iter().map(|fault| format!("error: {fault}")).collect();
             Failure::of(crate::cli::said::Code::Failed, faults)
         })
@@ -77,15 +79,16 @@ impl Place {
     }
 }
 
-/// How the configuration has a zone signed, and the zone's file.
-fn configured(path: &Path, zone: &Name) -> Result<(ZoneKeys, PathBuf), Failure> {
+/// How the configuration has a zone signed, itself, and the zone's file.
+fn configured(path: &Path, zone: &Name) -> Result<(ZoneKeys, Config, PathBuf), Failure> {
     let (config, _) = config::load(path).map_err(|faults| Failure::faults(&faults))?;
-    let written = config.zones.into_iter().find(|written| written.origin == *zone);
+    let written = config.zones.iter().find(|written| written.origin == *zone);
     let Some(written) = written else {
         return Err(Failure::usage(format!("{} has no zone {zone}", path.display())));
     };
-    match written.dnssec {
-        Some(keys) => Ok((keys, written.file)),
+    let file = written.file.clone();
+    match written.dnssec.clone() {
+        Some(keys) => Ok((keys, config, file)),
         None => Err(Failure::usage(format!(
             "{} does not say where the keys of {zone} are; write [zones.\"...\".dnssec], or --keys FOLDER here",
             path.display()

@@ -10,6 +10,7 @@ use crate::cli::said::{Failure, Outcome, Said};
 use crate::clock;
 use crate::config::duration::parse_duration;
 use crate::config::key_store::StoredKey;
+use crate::config::zone_dnssec::longest_ttl;
 use crate::dnssec::key::Key;
 use crate::dnssec::rollover::{Held, announce, replace, take_over, waits_for_parent};
 use crate::dnssec::timing::{Phase, written};
@@ -22,7 +23,8 @@ use crate::zone;
 pub(super) struct Arguments {
     #[command(flatten)]
     of: OfZone,
-    /// The tag of the key to replace, where more than one could be meant.
+    /// The tag of the key to replace, where more than one could be meant; with --ds-seen that of the new key, where more
+    /// than one waits for the parent.
     #[arg(long, value_name = "TAG")]
     key: Option<u16>,
     /// Every name server of the parent has the DS of the new key: let it take over.
@@ -45,8 +47,20 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn begin(place: &Place, keys: Vec<StoredKey>, arguments: &Arguments, now: WallTime) -> Outcome {
-    let mut old = meant(keys, arguments, now)?.key;
+    let waiting: Vec<String> = keys
+        .iter()
+        .filter(|stored| is_waiting(stored, now))
+        .map(|stored| stored.key.tag().to_string())
+        .collect();
+    let mut old = meant(keys, arguments.key, arguments, now)?.key;
     let is_entry = old.is_secure_entry();
+    if is_entry && !waiting.is_empty() {
+        return Err(Failure::failed(format!(
+            "a successor waits for the parent already: {}; once the parent has it: rhumb dnssec roll {} --ds-seen",
+            waiting.join(", "),
+            place.zone
+        )));
+    }
     let held = held(place, arguments)?;
     let timing = if is_entry { announce(now) } else { replace(&mut old.timing, &held, now) };
     let new = Key::generate(place.zone.clone(), old.flags(), old.algorithm(), timing);
@@ -74,15 +88,20 @@ fn begin(place: &Place, keys: Vec<StoredKey>, arguments: &Arguments, now: WallTi
 
 /// The new key signs when no cache can hold a DS set without it any more.
 fn finish(place: &Place, keys: Vec<StoredKey>, arguments: &Arguments, now: WallTime) -> Outcome {
-    let (new, keys): (Vec<_>, Vec<_>) =
-        keys.into_iter().partition(|stored| waits_for_parent(&stored.key.timing, now));
-    let [StoredKey { key: mut new, .. }] = <[StoredKey; 1]>::try_from(new).map_err(|new| {
-        Failure::failed(format!(
-            "{} keys wait for the parent, not one; `rhumb dnssec roll` without --ds-seen begins",
-            new.len()
-        ))
+    let (waiting, keys): (Vec<_>, Vec<_>) = keys.into_iter().partition(|stored| is_waiting(stored, now));
+    let is_named = |stored: &StoredKey| arguments.key == Some(stored.key.tag());
+    let names_new = waiting.iter().any(is_named);
+    let chosen: Vec<_> = waiting.into_iter().filter(|stored| !names_new || is_named(stored)).collect();
+    let tags: Vec<String> = chosen.iter().map(|stored| stored.key.tag().to_string()).collect();
+    let [StoredKey { key: mut new, .. }] = <[StoredKey; 1]>::try_from(chosen).map_err(|_| match &*tags {
+        [] => Failure::failed("no key waits for the parent; `rhumb dnssec roll` without --ds-seen begins"),
+        _ => Failure::usage(format!(
+            "several keys wait for the parent; write --key with one of {}",
+            tags.join(", ")
+        )),
     })?;
-    let mut old = meant(keys, arguments, now)?.key;
+    let old = arguments.key.filter(|_| !names_new);
+    let mut old = meant(keys, old, arguments, now)?.key;
     take_over(&mut new.timing, &mut old.timing, &held(place, arguments)?, now);
     place.write(&new)?;
     place.write(&old)?;
@@ -108,11 +127,20 @@ fn date(date: Option<WallTime>) -> String {
     date.map(written).unwrap_or_default()
 }
 
-/// The key to be replaced: the active one, or among several the one that is named.
-fn meant(keys: Vec<StoredKey>, arguments: &Arguments, now: WallTime) -> Result<StoredKey, Failure> {
+fn is_waiting(stored: &StoredKey, now: WallTime) -> bool {
+    stored.key.is_secure_entry() && waits_for_parent(&stored.key.timing, now)
+}
+
+/// The key to be replaced: the active one, or among several the one that is `named`.
+fn meant(
+    keys: Vec<StoredKey>,
+    named: Option<u16>,
+    arguments: &Arguments,
+    now: WallTime,
+) -> Result<StoredKey, Failure> {
     let is_meant = |key: &Key| {
         let replaceable = key.timing.phase(now) == Phase::Active && key.timing.inactive.is_none();
-        let named = arguments.key.is_none_or(|tag| tag == key.tag());
+        let named = named.is_none_or(|tag| tag == key.tag());
         replaceable && named && (!arguments.ds_seen || key.is_secure_entry())
     };
     let meant: Vec<_> = keys.into_iter().filter(|stored| is_meant(&stored.key)).collect();
@@ -125,13 +153,12 @@ fn meant(keys: Vec<StoredKey>, arguments: &Arguments, now: WallTime) -> Result<S
 
 /// How long caches may hold what changes.
 fn held(place: &Place, arguments: &Arguments) -> Result<Held, Failure> {
-    let file = place.file.as_ref().ok_or_else(|| {
+    let (config, file) = place.served.as_ref().ok_or_else(|| {
         Failure::usage(
             "the zone's TTLs decide how long a key must stay; name the configuration with --config",
         )
     })?;
     let (zone, _) = zone::load(&place.zone, file).map_err(|faults| Failure::faults(&faults))?;
-    let ttls = zone.owners().flat_map(|owner| owner.rrsets().map(zone::Rrset::ttl));
     let span = |seconds: u32| Duration::from_secs(seconds.into());
-    Ok(Held { dnskey: span(place.ttl), longest: span(ttls.max().unwrap_or(0)), ds: arguments.ds_ttl })
+    Ok(Held { dnskey: span(place.ttl), longest: span(longest_ttl(config, &zone)), ds: arguments.ds_ttl })
 }

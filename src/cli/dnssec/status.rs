@@ -80,7 +80,7 @@ fn zone_status(
     }
     for key in signer.beyond_dates(now) {
         lines.push(format!(
-            "  key {} signs beyond its dates: no other {} does; make a successor",
+            "  key {} signs beyond its dates: no other {} does its part; make a successor",
             key.tag(),
             key.algorithm().mnemonic()
         ));
