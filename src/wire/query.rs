@@ -134,12 +134,14 @@ fn refuse_operation<'q>(packet: &'q [u8], opcode: Opcode, edns: &'q mut Option<E
         _ => 0,
     };
     let question_octets = if packet.len() >= HEADER_OCTETS + octets { octets } else { 0 };
-    *edns = find_edns(packet);
+    let (found, is_malformed) = find_edns(packet);
+    *edns = found;
     let edns = edns.as_ref();
     let is_known = matches!(opcode, Opcode::NOTIFY | Opcode::UPDATE);
     let signed = is_known && question_octets > 0 && Tsig::find(packet, question_octets).is_some();
     let rcode = match edns {
         Some(edns) if edns.version > 0 => Rcode::BADVERS,
+        _ if is_known && is_malformed => Rcode::FORMERR,
         _ if signed => Rcode::NOTAUTH,
         _ if is_known => Rcode::REFUSED,
         _ => return Reject { edns, ..Reject::new(Rcode::NOTIMP, 0) },
@@ -148,10 +150,18 @@ fn refuse_operation<'q>(packet: &'q [u8], opcode: Opcode, edns: &'q mut Option<E
     Reject { edns, signed, ..Reject::new(rcode, if is_known { question_octets } else { 0 }) }
 }
 
-/// EDNS of a message that is refused, as far as it can be found: who sends OPT gets one in any reply (RFC 6891 section
-/// 6.1.1). Sections may hold anything, and options that cannot be read are passed over.
+/// EDNS of a message that is refused, as far as it can be found and read, and whether its options are malformed: who sends
+/// OPT gets one in any reply (RFC 6891 section 6.1.1). Sections may hold anything.
 #[cold]
-fn find_edns(packet: &[u8]) -> Option<Edns<'_>> {
+fn find_edns(packet: &[u8]) -> (Option<Edns<'_>>, bool) {
+    let Some(Record { class, ttl, data, .. }) = find_opt(packet) else { return (None, false) };
+    match Edns::parse(class, ttl, data) {
+        Ok(edns) => (Some(edns), false),
+        Err(_) => (Some(Edns::before_fault(class, ttl, data)), true),
+    }
+}
+
+fn find_opt(packet: &[u8]) -> Option<Record<'_>> {
     let count = |at| u16_at(packet, at).map_or(0, u32::from);
     let mut rest = Rest { packet, at: HEADER_OCTETS, signed: false };
     // Each question and each record takes octets, so the packet's length bounds these loops.
@@ -164,8 +174,7 @@ fn find_edns(packet: &[u8]) -> Option<Edns<'_>> {
     for _ in 0..count(10) {
         let record = rest.record()?;
         if record.rtype == RecordType::OPT && record.at_root {
-            let bare = |_| Edns::parse(record.class, record.ttl, &[]);
-            return Edns::parse(record.class, record.ttl, record.data).or_else(bare).ok();
+            return Some(record);
         }
     }
     None
@@ -209,7 +218,7 @@ fn reject<'q>(
     rcode: Rcode,
     edns: &'q mut Option<Edns<'q>>,
 ) -> Message<'q> {
-    let edns = edns.or_else(|| find_edns(packet)).map(|found| &*edns.insert(found));
+    let edns = edns.or_else(|| find_edns(packet).0).map(|found| &*edns.insert(found));
     Message::Reject(Reject { edns, signed: rcode == Rcode::NOTAUTH, ..Reject::new(rcode, question_octets) })
 }
 
@@ -353,8 +362,7 @@ impl<'q> Rest<'q> {
             match Edns::parse(record.class, record.ttl, record.data) {
                 Ok(read) => *edns = Some(read),
                 Err(rcode) => {
-                    // Malformed options leave the version and the flags readable, and the reply carries OPT.
-                    *edns = Edns::parse(record.class, record.ttl, &[]).ok();
+                    *edns = Some(Edns::before_fault(record.class, record.ttl, record.data));
                     return Err(rcode);
                 }
             }

@@ -162,6 +162,11 @@ fn kinds() -> Vec<(&'static str, Parts, Rcode, bool)> {
         refused("UPDATE with changes", Parts { authorities: vec![record(A)], ..operation(5) }),
         refused("UPDATE of two zones", two(operation(5))),
         ("a signed UPDATE", Parts { additionals: vec![tsig()], ..operation(5) }, Rcode::NOTAUTH, false),
+        malformed("a NOTIFY with half a cookie", Parts { options: option(10, &cookie[..7]), ..operation(4) }),
+        malformed(
+            "an UPDATE with half a cookie",
+            Parts { options: option(10, &cookie[..7]), ..operation(5) },
+        ),
         ("a signed query", Parts { additionals: vec![tsig()], ..www() }, Rcode::NOTAUTH, false),
         ("IQUERY", operation(1), Rcode::NOTIMP, false),
         ("STATUS", operation(2), Rcode::NOTIMP, false),
