@@ -154,7 +154,7 @@ impl Given<'_> {
 
     /// Adds and takes away what depends on the answer: only what a zone of ours leads to has a version, a referral out of
     /// it too, and an agent that errors are reported to. No zone names an agent that is found by way of itself (RFC 9567
-    /// section 6.3): where the zone cannot be resolved, nobody could report that.
+    /// section 8.1): where the zone cannot be resolved, nobody could report that.
     #[cold]
     pub(super) fn fit(&mut self, table: &AnswerTable, query: &Query<'_>, outcome: &Outcome<'_>) {
         if outcome.rcode == Rcode::REFUSED || query.class != Class::IN {
