@@ -190,7 +190,7 @@ fn nanoseconds_each(table: &AnswerTable, queries: &[Vec<u8>]) -> f64 {
     let counters = Counters::new(table.answer_counters());
     let mut reply = vec![0; UDP_OCTETS_MAX];
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default() };
+    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default(), is_last: false };
     let pass = || {
         for query in queries {
             black_box(respond(table, query, envelope, &mut reply, &counters));

@@ -111,7 +111,7 @@ fn ask_all(table: &AnswerTable, packets: &[Vec<u8>]) -> usize {
     let counters = Counters::new(table.answer_counters());
     let mut reply = [0; UDP_OCTETS_MAX];
     let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
-    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default() };
+    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default(), is_last: false };
     let mut sent = 0;
     for packet in packets {
         if let Action::Send(length) = respond(table, packet, envelope, black_box(&mut reply), &counters) {

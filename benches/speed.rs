@@ -87,7 +87,7 @@ fn answer(bencher: Bencher<'_, '_>, table: &AnswerTable, packets: &[Vec<u8>]) {
     let counters = Counters::new(table.answer_counters());
     let mut reply = vec![0; UDP_OCTETS_MAX];
     let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
-    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default() };
+    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default(), is_last: false };
     each(bencher, packets, |packet| respond(table, packet, envelope, black_box(&mut reply), &counters));
 }
 
@@ -112,7 +112,7 @@ fn answer_cold(bencher: Bencher<'_, '_>, table: &AnswerTable, packets: &[Vec<u8>
     let counters = Counters::new(table.answer_counters());
     let mut reply = vec![0; UDP_OCTETS_MAX];
     let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
-    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default() };
+    let envelope = Envelope { source, transport: Transport::Udp, at: WallTime::default(), is_last: false };
     let mut others = vec![0_u8; OTHERS_OCTETS];
     let mut cycle = packets.iter().cycle();
     let come_alone = || {

@@ -100,7 +100,8 @@ fn clients_of_twenty_eight_countries_get_their_nearest_region() {
         let question = ask::question(1, &"www.example.com".parse().unwrap(), RecordType::A, Some(subnet));
         let mut reply = [0; 1232];
         let resolver = "127.0.0.1".parse().unwrap();
-        let envelope = Envelope { source: resolver, transport: Transport::Udp, at: WallTime::default() };
+        let envelope =
+            Envelope { source: resolver, transport: Transport::Udp, at: WallTime::default(), is_last: false };
         let Action::Send(length) = respond(&table, &question, envelope, &mut reply, &counters) else {
             panic!("a question deserves a reply");
         };

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -395,6 +396,43 @@ fn asked(place: &Place, name: &str, rtype: RecordType) -> (String, Vec<String>) 
     let length = socket.recv(&mut reply).unwrap();
     let shown = dig::show(&reply[..length]).unwrap();
     (shown.status, shown.answer)
+}
+
+/// A reply by TCP to a question that asks how long the connection may be idle.
+fn asked_for_idle_time(place: &Place) -> String {
+    place.wait_for("status --json", |run| run.out.contains("\"127.0.0.1:"));
+    let (_, status) = place.json("status");
+    let mut question = ask::question(1, &"example.com".parse().unwrap(), RecordType::SOA, None);
+    question.truncate(question.len() - 2);
+    question.extend([0, 4, 0, 11, 0, 0]);
+    let mut stream = TcpStream::connect(status["listen"][0].as_str().unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let framed = [&(question.len() as u16).to_be_bytes()[..], &question].concat();
+    stream.write_all(&framed).unwrap();
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).unwrap();
+    let mut reply = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut reply).unwrap();
+    dig::show(&reply).unwrap().to_string()
+}
+
+/// Connections keep the limits of the start, so that is what clients are told (RFC 7828 section 3.3.2).
+#[test]
+fn an_idle_time_that_takes_a_restart_is_not_told_after_a_reload() {
+    let with = |time: &str| {
+        CONFIGURATION.replace(
+            "[regions.eu-west]",
+            &format!("[server.tcp]\nidle-timeout = {time:?}\n[regions.eu-west]"),
+        )
+    };
+    let place = Place::new();
+    place.write("rhumb.toml", with("7s"));
+    let _serving = place.serve();
+    assert!(asked_for_idle_time(&place).contains("TCP-KEEPALIVE: 7.0 s"));
+    place.write("rhumb.toml", with("9s"));
+    assert_eq!(place.run("reload").code, 0);
+    let told = asked_for_idle_time(&place);
+    assert!(told.contains("TCP-KEEPALIVE: 7.0 s"), "{told}");
 }
 
 #[test]

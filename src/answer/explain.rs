@@ -147,7 +147,8 @@ fn reply(table: &AnswerTable, asked: &Asked) -> Shown {
     let question = ask::question(0, &asked.name, asked.rtype, Some(whole));
     let mut octets = vec![0; 65_535];
     let counters = Counters::new(table.answer_counters());
-    let envelope = Envelope { source: asked.client, transport: Transport::Tcp, at: WallTime::default() };
+    let (transport, at) = (Transport::Tcp, WallTime::default());
+    let envelope = Envelope { source: asked.client, transport, at, is_last: false };
     match respond(table, &question, envelope, &mut octets, &counters) {
         Action::Send(length) => dig::show(&octets[..length]).expect("our own reply can be read"),
         Action::Ignore => unreachable!("a question of ours deserves a reply"),

@@ -61,12 +61,14 @@ pub struct Keepalive {
 }
 
 impl Keepalive {
-    fn of(self, transport: Transport) -> Option<u16> {
-        match transport {
-            Transport::Tcp => Some(self.tcp),
-            Transport::Tls => Some(self.tls),
-            Transport::Udp | Transport::Https | Transport::Quic => None,
-        }
+    /// Nothing, and so the wish that the client closes, in the last reply that a connection has.
+    fn of(self, envelope: Envelope) -> Option<u16> {
+        let tenths = match envelope.transport {
+            Transport::Tcp => self.tcp,
+            Transport::Tls => self.tls,
+            Transport::Udp | Transport::Https | Transport::Quic => return None,
+        };
+        Some(if envelope.is_last { 0 } else { tenths })
     }
 }
 
@@ -112,10 +114,7 @@ impl Extensions {
                 cookie: judged.map(|(_, data)| data),
                 nsid: self.nsid.as_deref().filter(|_| wished(Wishes::NSID)),
                 zone_version: None,
-                tcp_keepalive: self
-                    .keepalive
-                    .of(envelope.transport)
-                    .filter(|_| wished(Wishes::TCP_KEEPALIVE)),
+                tcp_keepalive: self.keepalive.of(envelope).filter(|_| wished(Wishes::TCP_KEEPALIVE)),
                 report_channel: self.report_channel.as_deref(),
                 padded: wished(Wishes::PADDING) && envelope.transport.is_encrypted(),
             },
@@ -155,7 +154,7 @@ impl Given<'_> {
 
     /// Adds and takes away what depends on the answer: only what a zone of ours leads to has a version, a referral out of
     /// it too, and an agent that errors are reported to. No zone names an agent that is found by way of itself (RFC 9567
-    /// section 6.3): where the zone cannot be resolved, nobody could report that.
+    /// section 8.1): where the zone cannot be resolved, nobody could report that.
     #[cold]
     pub(super) fn fit(&mut self, table: &AnswerTable, query: &Query<'_>, outcome: &Outcome<'_>) {
         if outcome.rcode == Rcode::REFUSED || query.class != Class::IN {
@@ -177,4 +176,21 @@ impl Given<'_> {
 
 fn version_of(zone: &ZoneTop) -> ZoneVersion {
     ZoneVersion { labels: labels(&zone.apex).count() as u8, serial: zone.serial }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_reply_of_a_connection_asks_the_client_to_close_it() {
+        let keepalive = Keepalive { tcp: 75, tls: 200 };
+        let told = |transport, is_last| {
+            keepalive.of(Envelope { source: [192, 0, 2, 1].into(), transport, at: WallTime(0), is_last })
+        };
+        let expected = [None, Some(75), Some(200), None, None];
+        assert_eq!(Transport::ALL.map(|transport| told(transport, false)), expected);
+        let expected = [None, Some(0), Some(0), None, None];
+        assert_eq!(Transport::ALL.map(|transport| told(transport, true)), expected);
+    }
 }

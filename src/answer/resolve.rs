@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::chaos;
 use super::names::{Entry, Found, Kind};
 use super::records::{Model, Records, Role};
-use super::steering::Steering;
+use super::steering::{Steered, Steering};
 use super::table::AnswerTable;
 use super::written::{is_name, read_name, suffix_at};
 use crate::ids::{ServiceId, ZoneId};
@@ -39,7 +39,21 @@ const CHAIN_MAX: usize = 16;
 /// Data of the extended error of a question outside all zones.
 const NOT_AUTHORITATIVE: [u8; 2] = ExtendedError::NOT_AUTHORITATIVE.0.to_be_bytes();
 
-impl Outcome<'_> {
+impl<'t> Outcome<'t> {
+    /// Of the variant that a client is given.
+    #[inline]
+    pub(super) fn steered(steered: &Steered<'t>) -> Self {
+        let variant = steered.variant;
+        Self {
+            rcode: variant.rcode,
+            authoritative: variant.rcode == Rcode::NOERROR,
+            scope: steered.scope,
+            extended_error: variant.extended_error.as_deref(),
+            counter: Some(variant.counter),
+            truncated: false,
+        }
+    }
+
     pub(super) fn authoritative(rcode: Rcode) -> Self {
         Self { rcode, authoritative: true, scope: 0, extended_error: None, counter: None, truncated: false }
     }
@@ -317,14 +331,6 @@ impl<'t> Question<'t> {
     ) -> Result<Outcome<'t>, Full> {
         let steered = service.steer(self.table.tree(service.map), self.client, rtype);
         let variant = steered.variant;
-        let outcome = Outcome {
-            rcode: variant.rcode,
-            authoritative: variant.rcode == Rcode::NOERROR,
-            scope: steered.scope,
-            extended_error: variant.extended_error.as_deref(),
-            counter: Some(variant.counter),
-            truncated: false,
-        };
         match variant.answer(rtype) {
             Some((count, octets)) => {
                 reply.append(Section::Answer, count, octets)?;
@@ -340,7 +346,7 @@ impl<'t> Question<'t> {
             }
             None => {}
         }
-        Ok(outcome)
+        Ok(Outcome::steered(&steered))
     }
 
     /// A referral: the cut's NS records and the addresses it needs (RFC 9471). `owner_at` is where the cut's name

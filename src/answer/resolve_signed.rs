@@ -265,7 +265,8 @@ impl<'t> Question<'t> {
         }
     }
 
-    /// The signature over the first of the sets that a client is given at a steered name.
+    /// The signature over the first of the sets that a client is given at a steered name; the failure of those sets where
+    /// an outage withholds them all.
     fn steered_signature(
         &self,
         entry: Entry<'t>,
@@ -278,6 +279,9 @@ impl<'t> Question<'t> {
         let signatures = self.table.signatures(id).and_then(|signed| signed.of(entry.name()));
         let (Some(rtype), Some(signatures)) = (rtype, signatures) else { return Ok(None) };
         let steered = service.steer(self.table.tree(service.map), self.client, rtype);
+        if steered.variant.rcode != Rcode::NOERROR {
+            return Ok(Some(Outcome::steered(&steered)));
+        }
         let Some((count, octets)) = signatures.answer(steered.at, rtype) else { return Ok(None) };
         reply.append(Section::Answer, count, octets)?;
         if self.dnssec {

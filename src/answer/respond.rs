@@ -45,6 +45,8 @@ pub struct Envelope {
     pub transport: Transport,
     /// About when: one reading of the clock may serve a batch. Cookies are judged by it (RFC 9018), nothing else.
     pub at: WallTime,
+    /// Whether its connection takes none after it.
+    pub is_last: bool,
 }
 
 /// What to do with a message.

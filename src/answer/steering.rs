@@ -121,14 +121,16 @@ impl Steering {
         Steered { at: variant, variant: &self.variants[variant as usize], scope }
     }
 
-    /// The types that a client at `client` is answered with: all but those that it alone wants for.
+    /// The types that are there for a client at `client`: all but those that it alone wants for. What an outage withholds
+    /// is there too: a resolver that believes proofs (RFC 8198) would go on denying it after the outage.
     #[must_use]
     pub fn types_for(&self, tree: &Tree, client: IpAddr) -> TypeSet {
-        let has = |rtype: &RecordType| {
-            let variant = self.steer(tree, client, *rtype).variant;
-            variant.records.iter().any(|(kind, _, _)| kind == rtype)
-        };
-        STEERED_TYPES.into_iter().filter(|rtype| has(rtype)).collect()
+        self.types_where(|rtype| self.steer(tree, client, rtype).variant.leaves(rtype))
+    }
+
+    fn types_where(&self, is_there: impl Fn(RecordType) -> bool) -> TypeSet {
+        let all = self.all_types();
+        STEERED_TYPES.into_iter().filter(|rtype| all.has(*rtype) && is_there(*rtype)).collect()
     }
 
     /// What [`Self::types_for`] can come to, for all clients.
@@ -137,15 +139,10 @@ impl Steering {
         let mut left = Vec::new();
         for choice in &self.choices {
             let of_pick = |pick: &Pick, v6: bool| -> Vec<TypeSet> {
-                let types = |variant: u32| {
-                    let records = &self.variants[variant as usize].records;
-                    records
-                        .iter()
-                        .map(|(rtype, _, _)| *rtype)
-                        .filter(|rtype| choice.asks_v6(*rtype) == v6)
-                        .collect()
-                };
-                distinct(pick.variants().iter().map(|variant| types(*variant)))
+                let variants = pick.variants().iter().map(|variant| &self.variants[*variant as usize]);
+                distinct(variants.map(|variant| {
+                    self.types_where(|rtype| choice.asks_v6(rtype) == v6 && variant.leaves(rtype))
+                }))
             };
             let v6 = of_pick(&choice.v6, true);
             let both = of_pick(&choice.v4, false).into_iter();
@@ -172,11 +169,14 @@ impl Steering {
         }
     }
 
-    /// The first of the types that a client at `client` is given; none where nothing may be given.
+    /// The first of the types that a client at `client` is given, else the first that an outage withholds; none where
+    /// nothing may be given.
     #[must_use]
     pub fn first_type_for(&self, tree: &Tree, client: IpAddr) -> Option<RecordType> {
-        let given = self.types_for(tree, client);
-        STEERED_TYPES.into_iter().find(|rtype| given.has(*rtype))
+        let there = self.types_for(tree, client);
+        let is_withheld =
+            |rtype: &RecordType| self.steer(tree, client, *rtype).variant.rcode != Rcode::NOERROR;
+        STEERED_TYPES.into_iter().filter(|rtype| there.has(*rtype)).min_by_key(is_withheld)
     }
 
     /// Whether the service answers for `rtype`.
@@ -264,6 +264,11 @@ impl Variant {
     #[must_use]
     pub fn is_no_data(&self) -> bool {
         self.rcode == Rcode::NOERROR && self.records.is_empty()
+    }
+
+    /// Whether a type that its service has is there: it is given, or an outage alone withholds it.
+    fn leaves(&self, rtype: RecordType) -> bool {
+        self.rcode != Rcode::NOERROR || self.records.iter().any(|(kind, _, _)| *kind == rtype)
     }
 
     /// The records that answer a question for `rtype`: how many, and their octets.

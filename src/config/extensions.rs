@@ -21,18 +21,21 @@ pub(super) fn read(config: &Config) -> Result<Extensions, Box<Fault>> {
         None => None,
     };
     let cookies = secrets.filter(|_| wanted.cookies.answer);
-    let tenths = |limits: &Limits| u16::try_from(limits.idle_timeout.as_millis() / 100).unwrap_or(u16::MAX);
-    let keepalive =
-        Keepalive { tcp: tenths(&config.server.tcp), tls: tenths(&config.server.encrypted.tls.limits) };
     Ok(Extensions {
         cookies: cookies.map(|secrets| Cookies { secrets, required: wanted.cookies.required }),
         nsid: wanted.nsid.as_ref().map(|text| text.as_bytes().into()),
         chaos: wanted.chaos.clone(),
         report_channel: wanted.error_reports.as_ref().map(|(name, _)| name.as_wire().into()),
-        keepalive,
+        keepalive: keepalive(config),
         rate_limit: wanted.rate_limit.clone(),
         amplification: wanted.amplification,
     })
+}
+
+/// How long connections may be idle by the limits of a configuration.
+pub(super) fn keepalive(config: &Config) -> Keepalive {
+    let tenths = |limits: &Limits| u16::try_from(limits.idle_timeout.as_millis() / 100).unwrap_or(u16::MAX);
+    Keepalive { tcp: tenths(&config.server.tcp), tls: tenths(&config.server.encrypted.tls.limits) }
 }
 
 fn read_secrets(path: &Path) -> Result<Secrets, SecretFault> {

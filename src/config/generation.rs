@@ -47,6 +47,12 @@ impl Generation {
     pub fn lend_secret(&mut self, secret: Secret) {
         extensions::lend_secret(&self.config, Arc::make_mut(&mut self.plan.extensions), secret);
     }
+
+    /// Has clients told how long connections may be idle by the configuration that the process started with: its listeners
+    /// keep those limits over reloads.
+    pub fn keep_limits_of(&mut self, started_with: &Config) {
+        Arc::make_mut(&mut self.plan.extensions).keepalive = extensions::keepalive(started_with);
+    }
 }
 
 /// A generation with its warnings, or every fault of all its files.

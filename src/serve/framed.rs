@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::yield_now;
 
 use super::Responder;
-use super::office::{LENGTH_OCTETS, MESSAGE_OCTETS_MAX, Office, next_message};
+use super::office::{Allowed, LENGTH_OCTETS, MESSAGE_OCTETS_MAX, Office, next_message};
 use super::seats::{Phase, Seat};
 
 /// The room for queries that a connection starts with, in octets: a dozen of them.
@@ -112,8 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
     /// Answers what is there, up to a full desk, and writes what the stream takes at once.
     fn answer(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let Self { stream, source, office, inbox, unsent, left, in_a_row, .. } = self;
-        let most = (*left).min(IN_A_ROW - *in_a_row);
-        let (answered, sent) = office.answer(inbox.filled(), most, *source, |replies| {
+        let allowed = Allowed { now: IN_A_ROW - *in_a_row, in_all: *left };
+        let (answered, sent) = office.answer(inbox.filled(), allowed, *source, |replies| {
             let mut written = 0;
             while written < replies.len() {
                 match Pin::new(&mut *stream).poll_write(context, &replies[written..]) {

@@ -38,6 +38,15 @@ struct Desk {
     replies: Box<[u8]>,
 }
 
+/// How many more messages of a connection are answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowed {
+    /// Before others go on.
+    pub(super) now: u64,
+    /// Until it is ended.
+    pub(super) in_all: u64,
+}
+
 /// What came of the messages at the start of some octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answered {
@@ -82,17 +91,17 @@ impl<R: Responder> Office<R> {
         })
     }
 
-    /// Answers the whole messages at the start of `octets`, at most `most`, as far as their replies have room, and
+    /// Answers the whole messages at the start of `octets`, as far as they are allowed and their replies have room, and
     /// hands the replies to `send`; what came of them, and what `send` returned.
     pub(super) fn answer<T>(
         &self,
         octets: &[u8],
-        most: u64,
+        allowed: Allowed,
         source: IpAddr,
         send: impl FnOnce(&[u8]) -> T,
     ) -> (Answered, T) {
         self.at_desk(|office, desk| {
-            let (answered, written) = office.answer_at(desk, octets, most, source);
+            let (answered, written) = office.answer_at(desk, octets, allowed, source);
             (answered, send(&desk.replies[..written]))
         })
     }
@@ -106,18 +115,25 @@ impl<R: Responder> Office<R> {
 
     /// What came of the messages, and how many octets of replies were written. The table is not kept: an idle
     /// connection, or an idle desk, would hold it for as long as it is idle.
-    fn answer_at(&self, desk: &mut Desk, octets: &[u8], most: u64, source: IpAddr) -> (Answered, usize) {
+    fn answer_at(
+        &self,
+        desk: &mut Desk,
+        octets: &[u8],
+        allowed: Allowed,
+        source: IpAddr,
+    ) -> (Answered, usize) {
         let table = self.published.current();
         let envelope = self.envelope(source);
         desk.tally.fit(table.answer_counters());
         let (mut answered, mut written) = (Answered::default(), 0);
         while written <= REPLIES_OCTETS
-            && answered.messages < most
+            && answered.messages < allowed.now.min(allowed.in_all)
             && let Ok(Some(message)) = next_message(&octets[answered.octets..])
         {
             desk.tally.received.add(1);
             let (length, reply) = desk.replies[written..].split_at_mut(LENGTH_OCTETS);
             let reply = &mut reply[..MESSAGE_OCTETS_MAX];
+            let envelope = Envelope { is_last: answered.messages + 1 == allowed.in_all, ..envelope };
             if let Action::Send(octets) = (self.respond)(&table, message, envelope, reply, &desk.tally) {
                 let prefix = u16::try_from(octets).expect("a reply is no longer than its buffer");
                 length.copy_from_slice(&prefix.to_be_bytes());
@@ -130,7 +146,7 @@ impl<R: Responder> Office<R> {
     }
 
     fn envelope(&self, source: IpAddr) -> Envelope {
-        Envelope { source, transport: self.transport, at: clock::wall() }
+        Envelope { source, transport: self.transport, at: clock::wall(), is_last: false }
     }
 
     fn furnish(&self) -> Desk {

@@ -107,7 +107,7 @@ impl<R: Responder> Worker<R> {
             self.tally.ignored.add(1);
             return 0;
         };
-        let envelope = Envelope { source, transport: Transport::Udp, at };
+        let envelope = Envelope { source, transport: Transport::Udp, at, is_last: false };
         match (self.respond)(&self.table, octets, envelope, reply, &self.tally) {
             Action::Ignore => 0,
             Action::Send(length) => length,

@@ -146,18 +146,34 @@ impl<'q> Edns<'q> {
     /// subnet, is malformed. The options of another version than 0 are not looked at: they may mean anything.
     #[inline]
     pub fn parse(class: u16, ttl: u32, data: &'q [u8]) -> Result<Self, Rcode> {
-        let mut edns = Self {
+        let mut edns = Self::without_options(class, ttl);
+        if edns.version == 0 && !data.is_empty() {
+            edns.read_options(data)?;
+        }
+        Ok(edns)
+    }
+
+    /// What an OPT record says that is malformed: all but its options, and those before the fault. A client that has
+    /// cookies believes no reply without its own (RFC 7873 section 5.3).
+    #[cold]
+    #[must_use]
+    pub fn before_fault(class: u16, ttl: u32, data: &'q [u8]) -> Self {
+        let mut edns = Self::without_options(class, ttl);
+        let _ = edns.read_options(data);
+        // Where nothing is answered, nothing depends on it; and of two it is not known which was meant.
+        Self { client_subnet: None, ..edns }
+    }
+
+    #[inline]
+    fn without_options(class: u16, ttl: u32) -> Self {
+        Self {
             udp_octets: class,
             version: (ttl >> 16 & 0xff) as u8,
             dnssec_ok: ttl & 0x8000 != 0,
             client_subnet: None,
             cookie: None,
             wishes: Wishes::default(),
-        };
-        if edns.version == 0 && !data.is_empty() {
-            edns.read_options(data)?;
         }
-        Ok(edns)
     }
 
     fn read_options(&mut self, data: &'q [u8]) -> Result<(), Rcode> {
@@ -269,5 +285,18 @@ mod tests {
         assert_eq!(Edns::parse(1232, 0, &twice), Err(Rcode::FORMERR));
         assert_eq!(Edns::parse(1232, 1 << 16, &twice).map(|edns| edns.version), Ok(1));
         assert_eq!(Edns::parse(1232, 0x8000, &[]).map(|edns| edns.dnssec_ok), Ok(true));
+    }
+
+    #[test]
+    fn what_stands_before_a_fault_counts_but_for_the_subnet() {
+        let read = [&[0, 8, 0, 4, 0, 1, 0, 0, 0, 3, 0, 0, 0, 10, 0, 8][..], &[7; 8]].concat();
+        for fault in [&[0, 8, 0, 1, 0][..], &[0, 99, 0, 3, 1], &[0], &[0, 8, 0, 4, 0, 1, 0, 0]] {
+            let data = [&read[..], fault, &[0, 12, 0, 0]].concat();
+            assert_eq!(Edns::parse(1232, 0x8000, &data), Err(Rcode::FORMERR));
+            let edns = Edns::before_fault(1232, 0x8000, &data);
+            assert_eq!((edns.cookie, edns.client_subnet), (Some(&[7; 8][..]), None), "{fault:?}");
+            assert!(edns.dnssec_ok && edns.wishes.include(Wishes::NSID), "{fault:?}");
+            assert!(!edns.wishes.include(Wishes::PADDING), "{fault:?}");
+        }
     }
 }

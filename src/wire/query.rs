@@ -56,7 +56,7 @@ pub struct Reject<'q> {
     /// EDNS, where it could be read: who speaks it gets it back even in an error (RFC 6891 section 7).
     pub edns: Option<&'q Edns<'q>>,
     /// Whether it is refused for a signature by a key that is not known here, which the reply names (RFC 8945 section
-    /// 5.2.1); [`Tsig::find`] finds it.
+    /// 5.2); [`Tsig::find`] finds it.
     pub signed: bool,
 }
 
@@ -125,8 +125,8 @@ impl<'q> Tsig<'q> {
 
 /// Operations that this server does not do: changes and notices are refused with their question, since zones come
 /// from files; the rest is not implemented, and what its sections hold is not for us to repeat (RFC 8906 section
-/// 8.1.4). Another version of EDNS is told first, whatever the operation (RFC 6891 section 6.1.3), and then a
-/// signature by a key that is not known here.
+/// 8.1.4). Another version of EDNS is told first, whatever the operation (RFC 6891 section 6.1.3), then what of EDNS or
+/// signature cannot be read, and then a signature by a key that is not known here.
 #[cold]
 fn refuse_operation<'q>(packet: &'q [u8], opcode: Opcode, edns: &'q mut Option<Edns<'q>>) -> Reject<'q> {
     let octets = match u16_at(packet, 4) {
@@ -134,13 +134,14 @@ fn refuse_operation<'q>(packet: &'q [u8], opcode: Opcode, edns: &'q mut Option<E
         _ => 0,
     };
     let question_octets = if packet.len() >= HEADER_OCTETS + octets { octets } else { 0 };
-    *edns = find_edns(packet);
+    let survey = Survey::of(packet);
+    *edns = survey.edns;
     let edns = edns.as_ref();
     let is_known = matches!(opcode, Opcode::NOTIFY | Opcode::UPDATE);
-    let signed = is_known && question_octets > 0 && Tsig::find(packet, question_octets).is_some();
     let rcode = match edns {
         Some(edns) if edns.version > 0 => Rcode::BADVERS,
-        _ if signed => Rcode::NOTAUTH,
+        _ if is_known && survey.is_malformed => Rcode::FORMERR,
+        _ if is_known && survey.signed && question_octets > 0 => Rcode::NOTAUTH,
         _ if is_known => Rcode::REFUSED,
         _ => return Reject { edns, ..Reject::new(Rcode::NOTIMP, 0) },
     };
@@ -148,27 +149,56 @@ fn refuse_operation<'q>(packet: &'q [u8], opcode: Opcode, edns: &'q mut Option<E
     Reject { edns, signed, ..Reject::new(rcode, if is_known { question_octets } else { 0 }) }
 }
 
-/// EDNS of a message that is refused, as far as it can be found: who sends OPT gets one in any reply (RFC 6891 section
-/// 6.1.1). Sections may hold anything, and options that cannot be read are passed over.
-#[cold]
-fn find_edns(packet: &[u8]) -> Option<Edns<'_>> {
-    let count = |at| u16_at(packet, at).map_or(0, u32::from);
-    let mut rest = Rest { packet, at: HEADER_OCTETS, signed: false };
-    // Each question and each record takes octets, so the packet's length bounds these loops.
-    for _ in 0..count(4) {
-        rest.at = name_end(packet, rest.at)? + 4;
-    }
-    for _ in 0..count(6) + count(8) {
-        rest.record()?;
-    }
-    for _ in 0..count(10) {
-        let record = rest.record()?;
-        if record.rtype == RecordType::OPT && record.at_root {
-            let bare = |_| Edns::parse(record.class, record.ttl, &[]);
-            return Edns::parse(record.class, record.ttl, record.data).or_else(bare).ok();
+/// What can be found out about a message whose sections may hold anything.
+#[derive(Default)]
+struct Survey<'q> {
+    /// Who sends OPT gets one in any reply (RFC 6891 section 6.1.1).
+    edns: Option<Edns<'q>>,
+    /// Whether a signature stands in its place.
+    signed: bool,
+    /// Whether options cannot be read, or a signature cannot or stands elsewhere.
+    is_malformed: bool,
+}
+
+impl<'q> Survey<'q> {
+    #[cold]
+    fn of(packet: &'q [u8]) -> Self {
+        let mut survey = Self::default();
+        let count = |at| u16_at(packet, at).map_or(0, u32::from);
+        let mut rest = Rest::after(packet, 0);
+        // Each question and each record takes octets, so the packet's length bounds these loops.
+        for _ in 0..count(4) {
+            let Some(end) = name_end(packet, rest.at) else { return survey };
+            rest.at = end + 4;
         }
+        let additional = count(6) + count(8);
+        let end = additional + count(10);
+        for index in 0..end {
+            let (start, rtype) = (rest.at, rest.rtype());
+            let record = rest.record();
+            if rtype == Some(RecordType::TSIG) {
+                let is_last = record.is_some() && additional <= index && index + 1 == end;
+                survey.is_malformed |= !(is_last && rest.is_signature(start));
+            }
+            match record {
+                Some(record) if additional <= index => survey.take(&record),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        survey.signed = rest.signed;
+        survey
     }
-    None
+
+    fn take(&mut self, record: &Record<'q>) {
+        if record.rtype != RecordType::OPT || !record.at_root || self.edns.is_some() {
+            return;
+        }
+        let &Record { class, ttl, data, .. } = record;
+        let read = Edns::parse(class, ttl, data);
+        self.is_malformed |= read.is_err();
+        self.edns = Some(read.unwrap_or_else(|_| Edns::before_fault(class, ttl, data)));
+    }
 }
 
 #[inline]
@@ -209,7 +239,7 @@ fn reject<'q>(
     rcode: Rcode,
     edns: &'q mut Option<Edns<'q>>,
 ) -> Message<'q> {
-    let edns = edns.or_else(|| find_edns(packet)).map(|found| &*edns.insert(found));
+    let edns = edns.or_else(|| Survey::of(packet).edns).map(|found| &*edns.insert(found));
     Message::Reject(Reject { edns, signed: rcode == Rcode::NOTAUTH, ..Reject::new(rcode, question_octets) })
 }
 
@@ -341,20 +371,20 @@ impl<'q> Rest<'q> {
         for index in 0..u32::from(authorities) + u32::from(additionals) {
             let start = self.at;
             let record = self.record().ok_or(Rcode::FORMERR)?;
-            if record.rtype != RecordType::OPT || index < u32::from(authorities) {
-                if record.rtype == RecordType::TSIG && !self.is_signature(start) {
+            let is_authority = index < u32::from(authorities);
+            if record.rtype != RecordType::OPT {
+                if record.rtype == RecordType::TSIG && (is_authority || !self.is_signature(start)) {
                     return Err(Rcode::FORMERR);
                 }
                 continue;
             }
-            if edns.is_some() || !record.at_root {
+            if edns.is_some() || !record.at_root || is_authority {
                 return Err(Rcode::FORMERR); // RFC 6891 section 6.1.1
             }
             match Edns::parse(record.class, record.ttl, record.data) {
                 Ok(read) => *edns = Some(read),
                 Err(rcode) => {
-                    // Malformed options leave the version and the flags readable, and the reply carries OPT.
-                    *edns = Edns::parse(record.class, record.ttl, &[]).ok();
+                    *edns = Some(Edns::before_fault(record.class, record.ttl, record.data));
                     return Err(rcode);
                 }
             }
@@ -363,7 +393,7 @@ impl<'q> Rest<'q> {
     }
 
     /// Takes note of the record that began at `start` as a signature; not if it is malformed, or not the last
-    /// (RFC 8945 section 5.1).
+    /// (RFC 8945 section 5.2).
     #[cold]
     fn is_signature(&mut self, start: usize) -> bool {
         self.signed = self.at == self.packet.len() && Tsig::parse(&self.packet[start..]).is_some();
@@ -378,6 +408,11 @@ impl<'q> Rest<'q> {
         let start = self.at;
         let is_tsig = self.record()?.rtype == RecordType::TSIG && self.at == self.packet.len();
         Tsig::parse(&self.packet[start..]).filter(|_| is_tsig)
+    }
+
+    /// The type of the next record, whether or not that is there as a whole.
+    fn rtype(&self) -> Option<RecordType> {
+        name_end(self.packet, self.at).and_then(|at| u16_at(self.packet, at)).map(RecordType)
     }
 
     // Inlined by wish: the cold callers would else make it a call for the hot one.

@@ -128,6 +128,14 @@ impl Check<'_, '_> {
                     "put it beside the NS that delegate the name, in the zone above (RFC 4035 section 2.4)";
                 self.warn(rrset, &"nothing is delegated here that this DS could speak of", &help);
             }
+            // What is signalled for other zones stands at names of its own (RFC 9615 section 2).
+            rtype @ (RecordType::CDS | RecordType::CDNSKEY)
+                if owner.situation() == Situation::Authoritative
+                    && !owner.name().starts_with(b"\x07_dsboot") =>
+            {
+                let help = "put it at the apex of the zone that it speaks of (RFC 7344 section 4.1)";
+                self.warn(rrset, &format!("no parent reads this {rtype}: it is not at the apex"), &help);
+            }
             RecordType::SVCB | RecordType::HTTPS if rrset.rdata().any(rdata::is_alias_with_parameters) => {
                 let help = "take them away, or give a priority from 1 to 65535 (RFC 9460 section 2.4.2)";
                 self.warn(rrset, &"priority 0 makes an alias, whose parameters clients pass over", &help);

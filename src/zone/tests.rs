@@ -368,7 +368,7 @@ fn usual_slips_are_guessed() {
 fn what_should_be_looked_at_is_a_warning() {
     assert_eq!(
         warnings(
-            "c CNAME a.\n@ MX 1 c\n@ NS c\n_s SRV 1 1 1 c\nd NS ns.\nd MX 1 a.\nx.d TXT a\n*.w NS ns.\nt 5 A 192.0.2.1\nt 6 A 192.0.2.2\nh HTTPS 0 c alpn=h2\n@ DS 1 13 2 00\ne DS 1 13 2 00"
+            "c CNAME a.\n@ MX 1 c\n@ NS c\n_s SRV 1 1 1 c\nd NS ns.\nd MX 1 a.\nx.d TXT a\n*.w NS ns.\nt 5 A 192.0.2.1\nt 6 A 192.0.2.2\nh HTTPS 0 c alpn=h2\n@ DS 1 13 2 00\ne DS 1 13 2 00\n@ CDS 0 0 0 00\ne CDS 1 13 2 00\ne CDNSKEY 0 3 0 AA==\n_dsboot.e._signal CDS 1 13 2 00"
         ),
         [
             "5:8 `c` the MX points to an alias",
@@ -381,6 +381,8 @@ fn what_should_be_looked_at_is_a_warning() {
             "14:3 `HTTPS` priority 0 makes an alias, whose parameters clients pass over",
             "15:3 `DS` nothing is delegated here that this DS could speak of",
             "16:3 `DS` nothing is delegated here that this DS could speak of",
+            "18:3 `CDS` no parent reads this CDS: it is not at the apex",
+            "19:3 `CDNSKEY` no parent reads this CDNSKEY: it is not at the apex",
         ]
     );
 }

@@ -211,7 +211,7 @@ fn limits_hold_by_udp_and_a_good_cookie_passes() {
     let tally = registry.enlist(Transport::Udp, 0);
     let at = WallTime(1_700_000_000_000);
     let sent = |source: &str, transport, packet: &[u8]| {
-        let envelope = Envelope { source: source.parse().unwrap(), transport, at };
+        let envelope = Envelope { source: source.parse().unwrap(), transport, at, is_last: false };
         let mut reply = [0; 65_535];
         let replies = (0..30).map(|_| match respond(&world.table, packet, envelope, &mut reply, &tally) {
             Action::Ignore => None,

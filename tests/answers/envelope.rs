@@ -162,6 +162,11 @@ fn kinds() -> Vec<(&'static str, Parts, Rcode, bool)> {
         refused("UPDATE with changes", Parts { authorities: vec![record(A)], ..operation(5) }),
         refused("UPDATE of two zones", two(operation(5))),
         ("a signed UPDATE", Parts { additionals: vec![tsig()], ..operation(5) }, Rcode::NOTAUTH, false),
+        malformed("a NOTIFY with half a cookie", Parts { options: option(10, &cookie[..7]), ..operation(4) }),
+        malformed(
+            "an UPDATE with half a cookie",
+            Parts { options: option(10, &cookie[..7]), ..operation(5) },
+        ),
         ("a signed query", Parts { additionals: vec![tsig()], ..www() }, Rcode::NOTAUTH, false),
         ("IQUERY", operation(1), Rcode::NOTIMP, false),
         ("STATUS", operation(2), Rcode::NOTIMP, false),
@@ -293,6 +298,47 @@ fn who_sends_no_opt_gets_none() {
     }
 }
 
+/// RFC 8945 section 5.2: a signature is the last record of additional, the only one, and can be read.
+#[test]
+fn a_signature_out_of_its_place_or_unreadable_is_formerr_whatever_is_asked() {
+    let world = World::new(&[("example.com", ZONE)], "").unwrap();
+    let opt = vec![0, 0, 41, 0x10, 0, 0, 0, 0, 0, 0, 0];
+    let cut = [&tsig()[..tsig().len() - 2], &[0, 1]].concat();
+    let overrunning = tsig()[..tsig().len() - 1].to_vec();
+    let compressed = [&[0xc0, 12][..], &tsig()[5..]].concat();
+    let asked = [
+        ("A", www()),
+        ("AXFR", asking("example.com", AXFR)),
+        ("IXFR", asking("example.com", IXFR)),
+        ("TKEY", asking("example.com", TKEY)),
+        ("no question", Parts { questions: Vec::new(), ..www() }),
+        ("NOTIFY", operation(4)),
+        ("UPDATE", operation(5)),
+    ];
+    for (asked, parts) in asked {
+        let alone = Parts { opts: 0, ..parts };
+        for (what, parts) in [
+            ("before OPT", Parts { additionals: vec![tsig(), opt.clone()], ..alone.clone() }),
+            ("twice", Parts { additionals: vec![tsig(), tsig()], ..alone.clone() }),
+            ("of other lengths than it says", Parts { additionals: vec![cut.clone()], ..alone.clone() }),
+            ("longer than the message", Parts { additionals: vec![overrunning.clone()], ..alone.clone() }),
+            ("of a compressed key", Parts { additionals: vec![compressed.clone()], ..alone.clone() }),
+            ("before other octets", Parts { additionals: vec![tsig()], trailing: vec![0], ..alone.clone() }),
+            ("among the answers", Parts { answers: vec![tsig()], ..alone.clone() }),
+            ("among the authorities", Parts { authorities: vec![tsig()], ..alone.clone() }),
+            (
+                "there and in its place",
+                Parts { authorities: vec![tsig()], additionals: vec![tsig()], ..alone.clone() },
+            ),
+        ] {
+            let packet = parts.packet(0);
+            let source = [198, 51, 100, 7].into();
+            let reply = world.ask(&Asked { packet, source, transport: Transport::Udp }).unwrap();
+            assert_eq!(Rcode(u16::from(reply[3] & 15)), Rcode::FORMERR, "{asked} with a signature {what}");
+        }
+    }
+}
+
 #[test]
 fn an_opt_that_cannot_be_read_is_formerr_without_one() {
     let world = World::new(&[("example.com", ZONE)], "").unwrap();
@@ -305,6 +351,10 @@ fn an_opt_that_cannot_be_read_is_formerr_without_one() {
         ("cut short", Parts { additionals: vec![broken], ..alone(www()) }),
         ("among the answers", Parts { answers: vec![opt.to_vec()], ..alone(www()) }),
         ("among the authorities", Parts { authorities: vec![opt.to_vec()], ..alone(www()) }),
+        (
+            "in the place of a SOA",
+            Parts { authorities: vec![opt.to_vec()], ..alone(asking("example.com", IXFR)) },
+        ),
     ] {
         let packet = parts.packet(0);
         let reply = world.ask(&Asked { packet, source: [198, 51, 100, 7].into(), transport: Transport::Udp });

@@ -240,3 +240,14 @@ fn cds_and_cdnskey_stand_at_the_apex_for_the_key_that_signs_the_keys() {
         }
     }
 }
+
+/// What is asked of the parent follows from the keys' dates, so that a wish of the file to go unsigned (RFC 8078 section 4) is
+/// no more taken than another.
+#[test]
+fn a_zone_signed_here_has_no_records_of_signing_in_its_file() {
+    for (rtype, data) in [("CDS", "0 0 0 00"), ("CDNSKEY", "0 3 0 AA=="), ("DNSKEY", "256 3 13 AA==")] {
+        let text = format!("{}@ 3600 {rtype} {data}\n", zone(600, 300));
+        let refused = World::signed(&[("example.com", &text)], "", "denial = \"nsec\"").err().unwrap();
+        assert!(refused.contains(&format!("its file holds {rtype} records")), "{refused}");
+    }
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hickory_proto::dnssec::Verifier;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
-use hickory_proto::op::Message;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
 use rhumb::answer::compile::CounterNumbers;
 use rhumb::config::generation;
@@ -77,6 +77,7 @@ pub(crate) const ZONES: &[(&str, &str)] = &[("example.com", PARENT), ("child.exa
 
 pub(crate) const SERVICES: &str = r#"
 maps.world = { order = ["eu", "us", "ap"], clients = { "net:10.1.0.0/16" = { regions = ["us"] }, "net:10.2.0.0/16" = { regions = ["ap"], fence = "hard" } } }
+maps.fenced = { order = ["eu", "us", "ap"], clients = { "net:10.1.0.0/16" = { regions = ["us"], fence = "hard" }, "net:10.2.0.0/16" = { regions = ["ap"], fence = "hard" } } }
 maps.shares = { order = "weighted" }
 [services.www]
 names = ["www.example.com", "example.com", "new.in.example.com", "www.child.example.com"]
@@ -110,6 +111,16 @@ answer = "cname"
 eu = { endpoints = ["192.0.2.61"], cname = "eu.cdn.example.net" }
 us = { endpoints = ["192.0.2.62"], cname = "us.cdn.example.net" }
 ap = { endpoints = ["192.0.2.63"], cname = "ap.cdn.example.net" }
+[services.alone]
+names = ["alone.example.com", "*.alone.example.com"]
+map = "fenced"
+families = "independent"
+when-all-down = "servfail"
+https = ["1 . alpn=h2"]
+[services.alone.regions]
+eu = ["192.0.2.71", "2001:db8:1::7"]
+us = ["2001:db8:2::7"]
+ap = ["192.0.2.73"]
 "#;
 
 /// Names of every kind, each asked for every type below.
@@ -164,6 +175,8 @@ pub(crate) const NAMES: &[&str] = &[
     "*.app.example.com",
     "shared.example.com",
     "static.example.com",
+    "alone.example.com",
+    "any.alone.example.com",
     "zzz.example.com",
 ];
 pub(crate) const TYPES: &[&str] = &[
@@ -196,6 +209,8 @@ const STEERED: &[&str] = &[
     "b.c.app.example.com",
     "shared.example.com",
     "static.example.com",
+    "alone.example.com",
+    "any.alone.example.com",
 ];
 pub(crate) const CLIENTS: &[&str] = &["10.0.0.1", "10.1.0.1", "10.2.0.1"];
 /// Endpoints that are down or in doubt, and the loss of each region and of all.
@@ -208,7 +223,10 @@ const STATES: &[&str] = &[
     "ap/www/192.0.2.31 down\nap/www/2001:db8:3::1 recovering 50%",
     "eu/www/192.0.2.11 recovering 25%\neu/www/192.0.2.12 recovering 25%\neu/www/2001:db8:1::1 recovering 25%",
     "eu/app/2001:db8:1::4 down",
+    OUTAGE,
 ];
+/// Regions that some clients have alone, and nothing in the place of.
+const OUTAGE: &str = "us/alone/2001:db8:2::7 down\nap/alone/192.0.2.73 down";
 
 pub(crate) fn ask(world: &World, name: &str, rtype: &str, client: &str) -> Message {
     let asked = ask::read(&format!("dig {name} {rtype} +dnssec +tcp from {client}")).unwrap();
@@ -383,11 +401,19 @@ impl Proofs {
 /// Checks what a negative or expanded reply must prove.
 pub(crate) fn check_denial(message: &Message, denial: &Denial, asked: &str, rtype: RecordType, what: &str) {
     check_expansions(message, denial, what);
-    let rcode = u16::from(message.metadata.response_code);
-    let has_soa = message.authorities.iter().any(|record| record.record_type() == Type::SOA);
-    if !has_soa {
+    if !is_negative(message) {
         return check_referral(message, denial, what);
     }
+    assert!(denies(message, denial, asked, rtype), "{what}: nothing proves it: {message}");
+}
+
+fn is_negative(message: &Message) -> bool {
+    message.authorities.iter().any(|record| record.record_type() == Type::SOA)
+}
+
+/// Whether a negative reply proves that there is no such name, or that it has no records of the type.
+fn denies(message: &Message, denial: &Denial, asked: &str, rtype: RecordType) -> bool {
+    let rcode = u16::from(message.metadata.response_code);
     // Of a chain, the last name.
     let mut name = Name::from_ascii(asked).unwrap().to_lowercase();
     name.set_fqdn(true);
@@ -413,14 +439,13 @@ pub(crate) fn check_denial(message: &Message, denial: &Denial, asked: &str, rtyp
     let enclosers: Vec<_> = enclosers.map(|pair| pair[1].clone()).collect();
     let expanded_no_data =
         enclosers.iter().any(|encloser| proofs.no_data(wildcard(encloser).as_wire(), labels, rtype.0));
-    let proven = match rcode {
+    match rcode {
         3 => enclosers.iter().any(|encloser| proofs.spans(wildcard(encloser).as_wire(), labels)),
         _ => {
             let no_data = proofs.no_data(ours.as_wire(), labels, rtype.0);
             no_data || expanded_no_data || proofs.opted_out(&ours, labels)
         }
-    };
-    assert!(proven, "{what}: nothing proves it: {message}");
+    }
 }
 
 /// Checks that of each name which a wildcard stands for it is proven that itself is not there (RFC 4035 section 5.3.4, RFC
@@ -491,6 +516,36 @@ fn check_world(dnssec: &str, denial: &Denial) {
                     check_signatures(&message, &keys, &what);
                     check_denial(&message, denial, name, rtype.parse().unwrap(), &what);
                     assert!(!message.authorities.iter().any(opts_out), "{what}: {message}");
+                }
+            }
+        }
+    }
+}
+
+/// RFC 4034 section 4.1.2: a resolver that believes proofs (RFC 8198) would go on denying what an outage withheld.
+#[test]
+fn no_proof_denies_a_type_that_has_an_answer_or_would_have_but_for_an_outage() {
+    for (rules, denial) in [("nsec", Denial::Nsec), ("nsec3", Denial::Nsec3(Nsec3::default()))] {
+        let mut world = World::signed(ZONES, SERVICES, &format!("denial = \"{rules}\"")).unwrap();
+        for (state, name, client) in [
+            ("", "alone.example.com", "10.1.0.1"),
+            (OUTAGE, "alone.example.com", "10.0.0.1"),
+            (OUTAGE, "alone.example.com", "10.1.0.1"),
+            (OUTAGE, "alone.example.com", "10.2.0.1"),
+            (OUTAGE, "any.alone.example.com", "10.1.0.1"),
+            (OUTAGE, "any.alone.example.com", "10.2.0.1"),
+            ("eu/app/2001:db8:1::4 down", "a.app.example.com", "10.0.0.1"),
+        ] {
+            world.believe(state).unwrap();
+            let ask = |rtype| ask(&world, name, rtype, client);
+            let types = TYPES.iter().filter(|rtype| **rtype != "ANY");
+            let (negative, there): (Vec<&str>, Vec<&str>) = types.partition(|rtype| is_negative(&ask(rtype)));
+            assert!(there.len() > 1, "{there:?}");
+            for rtype in negative {
+                let message = ask(rtype);
+                for there in &there {
+                    let is_denied = denies(&message, &denial, name, there.parse().unwrap());
+                    assert!(!is_denied, "{state}: {name} from {client}: {there} is not so: {message}");
                 }
             }
         }
@@ -572,10 +627,20 @@ fn signatures_alone_are_given_at_every_name_that_has_some() {
         for name in STEERED.iter().chain(&["plain.example.com", "c1.example.com", "a.wc.example.com"]) {
             for client in CLIENTS {
                 let message = ask(&world, name, "RRSIG", client);
+                if *state == OUTAGE && name.contains("alone") && *client != CLIENTS[0] {
+                    // As its sets themselves.
+                    assert_eq!(
+                        message.metadata.response_code,
+                        ResponseCode::ServFail,
+                        "{name} from {client}"
+                    );
+                    continue;
+                }
                 let types: Vec<Type> = message.answers.iter().map(Record::record_type).collect();
                 assert_eq!(types, [Type::RRSIG], "{state}: {name} from {client}: {message}");
                 let is_proven = message.authorities.iter().any(|record| record.record_type() == Type::NSEC);
-                let is_expanded = ["a.wc.", "a.app.", "b.c.app."].iter().any(|of| name.starts_with(of));
+                let is_expanded =
+                    ["a.wc.", "a.app.", "b.c.app.", "any.alone."].iter().any(|of| name.starts_with(of));
                 assert_eq!(is_proven, is_expanded, "{state}: {name} from {client}: {message}");
                 let message = ask(&world, name, "ANY", client);
                 let types: BTreeSet<u16> =

@@ -174,7 +174,7 @@ pub(crate) fn reply(
     // What the last reply left in a buffer must not show.
     let mut buffer = vec![0xa5; transport.reply_octets_max()];
     let counters = Counters::new(table.answer_counters());
-    let envelope = Envelope { source, transport, at: WallTime::default() };
+    let envelope = Envelope { source, transport, at: WallTime::default(), is_last: false };
     match respond(table, packet, envelope, &mut buffer, &counters) {
         Action::Ignore => None,
         Action::Send(length) => {

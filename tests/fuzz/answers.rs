@@ -103,7 +103,7 @@ fn ask(packet: &[u8], transport: Transport) {
     };
     for table in &*TABLES {
         let counters = Counters::new(table.answer_counters());
-        let envelope = Envelope { source, transport, at: NOW };
+        let envelope = Envelope { source, transport, at: NOW, is_last: false };
         REPLY.with_borrow_mut(|room| {
             let room = &mut room[..transport.reply_octets_max()];
             match respond(table, packet, envelope, room, &counters) {

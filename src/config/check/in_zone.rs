@@ -23,7 +23,7 @@ pub(in crate::config) fn zone_of(name: &Name, zones: &ZoneIndex) -> Option<ZoneI
     name::suffixes(name.as_wire()).find_map(|suffix| zones.get(suffix).copied())
 }
 
-/// Notes zones that hold the agent which errors are reported to: their answers cannot name it (RFC 9567 section 6.3).
+/// Notes zones that hold the agent which errors are reported to: their answers cannot name it (RFC 9567 section 8.1).
 pub(in crate::config) fn check_error_reports(
     agent: Option<&(Name, Span)>,
     zones: &[Zone],

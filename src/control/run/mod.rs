@@ -420,6 +420,7 @@ impl Control {
         let response = match loaded {
             Ok((mut generation, warnings)) => {
                 generation.lend_secret(self.secret);
+                generation.keep_limits_of(&self.started_with);
                 self.put_in_force(generation, &warnings)
             }
             Err(mut faults) => {

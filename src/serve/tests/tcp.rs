@@ -138,6 +138,25 @@ fn after_its_queries_a_connection_is_ended_and_not_cut() {
 }
 
 #[test]
+fn the_last_query_of_a_connection_is_answered_as_such() {
+    let tell = |_: &AnswerTable, _: &[u8], envelope: Envelope, reply: &mut [u8], _: &Counters| {
+        reply[..12].fill(envelope.is_last.into());
+        Action::Send(12)
+    };
+    let server = start(&["127.0.0.1:0"], Limits { queries: 3, ..limits() }, tell);
+    let together: Vec<u8> = (0..4).flat_map(|id| framed(id, 20)).collect();
+    let replies = [[0; 12], [0; 12], [1; 12]].map(|reply| [&[0, 12], &reply[..]].concat()).concat();
+    let mut stream = connect(&server);
+    stream.write_all(&together).unwrap();
+    expect(&mut stream, &replies);
+    let mut stream = connect(&server);
+    for reply in replies.chunks(14) {
+        stream.write_all(&framed(7, 20)).unwrap();
+        expect(&mut stream, reply);
+    }
+}
+
+#[test]
 fn a_stream_out_of_step_is_closed_after_the_replies_before_it() {
     let server = start(&["127.0.0.1:0"], limits(), echo);
     for nonsense in [&[0, 0][..], &[0, 11, 1, 2, 3], &[0, 5, 1, 2, 3, 4, 5]] {
