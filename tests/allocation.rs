@@ -203,7 +203,12 @@ fn a_query_costs_no_allocation_and_no_look_at_the_clock() {
     assert!(batches > before[2] + 20 * 30, "{batches} batches were seen");
     // Of two servers each may have answered its last batch without having asked for the next.
     let (clock_reads_made, batches_made) = (clock_reads - before[1], batches - before[2] + 2);
-    assert!(clock_reads_made <= batches_made, "at most one a batch: {clock_reads_made}, {batches_made}");
+    // One a batch; and of a worker that goes ahead of others two more in 64 batches, to see that it rests.
+    let looks = batches_made / 64 + 2;
+    assert!(
+        clock_reads_made <= batches_made + 2 * looks,
+        "at most one a batch, and the looks: {clock_reads_made}, {batches_made}"
+    );
     world.exchange(&[WASTEFUL.to_vec()]);
     let [wasted, wasted_reads, _] = noted();
     assert_eq!(wasted - allocations, 2 * 2, "the test sees an allocation and its end, of both servers");

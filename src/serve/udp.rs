@@ -1,6 +1,6 @@
 //! Queries by UDP: each worker has a thread, a socket, buffers, counters and a reference to the table of its own. A
 //! batch of datagrams is received, answered and sent; between two calls of the kernel nothing shared is touched,
-//! nothing is allocated, and the clock is read once.
+//! nothing is allocated, and the clock is read once; a worker that goes ahead of others looks now and then whether it rests.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
