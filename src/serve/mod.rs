@@ -14,6 +14,7 @@ pub mod https;
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg; each use has its proof beside it")]
 mod mmsg;
 mod office;
+mod phase;
 mod proxy;
 mod quic;
 mod quic_socket;

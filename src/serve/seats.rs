@@ -28,7 +28,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::info;
 
+pub(super) use super::phase::Phase;
+use super::phase::State;
 use super::turns::{self, Rank, Turns};
 use crate::answer::respond::Transport;
 use crate::net::truncate;
@@ -115,21 +117,6 @@ impl ConnectionCounts {
     }
 }
 
-/// What a connection waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The greeting of a handshake, or the whole of it where its parts are not told apart.
-    Handshake,
-    /// The rest of the handshake.
-    Greeted,
-    /// The first octet of a message.
-    Idle,
-    /// The rest of a message.
-    Reading,
-    /// Room for replies.
-    Writing,
-}
-
 /// All seats.
 #[derive(Debug)]
 pub(super) struct Seats {
@@ -177,10 +164,6 @@ struct Client {
     /// Written under the lock of those who have seats.
     connections: Arc<AtomicUsize>,
 }
-
-/// A connection's phase, and the tick at which it began.
-#[derive(Debug)]
-struct State(AtomicU64);
 
 /// One connection's seat; free when dropped.
 #[derive(Debug)]
@@ -471,8 +454,8 @@ impl Occupant {
 impl Seat {
     /// Notes that the connection now waits for something else, or for the next of the same.
     pub(super) fn enter(&self, phase: Phase) {
-        let before = self.state.0.swap(State::pack(phase, self.seats.now()), Ordering::Relaxed);
-        self.seats.count_handshake(Some(State::unpack(before).0), Some(phase));
+        let before = self.state.enter(phase, self.seats.now());
+        self.seats.count_handshake(Some(before), Some(phase));
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -541,47 +524,4 @@ fn ticks_since(since: u32, now: u32) -> u32 {
 /// Who counts as one client.
 fn whole_client(source: IpAddr) -> IpAddr {
     truncate(source, if source.is_ipv4() { 32 } else { CLIENT_V6_BITS })
-}
-
-/// What a phase takes of a packed state.
-const PHASE_BITS: u32 = 3;
-
-impl Phase {
-    /// Whether the client has yet to show who it is.
-    pub(super) fn is_of_handshake(self) -> bool {
-        matches!(self, Self::Handshake | Self::Greeted)
-    }
-}
-
-impl State {
-    fn new(phase: Phase, since: u32) -> Self {
-        Self(AtomicU64::new(Self::pack(phase, since)))
-    }
-
-    fn pack(phase: Phase, since: u32) -> u64 {
-        let code = match phase {
-            Phase::Idle => 0,
-            Phase::Reading => 1,
-            Phase::Writing => 2,
-            Phase::Handshake => 3,
-            Phase::Greeted => 4,
-        };
-        u64::from(since) << PHASE_BITS | code
-    }
-
-    fn read(&self) -> (Phase, u32) {
-        Self::unpack(self.0.load(Ordering::Relaxed))
-    }
-
-    fn unpack(packed: u64) -> (Phase, u32) {
-        let phase = match packed & ((1 << PHASE_BITS) - 1) {
-            0 => Phase::Idle,
-            1 => Phase::Reading,
-            2 => Phase::Writing,
-            3 => Phase::Handshake,
-            _ => Phase::Greeted,
-        };
-        let since = u32::try_from(packed >> PHASE_BITS).expect("only `pack` writes, and it shifts 32 bits");
-        (phase, since)
-    }
 }
