@@ -154,7 +154,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Option<TlsStream<S>> {
     let shaken = seat.by_turns(async {
         let greeted = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        seat.enter(Phase::Greeted);
+        seat.has_greeted();
         greeted.into_stream(config).await
     });
     let Ok(stream) = shaken.await else {

@@ -458,6 +458,13 @@ impl Seat {
         self.seats.count_handshake(Some(before), Some(phase));
     }
 
+    /// The client has said its greeting; what is left of the handshake has no more time for it than before.
+    pub(super) fn has_greeted(&self) {
+        let (before, since) = self.state.read();
+        self.state.enter(Phase::Greeted, since);
+        self.seats.count_handshake(Some(before), Some(Phase::Greeted));
+    }
+
     pub(super) fn phase(&self) -> Phase {
         self.state.read().0
     }
